@@ -1,0 +1,50 @@
+import type { RunEvent, Status } from '../engine/events.ts'
+
+/**
+ * The memory of runs, in `.runbook/journal.db` beside the playbook. Holds nothing secret: it is given redacted events.
+ * Readable by its owner only.
+ */
+
+export interface RunRecord {
+  readonly id: string
+  /** What was asked for: playbooks and options, enough to do it again. */
+  readonly command: readonly string[]
+  /** SHA-256 over the playbooks' content as parsed; resume refuses another one. */
+  readonly playbookHash: string
+  readonly startedAt: number
+  readonly endedAt: number | undefined
+  readonly exitCode: number | undefined
+  readonly check: boolean
+  readonly user: string
+}
+
+/** What an earlier run left of a host in a play. */
+export interface HostProgress {
+  /** Results of tasks that came to an end, in order. */
+  readonly results: readonly { taskId: string; status: Status; result: Record<string, unknown> | undefined }[]
+}
+
+export interface Journal extends Disposable {
+  begin(run: Omit<RunRecord, 'endedAt' | 'exitCode'>): void
+  /** Records an event; cheap, written in groups. */
+  record(event: RunEvent): void
+  /** Makes all that was recorded durable. */
+  flush(): void
+  end(run: string, exitCode: number): void
+
+  /** Handlers owed to a host by earlier runs of this play (key: playbook path and play name). */
+  owed(playKey: string, host: string): readonly { handler: string; by: string; run: string }[]
+  owe(playKey: string, host: string, handler: string, by: string, run: string): void
+  paid(playKey: string, host: string, handler: string): void
+
+  /** Durable before it returns: a step that must not be repeated blindly is about to be done. */
+  intent(run: string, host: string, name: string, data: Record<string, unknown>): Record<string, unknown> | undefined
+  intentDone(host: string, name: string): void
+
+  runs(limit: number): readonly RunRecord[]
+  run(id: string): RunRecord | undefined
+  /** The newest run that did not end, of the same playbooks. */
+  unfinished(playbookHash: string): RunRecord | undefined
+  progress(run: string, playId: string, host: string): HostProgress
+  events(run: string): Iterable<RunEvent>
+}

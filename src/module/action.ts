@@ -1,0 +1,63 @@
+import type { z } from 'zod'
+import type { Connection, RunOptions, ScriptResult, Shell } from '../session/session.ts'
+import type { Change } from './change.ts'
+import type { Example, LoadedFile, ResultData } from './define.ts'
+import type { Read } from './read.ts'
+
+export interface ActionResult {
+  readonly changed: boolean
+  readonly msg?: string | undefined
+  /** What was done, for the report. */
+  readonly changes?: readonly Pick<Change, 'summary' | 'diff'>[] | undefined
+  readonly data?: ResultData | undefined
+}
+
+/** All that an action gets to work with. */
+export interface ActionContext {
+  /** The inventory's name of the host. */
+  readonly host: string
+  /** The shell of the task's user. Gets a new connection when the old one is gone. */
+  shell(): Promise<Shell>
+  /** Runs a script in `shell()`. */
+  run(script: string, options?: RunOptions): Promise<ScriptResult>
+  /** Puts a typed read to the host. */
+  read<T>(read: Read<T>): Promise<T>
+  /** Ends the connection so that the next use makes a new one (reboot). */
+  disconnect(): Promise<void>
+  /** A connection of its own, not kept: for trying whether the host is there. Throws SessionError. */
+  tryConnect(timeoutMs: number): Promise<Connection>
+  /** True in check mode; only `preview` is called then. */
+  readonly check: boolean
+  readonly facts: Readonly<Record<string, unknown>>
+  /** Finds and reads a file of the controller beside the playbook or role. */
+  loadFile(path: string, kind: 'file' | 'template'): Promise<LoadedFile>
+  /** Resolves a path on the controller against the playbook's folder. */
+  controllerPath(path: string): string
+  /** A line of progress for whoever watches. */
+  log(line: string): void
+  /** Waits; rejects with the signal's reason when the run is stopped. */
+  sleep(ms: number): Promise<void>
+  /** Aborted when the task's time is over or the run is stopped. */
+  readonly signal: AbortSignal
+  /** Asks the person at the terminal; rejects when there is none. */
+  ask(question: string, options: { secret: boolean }): Promise<string>
+  /**
+   * Records that a step which must not be repeated blindly is about to be done (power off, init), durably, before it is
+   * done. Gives what an earlier, unfinished run recorded under the same name.
+   */
+  intent(name: string, data: ResultData): Promise<ResultData | undefined>
+}
+
+/** An action as the engine sees it. */
+export interface Action {
+  readonly type: 'action'
+  readonly summary: string
+  readonly description: string | undefined
+  readonly args: z.ZodType
+  readonly examples: readonly Example[]
+  readonly freeForm: string | undefined
+  readonly returns: Readonly<Record<string, string>>
+  readonly controllerOnly: boolean
+  run(ctx: ActionContext, args: unknown): Promise<ActionResult>
+  preview: ((ctx: ActionContext, args: unknown) => Promise<ActionResult>) | undefined
+}

@@ -1,0 +1,20 @@
+/** What a module in `modules/` is written with; the only thing of ours that it imports. */
+
+export { z } from 'zod'
+export { quote, quoteAll } from '../shared/quote.ts'
+export type { ActionContext, ActionResult } from './action.ts'
+export * as change from './change.ts'
+export type { Change, ChangeOutput, Diff } from './change.ts'
+export {
+  type ControllerFile,
+  defineAction,
+  defineModule,
+  type Example,
+  type LoadedFile,
+  type ResultData,
+  TaskFailure,
+} from './define.ts'
+export { all, each, known, map, type Read, ReadError } from './read.ts'
+export * as read from './reads/index.ts'
+export { EVERYTHING } from './resources.ts'
+export * as args from './args.ts'

@@ -1,0 +1,223 @@
+import { quote, quoteAll } from '../../shared/quote.ts'
+import { type AskKind, all, ask, map, type Read, ReadError, type Section } from '../read.ts'
+
+export type FileType = 'file' | 'directory' | 'link' | 'socket' | 'fifo' | 'char' | 'block'
+
+/** What `stat` says of a path; a link is not followed. */
+export interface FileStat {
+  readonly type: FileType
+  /** Permission bits, 0o0000 to 0o7777. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly owner: string
+  readonly group: string
+  readonly size: number
+  /** Seconds since the epoch. */
+  readonly atime: number
+  readonly mtime: number
+  readonly ctime: number
+  readonly links: number
+  readonly inode: number
+  readonly device: number
+}
+
+/** The file types of st_mode, from sys/stat.h. */
+const TYPES: Readonly<Record<number, FileType>> = {
+  0o14: 'socket',
+  0o12: 'link',
+  0o10: 'file',
+  0o06: 'block',
+  0o04: 'directory',
+  0o02: 'char',
+  0o01: 'fifo',
+}
+
+const STAT_FORMAT = '%f %u %g %U %G %s %X %Y %Z %h %i %d %n'
+
+const statKind: AskKind<{ path: string; follow: boolean }, FileStat | undefined> = {
+  name: 'stat',
+  id: ({ path, follow }) => `${follow ? 'L ' : ''}${path}`,
+  reads: ({ path }) => [`file:${path}`],
+  sections: (keys) => (keys.some((k) => k.follow) ? 1 : 0) + (keys.some((k) => !k.follow) ? 1 : 0),
+  script: (keys) =>
+    [false, true]
+      .map((follow) => keys.filter((k) => k.follow === follow).map((k) => k.path))
+      .map((paths, i) =>
+        paths.length === 0 ? '' : `stat ${i === 1 ? '-L ' : ''}-c '${STAT_FORMAT}' -- ${quoteAll(paths)} 2>&1; rb_mark\n`,
+      )
+      .join(''),
+  parse: (sections, keys) => {
+    const rest = [...sections]
+    const answers = new Map<unknown, FileStat | undefined>()
+    for (const follow of [false, true]) {
+      const group = keys.filter((k) => k.follow === follow)
+      if (group.length === 0) continue
+      parseStat(
+        rest.shift()!,
+        group.map((k) => k.path),
+      ).forEach((stat, i) => {
+        answers.set(group[i], stat)
+      })
+    }
+    return keys.map((k) => answers.get(k))
+  },
+}
+
+/** `stat` leaves out what is not there and says so on its error stream; the rest comes in order, each with its name. */
+function parseStat(section: Section, paths: readonly string[]): (FileStat | undefined)[] {
+  const lines = section.out.toString('utf8').split('\n')
+  const found = new Map<string, FileStat>()
+  const complaints: string[] = []
+  for (const line of lines) {
+    const m = /^([0-9a-f]+) (\d+) (\d+) (\S+) (\S+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (.*)$/.exec(line)
+    if (m) {
+      const bits = Number.parseInt(m[1]!, 16)
+      found.set(m[13]!, {
+        type: TYPES[bits >> 12] ?? 'file',
+        mode: bits & 0o7777,
+        uid: Number(m[2]),
+        gid: Number(m[3]),
+        owner: m[4]!,
+        group: m[5]!,
+        size: Number(m[6]),
+        atime: Number(m[7]),
+        mtime: Number(m[8]),
+        ctime: Number(m[9]),
+        links: Number(m[10]),
+        inode: Number(m[11]),
+        device: Number(m[12]),
+      })
+    } else if (line !== '' && !/: (No such file or directory|Not a directory)$/.test(line)) {
+      complaints.push(line)
+    }
+  }
+  return paths.map((path) => {
+    const stat = found.get(path)
+    if (stat) return stat
+    const complaint = complaints.find((line) => line.includes(path)) ?? (found.size === 0 ? complaints[0] : undefined)
+    if (complaint !== undefined) throw new ReadError(complaint)
+    return undefined
+  })
+}
+
+const linkKind: AskKind<string, string | undefined> = {
+  name: 'link',
+  reads: (path) => [`file:${path}`],
+  sections: (keys) => keys.length,
+  script: (keys) => keys.map((path) => `readlink -- ${quote(path)}; rb_mark\n`).join(''),
+  parse: (sections) => sections.map(({ out, rc }) => (rc === 0 ? out.toString('utf8').replace(/\n$/, '') : undefined)),
+}
+
+export interface ContentKey {
+  readonly path: string
+  /** Bytes of content to bring at the most; 0 brings the checksum alone. */
+  readonly limit: number
+  /** No content is brought when the file's SHA-256 is this one. */
+  readonly expect?: string | undefined
+}
+
+/** Checksum and, where wanted, content of a regular file (links are followed). */
+export interface FileContent {
+  readonly sha256: string
+  /** Absent where the checksum was the expected one, or `limit` is 0, or the file is larger than the limit. */
+  readonly content?: Buffer | undefined
+}
+
+/** Content is what a diff is made of; larger files than this are compared by checksum and shown without a diff. */
+export const CONTENT_LIMIT = 1024 * 1024
+
+/** One `sha256sum` for all files, then `head` for each whose content is wanted and not the expected one. */
+const contentKind: AskKind<ContentKey, FileContent | undefined> = {
+  name: 'content',
+  id: ({ path }) => path,
+  merge: (a, b) => ({
+    path: a.path,
+    limit: Math.max(a.limit, b.limit),
+    expect: a.expect === b.expect ? a.expect : undefined,
+  }),
+  reads: ({ path }) => [`file:${path}`],
+  prelude: `
+rb_nl='
+'
+rb_sums() {
+  for rb_p; do
+    shift
+    if [ -f "$rb_p" ] && [ -r "$rb_p" ]; then set -- "$@" "$rb_p"; fi
+  done
+  rb_s=
+  [ $# = 0 ] || rb_s=$rb_nl$(sha256sum -- "$@")$rb_nl
+}
+rb_content() {
+  case $rb_s in
+    *"  $1$rb_nl"*)
+      rb_h=\${rb_s%%"  $1$rb_nl"*}
+      rb_h=\${rb_h##*"$rb_nl"}
+      printf '%s\\n' "$rb_h"
+      if [ "$3" != 0 ] && [ "$rb_h" != "$2" ]; then head -c "$3" -- "$1"; fi ;;
+    *) if [ -f "$1" ]; then echo '!'; fi ;;
+  esac
+}
+`,
+  sections: (keys) => keys.length,
+  script: (keys) =>
+    `rb_sums ${quoteAll(keys.map((k) => k.path))}\n${keys
+      .map((k) => `rb_content ${quote(k.path)} ${k.expect ?? '-'} ${k.limit > 0 ? k.limit + 1 : 0}; rb_mark\n`)
+      .join('')}`,
+  parse: (sections, keys) =>
+    keys.map((key, i) => {
+      const { out } = sections[i]!
+      const newline = out.indexOf(10)
+      if (newline === -1) return undefined
+      const sha256 = out.subarray(0, newline).toString('latin1')
+      if (sha256 === '!') throw new ReadError(`cannot read ${key.path}: permission denied`)
+      if (key.limit === 0 || sha256 === key.expect) return { sha256 }
+      const content = out.subarray(newline + 1)
+      return { sha256, content: content.length > key.limit ? undefined : content }
+    }),
+}
+
+/** `stat` of a path; undefined when nothing is there. */
+export function stat(path: string, options: { follow?: boolean } = {}): Read<FileStat | undefined> {
+  return ask(statKind, { path, follow: options.follow ?? false })
+}
+
+/** Where a symbolic link points to; undefined when it is no link. */
+export function link(path: string): Read<string | undefined> {
+  return ask(linkKind, path)
+}
+
+/** SHA-256 and content of a regular file; undefined when there is none. See ContentKey. */
+export function content(
+  path: string,
+  options: { expect?: string | undefined; limit?: number } = {},
+): Read<FileContent | undefined> {
+  return ask(contentKind, { path, limit: options.limit ?? CONTENT_LIMIT, expect: options.expect })
+}
+
+export interface FileState {
+  readonly path: string
+  /** The file itself; a link is followed. Undefined when nothing is there. */
+  readonly stat: FileStat | undefined
+  readonly content: FileContent | undefined
+}
+
+/** A file that is to be written or edited: links are followed. */
+export function file(path: string, options: { expect?: string | undefined; limit?: number } = {}): Read<FileState> {
+  return map(all({ stat: stat(path, { follow: true }), content: content(path, options) }), (state) => ({
+    path,
+    ...state,
+  }))
+}
+
+/** The text of a file that an edit needs whole: '' when there is none; ReadError when it is too large or not text. */
+export function text(path: string): Read<{ exists: boolean; text: string; stat: FileStat | undefined }> {
+  return map(file(path), ({ stat, content }) => {
+    if (stat && stat.type !== 'file') throw new ReadError(`${path} is a ${stat.type}, not a regular file`)
+    if (!content) return { exists: false, text: '', stat }
+    if (!content.content) throw new ReadError(`${path} is larger than ${CONTENT_LIMIT} bytes`)
+    const decoded = content.content.toString('utf8')
+    if (!Buffer.from(decoded).equals(content.content)) throw new ReadError(`${path} is not UTF-8 text`)
+    return { exists: true, text: decoded, stat }
+  })
+}

@@ -1,0 +1,3 @@
+export * from './files.ts'
+export * from './script.ts'
+export * from './system.ts'

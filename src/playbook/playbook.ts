@@ -1,0 +1,147 @@
+/**
+ * A playbook after parsing: typed, positioned, with roles and static imports resolved and everything that a task inherits
+ * from its blocks and its play written onto the task itself. The engine reads nothing else.
+ *
+ * Values and expressions are compiled (src/values) and evaluated a host at a time. What is checked here is checked before
+ * the first connection.
+ */
+import type { Action, Module } from '../module/registry.ts'
+import type { Place, SourceFile } from '../shared/source.ts'
+import type { Expression, Value } from '../values/index.ts'
+
+export interface Playbook {
+  readonly file: SourceFile
+  readonly plays: readonly Play[]
+}
+
+/** A set of variables from one place, for `Scope` layers and for `--explain`. */
+export interface VarsLayer {
+  /** `play vars`, `vars_files vars/site.yml`, `role defaults containerd` … */
+  readonly name: string
+  readonly vars: ReadonlyMap<string, Value>
+}
+
+export interface Play {
+  /** Stable within the playbook: `0`, `1` … over all files of one command line. */
+  readonly id: string
+  readonly name: string
+  readonly place: Place
+  /** Host pattern; may be a template over extra vars. */
+  readonly hosts: Value
+  readonly gatherFacts: boolean
+  /** Lowest first. */
+  readonly vars: readonly VarsLayer[]
+  readonly sections: readonly Section[]
+  readonly handlers: readonly Handler[]
+  readonly tags: readonly string[]
+  /** Sizes of the batches: numbers of hosts or percent of them; empty: all at once. */
+  readonly serial: readonly (number | { readonly percent: number })[]
+  readonly order: 'inventory' | 'reverse_inventory' | 'sorted' | 'reverse_sorted' | 'shuffle'
+  readonly strategy: 'free' | 'linear'
+  readonly anyErrorsFatal: boolean
+  readonly maxFailPercentage: number | undefined
+  readonly forceHandlers: boolean
+  /** Where a relative `src` is looked for, nearest first (absolute folders). */
+  readonly searchPath: readonly string[]
+  /** become for fact gathering. */
+  readonly become: Become
+}
+
+/** Handlers are flushed at the end of each section. */
+export interface Section {
+  readonly name: 'pre_tasks' | 'roles' | 'tasks' | 'post_tasks'
+  readonly steps: readonly Step[]
+}
+
+export type Step = Task | Block
+
+export interface Block {
+  readonly kind: 'block'
+  readonly id: string
+  readonly name: Value | undefined
+  readonly place: Place
+  readonly block: readonly Step[]
+  readonly rescue: readonly Step[]
+  readonly always: readonly Step[]
+}
+
+/** Which user a task runs as; undefined members fall back to the host's variables (`ansible_become…`). */
+export interface Become {
+  readonly become: Value | undefined
+  readonly user: Value | undefined
+  readonly method: Value | undefined
+}
+
+export interface Loop {
+  /** A list, or a map (items are then {key, value}). */
+  readonly items: Value
+  readonly loopVar: string
+  readonly indexVar: string | undefined
+  readonly label: Value | undefined
+  /** Seconds between items. */
+  readonly pause: Value | undefined
+  readonly extended: boolean
+  readonly breakWhen: readonly Expression[]
+}
+
+export interface Task {
+  readonly kind: 'task'
+  /** Stable within the playbook as long as the files do not change: `0.tasks.3.block.1`. */
+  readonly id: string
+  /** Shown to people; the module's name where the task has none. */
+  readonly name: Value
+  readonly place: Place
+  readonly moduleName: string
+  readonly module: Module | Action
+  /** The module's arguments before rendering: a map. Free form has been given its argument's name. */
+  readonly args: Value
+  /** `module_defaults` that apply, lowest first; same shape as args. */
+  readonly defaults: readonly Value[]
+  /** All must hold; those of the blocks around it stand first. */
+  readonly when: readonly Expression[]
+  readonly loop: Loop | undefined
+  readonly register: string | undefined
+  /** Handler names or listen topics; may hold templates. */
+  readonly notify: readonly Value[]
+  readonly changedWhen: readonly Expression[]
+  readonly failedWhen: readonly Expression[]
+  readonly ignoreErrors: Value | undefined
+  readonly ignoreUnreachable: Value | undefined
+  readonly until: readonly Expression[]
+  /** Tries after the first; default 3 with `until`. */
+  readonly retries: Value | undefined
+  /** Seconds between tries; default 5. */
+  readonly delay: Value | undefined
+  readonly checkMode: Value | undefined
+  readonly diff: Value | undefined
+  readonly noLog: Value | undefined
+  /** Seconds. */
+  readonly timeout: Value | undefined
+  readonly environment: readonly Value[]
+  readonly become: Become
+  /** Variables of blocks and of the task, lowest first. Role vars and include vars too. */
+  readonly vars: readonly VarsLayer[]
+  readonly tags: readonly string[]
+  readonly delegateTo: Value | undefined
+  readonly delegateFacts: boolean
+  readonly runOnce: boolean
+  readonly throttle: Value | undefined
+  readonly role: string | undefined
+  readonly searchPath: readonly string[]
+}
+
+export interface Handler extends Task {
+  readonly listen: readonly string[]
+}
+
+/** The tasks of a list of steps in file order, blocks opened. */
+export function* tasksOf(steps: readonly Step[]): Generator<Task> {
+  for (const step of steps) {
+    if (step.kind === 'task') yield step
+    else {
+      yield* tasksOf(step.block)
+      yield* tasksOf(step.rescue)
+      yield* tasksOf(step.always)
+    }
+  }
+}
