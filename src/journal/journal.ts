@@ -1,4 +1,4 @@
-import type { RunEvent, Status } from '../engine/events.ts'
+import type { RunEvent, Status } from '../shared/events.ts'
 
 /**
  * The memory of runs, in `.runbook/journal.db` beside the playbook. Holds nothing secret: it is given redacted events.

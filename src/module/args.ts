@@ -13,7 +13,11 @@ export const path = z
  * would already have read 0644 as a decimal number.
  */
 export const mode = z.union(
-  [z.string().regex(/^([0-7]{3,4}|0o[0-7]{3,4}|([ugoa]*[-+=][rwxXst]*,?)+)$/, "must be an octal string such as '0644'")],
+  [
+    z
+      .string()
+      .regex(/^([0-7]{3,4}|0o[0-7]{3,4}|([ugoa]*[-+=][rwxXst]*,?)+)$/, "must be an octal string such as '0644'"),
+  ],
   {
     error: (issue) =>
       typeof issue.input === 'number'
@@ -32,7 +36,8 @@ export function applyMode(wanted: string, current: number, directory: boolean): 
   for (const clause of wanted.split(',')) {
     const m = /^([ugoa]*)(.*)$/.exec(clause)!
     const classes = m[1] === '' || m[1]!.includes('a') ? 'ugo' : m[1]!
-    for (const [, op, perms] of m[2]!.matchAll(/([-+=])([rwxXst]*)/g)) bits = applyClause(bits, classes, op!, perms!, directory)
+    for (const [, op, perms] of m[2]!.matchAll(/([-+=])([rwxXst]*)/g))
+      bits = applyClause(bits, classes, op!, perms!, directory)
   }
   return bits
 }
@@ -68,7 +73,9 @@ export const boolean = z.boolean({
 })
 
 /** A user or group name, or an id. */
-export const principal = z.union([z.string().regex(/^[^\s:]+$/, 'must be a name or a numeric id'), z.int().nonnegative()]).transform(String)
+export const principal = z
+  .union([z.string().regex(/^[^\s:]+$/, 'must be a name or a numeric id'), z.int().nonnegative()])
+  .transform(String)
 
 /** One or a list of something. */
 export const list = <T extends z.ZodType>(item: T) =>

@@ -1,10 +1,8 @@
+import type { Diff } from '../shared/diff.ts'
 import { quote, quoteAll } from '../shared/quote.ts'
 import { EVERYTHING } from './resources.ts'
 
-/** What a change does to something, for `--diff`. Text is shown as a unified diff, other values as from → to. */
-export type Diff =
-  | { readonly kind: 'text'; readonly path: string; readonly before: string; readonly after: string }
-  | { readonly kind: 'value'; readonly from: unknown; readonly to: unknown }
+export type { Diff }
 
 /** What one change printed and how it ended. */
 export interface ChangeOutput {
@@ -38,7 +36,9 @@ export interface Change {
 /** A file too large or too binary for a script; see Shell.upload. */
 export interface Upload {
   readonly path: string
-  readonly source: { readonly file: string; readonly sha256: string; readonly size: number } | { readonly content: Buffer }
+  readonly source:
+    | { readonly file: string; readonly sha256: string; readonly size: number }
+    | { readonly content: Buffer }
   readonly mode?: number | undefined
   readonly owner?: string | undefined
   readonly group?: string | undefined
@@ -134,6 +134,32 @@ rb_write() (
 )
 rb_validate() {
   case $1 in *%s*) ;; *) echo "validate must contain %s" >&2; return 1 ;; esac
-  sh -c "\${1%%%s*}\"\\$1\"\${1#*%s}" sh "$2" </dev/null
+  sh -c "\${1%%%s*}"\\$1"\${1#*%s}" sh "$2" </dev/null
 }
 `
+
+export interface CommandOptions {
+  chdir?: string | undefined
+  stdin?: string | undefined
+  stdin_add_newline?: boolean
+}
+
+/** A command of the user's own: an event that can touch everything, with its output kept for `register`. */
+export function command(line: string, { chdir, stdin, stdin_add_newline = true }: CommandOptions): Change {
+  const enter = chdir === undefined ? '' : `cd -- ${quote(chdir)} || exit 1\n`
+  const end = stdin_add_newline && !stdin?.endsWith('\n') ? '\\n' : ''
+  const input = stdin === undefined ? '' : `printf '%s${end}' ${quote(stdin)} | `
+  return { summary: `run ${line}`, touches: [EVERYTHING], transient: true, script: `${enter}${input}${line}` }
+}
+
+/** The `register` value of a command: rc, stdout, stdout_lines, stderr, stderr_lines; empty ones when it did not run. */
+export function commandResult(output: ChangeOutput | undefined, strip = true): Record<string, unknown> {
+  const text = (bytes: Buffer | undefined): string => {
+    const out = bytes?.toString('utf8') ?? ''
+    return strip ? out.replace(/[\r\n]+$/, '') : out
+  }
+  const stdout = text(output?.stdout)
+  const stderr = text(output?.stderr)
+  const lines = (out: string): string[] => (out === '' ? [] : out.split(/\r?\n/))
+  return { rc: output?.rc ?? 0, stdout, stdout_lines: lines(stdout), stderr, stderr_lines: lines(stderr) }
+}

@@ -3,18 +3,19 @@
 export { z } from 'zod'
 export { quote, quoteAll } from '../shared/quote.ts'
 export type { ActionContext, ActionResult } from './action.ts'
-export * as change from './change.ts'
+export * as args from './args.ts'
 export type { Change, ChangeOutput, Diff } from './change.ts'
+export * as change from './change.ts'
 export {
   type ControllerFile,
   defineAction,
   defineModule,
   type Example,
   type LoadedFile,
+  type Module,
   type ResultData,
   TaskFailure,
 } from './define.ts'
 export { all, each, known, map, type Read, ReadError } from './read.ts'
 export * as read from './reads/index.ts'
 export { EVERYTHING } from './resources.ts'
-export * as args from './args.ts'

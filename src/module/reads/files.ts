@@ -24,13 +24,13 @@ export interface FileStat {
 
 /** The file types of st_mode, from sys/stat.h. */
 const TYPES: Readonly<Record<number, FileType>> = {
-  0o14: 'socket',
-  0o12: 'link',
-  0o10: 'file',
-  0o06: 'block',
-  0o04: 'directory',
-  0o02: 'char',
-  0o01: 'fifo',
+  11: 'socket',
+  9: 'link',
+  7: 'file',
+  6: 'block',
+  4: 'directory',
+  2: 'char',
+  1: 'fifo',
 }
 
 const STAT_FORMAT = '%f %u %g %U %G %s %X %Y %Z %h %i %d %n'
@@ -44,7 +44,9 @@ const statKind: AskKind<{ path: string; follow: boolean }, FileStat | undefined>
     [false, true]
       .map((follow) => keys.filter((k) => k.follow === follow).map((k) => k.path))
       .map((paths, i) =>
-        paths.length === 0 ? '' : `stat ${i === 1 ? '-L ' : ''}-c '${STAT_FORMAT}' -- ${quoteAll(paths)} 2>&1; rb_mark\n`,
+        paths.length === 0
+          ? ''
+          : `stat ${i === 1 ? '-L ' : ''}-c '${STAT_FORMAT}' -- ${quoteAll(paths)} 2>&1; rb_mark\n`,
       )
       .join(''),
   parse: (sections, keys) => {

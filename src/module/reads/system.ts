@@ -57,7 +57,8 @@ export interface UnitState {
   readonly mainPid: number
 }
 
-const UNIT_PROPERTIES = 'Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,MainPID'
+const UNIT_PROPERTIES =
+  'Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,MainPID'
 
 const unitKind: AskKind<string, UnitState> = {
   name: 'unit',

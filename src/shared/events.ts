@@ -1,4 +1,4 @@
-import type { Diff } from '../module/change.ts'
+import type { Diff } from './diff.ts'
 
 /**
  * What a run tells the world. The engine yields these and prints nothing; reporters and the journal read them. Texts are
