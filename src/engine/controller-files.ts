@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { basename, isAbsolute, join, relative, resolve } from 'node:path'
+import type { ControllerFile, LoadedFile } from '../module/define.ts'
+import { TaskFailure } from '../module/define.ts'
+import { compileTemplateFile, type Scope, type Value } from '../values/index.ts'
+
+/** Larger files are not kept in memory; they are streamed from disk to each host. */
+const KEEP_LIMIT = 1024 * 1024
+
+/** Folder names that are tried beside a playbook or role, as the kind of file asks (`files/motd`, `templates/motd.hbs`). */
+const FOLDERS = { file: 'files', template: 'templates' } as const
+
+/** Reads the controller's files for tasks; each file once a run, as long as it does not change on disk. */
+export class ControllerFiles {
+  #files = new Map<string, { mtimeMs: number; size: number; loaded: Promise<LoadedFile> }>()
+  #templates = new Map<string, { sha256: string; template: Value }>()
+
+  /** Finds and reads what a module asks for. Templates come rendered. Throws TaskFailure when a file is not there. */
+  async load(wanted: ControllerFile, searchPath: readonly string[], scope: Scope): Promise<LoadedFile[]> {
+    const path = await this.find(wanted.path, wanted.kind, searchPath)
+    const found = await stat(path)
+    if (found.isDirectory()) {
+      if (!wanted.folder) throw new TaskFailure(`${path} is a folder, not a file`)
+      return this.#folder(path, wanted.path.endsWith('/') ? path : join(path, '..'))
+    }
+    const file = await this.#file(path, basename(path))
+    return [wanted.kind === 'template' ? this.#render(file, scope) : file]
+  }
+
+  /** The absolute path of a file named in a task: beside the task's file, its role or playbook. */
+  async find(path: string, kind: ControllerFile['kind'], searchPath: readonly string[]): Promise<string> {
+    const candidates = isAbsolute(path)
+      ? [path]
+      : searchPath.flatMap((folder) => [join(folder, FOLDERS[kind], path), join(folder, path)])
+    for (const candidate of candidates) {
+      if (await stat(candidate).catch(() => undefined)) return resolve(candidate)
+    }
+    const looked = candidates.map((c) => `\n  ${c}`).join('')
+    throw new TaskFailure(`there is no ${kind} "${path}" on the controller; looked for${looked}`)
+  }
+
+  async #folder(root: string, base: string): Promise<LoadedFile[]> {
+    const entries = await readdir(root, { recursive: true, withFileTypes: true })
+    const paths = entries.filter((e) => e.isFile()).map((e) => join(e.parentPath, e.name))
+    return Promise.all(paths.sort().map((p) => this.#file(p, relative(base, p))))
+  }
+
+  async #file(path: string, name: string): Promise<LoadedFile> {
+    const { mtimeMs, size, mode } = await stat(path)
+    const known = this.#files.get(path)
+    const loaded = known?.mtimeMs === mtimeMs && known.size === size ? known.loaded : readOne(path, mode & 0o7777, size)
+    this.#files.set(path, { mtimeMs, size, loaded })
+    return { ...(await loaded), relative: name }
+  }
+
+  #render(file: LoadedFile, scope: Scope): LoadedFile {
+    const text = file.content?.toString('utf8')
+    if (text === undefined) throw new TaskFailure(`the template ${file.path} is larger than ${KEEP_LIMIT} bytes`)
+    let known = this.#templates.get(file.path)
+    if (known?.sha256 !== file.sha256) {
+      known = { sha256: file.sha256, template: compileTemplateFile({ path: file.path, text }) }
+      this.#templates.set(file.path, known)
+    }
+    const content = Buffer.from(String(known.template.evaluate(scope)))
+    return { ...file, content, size: content.length, sha256: createHash('sha256').update(content).digest('hex') }
+  }
+}
+
+async function readOne(path: string, mode: number, size: number): Promise<LoadedFile> {
+  if (size <= KEEP_LIMIT) {
+    const content = await readFile(path)
+    const sha256 = createHash('sha256').update(content).digest('hex')
+    return { path, relative: basename(path), mode, size: content.length, sha256, content }
+  }
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
+  return { path, relative: basename(path), mode, size, sha256: hash.digest('hex') }
+}

@@ -1,0 +1,105 @@
+import type { Block, Step, Task } from '../playbook/playbook.ts'
+
+/** Where in a list of steps something is: the part of a block, or the section itself. */
+interface Frame {
+  steps: readonly Step[]
+  index: number
+  readonly block: Block | undefined
+  part: 'root' | 'block' | 'rescue' | 'always'
+  /** A failure that goes on outwards when this frame has come to its end. */
+  failing: boolean
+}
+
+/**
+ * Walks through the steps of a section for one host: into blocks, on failure to their rescue and always parts.
+ * `docs/state-machine.md` has it as a table.
+ */
+export class Cursor {
+  #frames: Frame[]
+
+  constructor(steps: readonly Step[]) {
+    this.#frames = [{ steps, index: 0, block: undefined, part: 'root', failing: false }]
+  }
+
+  /** The step that comes next, blocks opened; undefined at the end, or when a failure left the section. */
+  peek(): Exclude<Step, Block> | undefined {
+    for (;;) {
+      const frame = this.#frames.at(-1)
+      if (!frame) return undefined
+      const step = frame.steps[frame.index]
+      if (!step) {
+        if (!this.#leave(frame)) return undefined
+      } else if (step.kind === 'block') {
+        this.#frames.push({ steps: step.block, index: 0, block: step, part: 'block', failing: false })
+      } else return step
+    }
+  }
+
+  /** The step that `peek` gave has come to its end. */
+  advance(): void {
+    const frame = this.#frames.at(-1)
+    if (frame) frame.index++
+  }
+
+  /** Puts steps in the place of the one that `peek` gave (an include that has been loaded). */
+  replace(steps: readonly Step[]): void {
+    this.advance()
+    this.#frames.push({ steps, index: 0, block: undefined, part: 'root', failing: false })
+  }
+
+  /** The step that `peek` gave has failed. True when a rescue or always part goes on; else the section is over. */
+  fail(): boolean {
+    for (let frame = this.#frames.at(-1); frame; frame = this.#frames.at(-1)) {
+      const { block } = frame
+      if (block && frame.part === 'block' && block.rescue.length > 0) {
+        enter(frame, 'rescue', block.rescue, false)
+        return true
+      }
+      if (block && frame.part !== 'always' && block.always.length > 0) {
+        enter(frame, 'always', block.always, true)
+        return true
+      }
+      this.#frames.pop()
+    }
+    return false
+  }
+
+  /** Whether a rescue part would take a failure of the present step. */
+  get rescuable(): boolean {
+    return this.#frames.some((f) => f.part === 'block' && f.block !== undefined && f.block.rescue.length > 0)
+  }
+
+  /** Leaves the section without running anything more of it (`meta: end_host`). */
+  end(): void {
+    this.#frames = []
+  }
+
+  /** A cursor of its own at the same place, to look ahead with. */
+  clone(): Cursor {
+    const copy = new Cursor([])
+    copy.#frames = this.#frames.map((frame) => ({ ...frame }))
+    return copy
+  }
+
+  /** A frame has come to its end: goes on to `always`, or out of the block. False when the section is over. */
+  #leave(frame: Frame): boolean {
+    const { block } = frame
+    if (block && frame.part !== 'always' && block.always.length > 0) {
+      enter(frame, 'always', block.always, false)
+      return true
+    }
+    this.#frames.pop()
+    if (frame.failing) return this.fail()
+    const outer = this.#frames.at(-1)
+    if (!outer) return false
+    if (block) outer.index++
+    return true
+  }
+}
+
+function enter(frame: Frame, part: Frame['part'], steps: readonly Step[], failing: boolean): void {
+  frame.part = part
+  frame.steps = steps
+  frame.index = 0
+  frame.failing = failing
+}

@@ -1,0 +1,79 @@
+import type { Action } from '../module/action.ts'
+import type { Module } from '../module/define.ts'
+import type { Read } from '../module/read.ts'
+import type { Task } from '../playbook/playbook.ts'
+import type { Become } from '../session/session.ts'
+import type { Scope } from '../values/index.ts'
+
+/** An item of a loop, or the only one of a task without a loop. */
+export interface Item {
+  readonly index: number
+  readonly value: unknown
+  /** How it is called in reports; undefined without a loop. */
+  readonly label: string | undefined
+  /** The variables it adds. */
+  readonly vars: ReadonlyMap<string, unknown>
+}
+
+interface Common {
+  readonly task: Task
+  readonly item: Item | undefined
+  readonly scope: Scope
+  readonly name: string
+  readonly noLog: boolean
+}
+
+/** `when` does not hold. */
+export interface SkipEntry extends Common {
+  readonly kind: 'skip'
+  readonly msg: string
+}
+
+/** It cannot even begin: its values are wrong, its file is not there. */
+export interface BrokenEntry extends Common {
+  readonly kind: 'broken'
+  readonly error: Error
+}
+
+/** In check mode: it depends on what only a real run would tell. */
+export interface UnknownEntry extends Common {
+  readonly kind: 'unknown'
+  readonly variable: string
+}
+
+interface Ready extends Common {
+  /** Parsed arguments. */
+  readonly args: unknown
+  /** Check mode of this task: of the run, or its own `check_mode`. */
+  readonly check: boolean
+  readonly become: Become | undefined
+  readonly environment: Readonly<Record<string, string>>
+  /** Milliseconds. */
+  readonly timeout: number | undefined
+}
+
+/** A module whose state is to be read and planned. */
+export interface ModuleEntry extends Ready {
+  readonly kind: 'module'
+  readonly module: Module
+  readonly read: Read<unknown>
+  readonly resources: readonly string[]
+  /** Author's word that its command changes nothing: `changed_when: false` with `check_mode: false`. */
+  readonly harmless: boolean
+}
+
+export interface ActionEntry extends Ready {
+  readonly kind: 'action'
+  readonly action: Action
+}
+
+export type Entry = SkipEntry | BrokenEntry | UnknownEntry | ModuleEntry | ActionEntry
+
+/** Whether the controller has to look at a task's result before it can know how it ended. */
+export function needsJudgement(task: Task): boolean {
+  return task.failedWhen.length > 0 || isRetried(task)
+}
+
+export function isRetried(task: Task): boolean {
+  return task.until.length > 0 || task.retries !== undefined
+}

@@ -1,0 +1,42 @@
+import type { Host } from '../inventory/index.ts'
+import type { Handler } from '../playbook/playbook.ts'
+import type { HostRecap } from '../shared/events.ts'
+import type { Link } from './link.ts'
+
+/** Why a host takes no further part in the run. */
+export type Ended = 'failed' | 'unreachable' | undefined
+
+/** What a run knows of one host. Lives as long as the run; plays come and go over it. */
+export class HostState {
+  readonly host: Host
+  readonly link: Link
+  facts: Readonly<Record<string, unknown>> | undefined
+  /** `register` and set_fact values. Replaced as a whole when it changes, so that a scope can keep the one it has. */
+  vars: ReadonlyMap<string, unknown> = new Map()
+  ended: Ended
+  readonly recap: HostRecap = {
+    ok: 0,
+    changed: 0,
+    skipped: 0,
+    failed: 0,
+    ignored: 0,
+    rescued: 0,
+    unreachable: 0,
+    round_trips: 0,
+  }
+  /** Handlers that are owed in the present play, and which task asked for them first. */
+  readonly notified = new Map<Handler, string>()
+
+  constructor(host: Host, link: Link) {
+    this.host = host
+    this.link = link
+  }
+
+  get name(): string {
+    return this.host.name
+  }
+
+  setVars(entries: Iterable<readonly [string, unknown]>): void {
+    this.vars = new Map([...this.vars, ...entries])
+  }
+}

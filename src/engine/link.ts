@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Become, type Connect, type Connection, type Prompt, SessionError, type Shell, type Target } from '../session/session.ts'
+
+export interface LinkOptions {
+  readonly connect: Connect
+  readonly prompt?: Prompt | undefined
+  readonly addSecret: (secret: string) => void
+  /** Who holds the host's lock, in words; undefined takes no lock (check mode). */
+  readonly holder: string | undefined
+  readonly signal: AbortSignal
+  /** Told when a connection had to be made again, or a lock is waited for. */
+  readonly note: (msg: string) => void
+}
+
+/** How long a host that was there a moment ago may be gone before it counts as unreachable. */
+const RECONNECT_MS = 120_000
+/** A step of ours that goes on after its connection was lost holds the lock; we wait for it that long. */
+const OWN_LOCK_MS = 600_000
+
+/**
+ * The way to one host for the length of a run: made when first used, made again after it was lost, and shared by all
+ * tasks. Counts the scripts of all its shells.
+ */
+export class Link implements AsyncDisposable {
+  readonly target: Target
+  readonly #options: LinkOptions
+  #connection: Promise<Connection> | undefined
+  #wasUp = false
+  #shells = new Set<Shell>()
+  #spent = 0
+
+  constructor(target: Target, options: LinkOptions) {
+    this.target = target
+    this.#options = options
+  }
+
+  /** How many scripts have been run on the host. */
+  get scripts(): number {
+    let n = this.#spent
+    for (const shell of this.#shells) n += shell.scripts
+    return n
+  }
+
+  get connected(): boolean {
+    return this.#connection !== undefined
+  }
+
+  /** The shell of the login user, or of `become`'s; connects when needed. Throws SessionError. */
+  async shell(become?: Become): Promise<Shell> {
+    const connection = await this.#connect()
+    const shell = await connection.shell(become)
+    this.#shells.add(shell)
+    return shell
+  }
+
+  /** A connection of its own that is tried once and not kept. */
+  tryConnect(timeoutMs: number): Promise<Connection> {
+    const { connect, addSecret, signal } = this.#options
+    return connect({ ...this.target, connectTimeoutMs: timeoutMs }, { addSecret, signal })
+  }
+
+  /** Ends the connection; the next use makes a new one. */
+  async drop(): Promise<void> {
+    const connection = await this.#connection?.catch(() => undefined)
+    this.#forget()
+    await connection?.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.drop()
+  }
+
+  #forget(): void {
+    this.#connection = undefined
+    this.#spent = this.scripts
+    this.#shells = new Set()
+  }
+
+  #connect(): Promise<Connection> {
+    if (!this.#connection) {
+      const attempt = this.#wasUp ? this.#reconnect() : this.#open()
+      this.#connection = attempt
+      attempt.then(
+        (connection) => {
+          this.#wasUp = true
+          void connection.closed.then(() => {
+            if (this.#connection === attempt) this.#forget()
+          })
+        },
+        () => {
+          if (this.#connection === attempt) this.#forget()
+        },
+      )
+    }
+    return this.#connection
+  }
+
+  async #open(): Promise<Connection> {
+    const { connect, prompt, addSecret, holder, signal } = this.#options
+    const connection = await connect(this.target, { prompt, addSecret, signal })
+    if (holder === undefined) return connection
+    try {
+      await connection.lock(holder)
+    } catch (error) {
+      await connection.close()
+      throw error
+    }
+    return connection
+  }
+
+  async #reconnect(): Promise<Connection> {
+    const started = Date.now()
+    let wait = 250
+    let said = false
+    for (;;) {
+      try {
+        const connection = await this.#open()
+        this.#options.note(`connected again after ${Math.round((Date.now() - started) / 1000)} s`)
+        return connection
+      } catch (error) {
+        if (!(error instanceof SessionError) || this.#options.signal.aborted) throw error
+        const ownLock = error.kind === 'locked' && error.message.includes(this.#options.holder ?? '\0')
+        const limit = ownLock ? OWN_LOCK_MS : RECONNECT_MS
+        if (!ownLock && error.kind !== 'unreachable' && error.kind !== 'lost' && error.kind !== 'timeout') throw error
+        if (Date.now() - started + wait > limit) throw error
+        if (!said) {
+          said = true
+          this.#options.note(ownLock ? 'a step of this run still goes on there; waiting for its end' : `connection lost; trying again: ${error.message}`)
+        }
+        await sleep(wait, undefined, { signal: this.#options.signal })
+        wait = Math.min(wait * 2, 5_000)
+      }
+    }
+  }
+}

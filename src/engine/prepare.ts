@@ -1,0 +1,114 @@
+import type { Module } from '../module/define.ts'
+import { TaskFailure } from '../module/define.ts'
+import { resourcesOf } from '../module/read.ts'
+import type { Task } from '../playbook/playbook.ts'
+import { parseArgs } from '../playbook/validate-args.ts'
+import { UserError } from '../shared/errors.ts'
+import { PendingError, type Scope } from '../values/index.ts'
+import { becomeOf, truth } from './become.ts'
+import type { Entry, Item, ModuleEntry } from './entry.ts'
+import type { HostState } from './host.ts'
+import type { PlayRun } from './play.ts'
+import { taskScope } from './vars.ts'
+
+/**
+ * Renders one task (or one item of its loop) for a host. Throws PendingError when it needs a value that is not known yet;
+ * every other trouble comes back as a `broken` entry, to be reported when its turn comes.
+ */
+export async function prepare(
+  play: PlayRun,
+  state: HostState,
+  task: Task,
+  item: Item | undefined,
+  overlay: ReadonlyMap<string, unknown>,
+): Promise<Entry> {
+  const scope = taskScope(play, state, task, overlay, item?.vars)
+  let name = task.moduleName
+  let noLog = true
+  const common = () => ({ task, item, scope, name, noLog })
+  try {
+    name = taskName(task, scope)
+    noLog = task.noLog !== undefined && truth(task.noLog.evaluate(scope), 'no_log')
+    for (const condition of task.when) {
+      if (!condition.test(scope)) return { ...common(), kind: 'skip', msg: `when: ${condition.source} is false` }
+    }
+    return await ready(play, state, task, scope, common())
+  } catch (error) {
+    if (error instanceof PendingError || !isTrouble(error)) throw error
+    return { ...common(), kind: 'broken', error }
+  }
+}
+
+async function ready(
+  play: PlayRun,
+  state: HostState,
+  task: Task,
+  scope: Scope,
+  common: Pick<Entry, 'task' | 'item' | 'scope' | 'name' | 'noLog'>,
+): Promise<Entry> {
+  const check = task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')
+  const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout')
+  const base = {
+    ...common,
+    check,
+    timeout,
+    become: becomeOf(task.become, scope, state.link.user, play.run.input.becomePassword),
+    environment: environment(task, scope),
+    args: parseArgs(task, scope),
+  }
+  const { module } = task
+  if (module.type === 'action') return { ...base, kind: 'action', action: module }
+  const args = await withFiles(play, module, base.args, task, scope)
+  const read = module.probe(args)
+  const entry: ModuleEntry = {
+    ...base,
+    args,
+    kind: 'module',
+    module,
+    read,
+    resources: resourcesOf(read),
+    harmless: isLiterallyFalse(task.changedWhen, scope) && task.checkMode !== undefined && !check,
+  }
+  return entry
+}
+
+async function withFiles(play: PlayRun, module: Module, args: unknown, task: Task, scope: Scope): Promise<unknown> {
+  const wanted = module.files(args)
+  if (wanted.length === 0) return args
+  const files = await Promise.all(wanted.map((w) => play.run.files.load(w, task.searchPath, scope)))
+  return module.withFiles(args, files.flat())
+}
+
+/** The name for reports. A name that cannot be rendered is shown as it stands in the playbook. */
+export function taskName(task: Task, scope: Scope): string {
+  try {
+    return String(task.name.evaluate(scope))
+  } catch (error) {
+    if (!isTrouble(error) && !(error instanceof PendingError)) throw error
+    return task.moduleName
+  }
+}
+
+function environment(task: Task, scope: Scope): Record<string, string> {
+  const all: Record<string, string> = {}
+  for (const layer of task.environment) {
+    for (const [name, value] of Object.entries(layer.evaluate(scope) as object)) all[name] = String(value)
+  }
+  return all
+}
+
+function isLiterallyFalse(conditions: Task['changedWhen'], scope: Scope): boolean {
+  return conditions.length === 1 && conditions[0]!.source.trim() === 'false' && !conditions[0]!.test(scope)
+}
+
+/** Seconds of a keyword as milliseconds. */
+export function seconds(value: unknown, keyword: string): number {
+  const n = Number(value)
+  if (!Number.isFinite(n) || n < 0) throw new UserError(`${keyword} must be a number of seconds, not ${JSON.stringify(value)}`)
+  return n * 1000
+}
+
+/** An error that belongs to the user's input or the host, not to us. */
+export function isTrouble(error: unknown): error is Error {
+  return error instanceof UserError || error instanceof TaskFailure
+}
