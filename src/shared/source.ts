@@ -20,10 +20,27 @@ export interface Place {
 /** The place of `[offset, end)` in a file. */
 export function placeAt(file: SourceFile, offset: number, end = offset): Place {
   const at = Math.max(0, Math.min(offset, file.text.length))
-  const lineStart = file.text.lastIndexOf('\n', at - 1) + 1
-  let line = 1
-  for (let i = file.text.indexOf('\n'); i !== -1 && i < at; i = file.text.indexOf('\n', i + 1)) line++
-  return { file, line, column: at - lineStart + 1, offset: at, end: Math.max(at, end) }
+  const starts = lineStarts(file)
+  let low = 0
+  let high = starts.length - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if (starts[middle]! <= at) low = middle
+    else high = middle - 1
+  }
+  return { file, line: low + 1, column: at - starts[low]! + 1, offset: at, end: Math.max(at, end) }
+}
+
+const lineStartsOf = new WeakMap<SourceFile, readonly number[]>()
+
+/** The offset of each line, found once a file: a playbook asks for thousands of places. */
+function lineStarts(file: SourceFile): readonly number[] {
+  const known = lineStartsOf.get(file)
+  if (known) return known
+  const starts = [0]
+  for (let i = file.text.indexOf('\n'); i !== -1; i = file.text.indexOf('\n', i + 1)) starts.push(i + 1)
+  lineStartsOf.set(file, starts)
+  return starts
 }
 
 /** A place inside another one: `offset` and `end` count from the start of `outer`. Right for plain scalars only. */

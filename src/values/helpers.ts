@@ -1,0 +1,458 @@
+/**
+ * The helpers of templates and functions of expressions: one table, from which the documentation is made and whose
+ * examples a test runs. `{{ name a b }}` in text is `name(a, b)` in CEL.
+ */
+import { createHash, getHashes } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { posix, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { parse, stringify } from 'yaml'
+import { UserError } from '../shared/errors.ts'
+import { quote, quoteAll } from '../shared/quote.ts'
+import type { Place } from '../shared/source.ts'
+import { cidrContains, cidrIp, cidrNetmask, cidrNetwork, cidrPrefix } from './cidr.ts'
+import type { ScopeOptions } from './scope.ts'
+import { compareVersions } from './version.ts'
+
+export interface Helper {
+  readonly signature: string
+  readonly summary: string
+  /** A template and what it gives. */
+  readonly examples: readonly (readonly [template: string, result: unknown])[]
+  /** Number of arguments. */
+  readonly min: number
+  readonly max: number
+  /** The first argument may be undefined or null. */
+  readonly optional?: boolean
+  /** Throws HelperError for arguments that it cannot use. */
+  readonly call: (args: unknown[], options: ScopeOptions) => unknown
+}
+
+/** What is wrong with a helper's arguments; `callHelper` adds the helper's name and place. */
+export class HelperError extends Error {}
+
+/** Bytes that the `file` helper reads at most. */
+const MAX_FILE = 1024 * 1024
+
+export const helpers: Readonly<Record<string, Helper>> = {
+  default: {
+    signature: 'default value fallback',
+    summary: 'The value, or the fallback when it is not defined or null',
+    examples: [['{{ default port 6443 }}', 6443]],
+    min: 2,
+    max: 2,
+    optional: true,
+    call: ([value, fallback]) => value ?? fallback,
+  },
+  defined: {
+    signature: 'defined value',
+    summary: 'Whether the value is defined and not null',
+    examples: [['{{ defined a.b }}', false]],
+    min: 1,
+    max: 1,
+    optional: true,
+    call: ([value]) => value !== undefined && value !== null,
+  },
+  lookup: {
+    signature: 'lookup map key',
+    summary: 'The entry of a map or list whose key is computed',
+    examples: [['{{ lookup (split "a,b" ",") 1 }}', 'b']],
+    min: 2,
+    max: 2,
+    call: ([of, key]) => {
+      const found =
+        of !== null && typeof of === 'object' && Object.hasOwn(of, String(key))
+          ? of[String(key) as keyof typeof of]
+          : undefined
+      if (found === undefined || found === null) throw new HelperError(`there is no entry "${key}"`)
+      return found
+    },
+  },
+  env: {
+    signature: 'env name [fallback]',
+    summary: 'An environment variable of the controller',
+    examples: [['{{ env "NO_SUCH_VARIABLE" "none" }}', 'none']],
+    min: 1,
+    max: 2,
+    call: ([name, fallback], options) => {
+      const value = (options.env ?? process.env)[text(name)] ?? fallback
+      if (value === undefined) throw new HelperError(`the environment variable ${name} is not set`)
+      return value
+    },
+  },
+  file: {
+    signature: 'file path',
+    summary: 'The text of a file on the controller, without the newline at its end',
+    examples: [],
+    min: 1,
+    max: 1,
+    call: ([path], options) => readText(resolve(options.directory ?? '.', text(path))),
+  },
+
+  upper: pure('upper text', 'In capitals', '{{ upper "node" }}', 'NODE', ([a]) => text(a).toUpperCase()),
+  lower: pure('lower text', 'In small letters', '{{ lower "NODE" }}', 'node', ([a]) => text(a).toLowerCase()),
+  trim: pure('trim text', 'Without white space at both ends', '{{ trim "  a " }}', 'a', ([a]) => text(a).trim()),
+  replace: pure(
+    'replace text from to',
+    'Every occurrence replaced',
+    '{{ replace "a.b.c" "." "-" }}',
+    'a-b-c',
+    ([a, from, to]) => text(a).replaceAll(text(from), () => text(to)),
+  ),
+  split: pure('split text separator', 'A list of the parts', '{{ split "a,b" "," }}', ['a', 'b'], ([a, by]) =>
+    text(a).split(text(by)),
+  ),
+  join: pure(
+    'join list [separator]',
+    'One text of a list; the separator is "," if not given',
+    '{{ join (split "a b" " ") "," }}',
+    'a,b',
+    ([a, by = ',']) => list(a).map(word).join(text(by)),
+  ),
+  indent: pure(
+    'indent text spaces',
+    'Every line but the first indented, empty lines left alone',
+    '{{ indent "a\nb" 2 }}',
+    'a\n  b',
+    ([a, n]) => text(a).replace(/\n(?=[^\n])/g, `\n${' '.repeat(count(n))}`),
+  ),
+  quote: pure('quote value', 'A word, or a list of words, for sh', `{{ quote "it's" }}`, `'it'\\''s'`, ([a]) =>
+    Array.isArray(a) ? quoteAll(a.map(word)) : quote(word(a)),
+  ),
+  basename: pure('basename path', 'The last part of a path', '{{ basename "/etc/fstab" }}', 'fstab', ([a]) =>
+    posix.basename(text(a)),
+  ),
+  dirname: pure('dirname path', 'A path without its last part', '{{ dirname "/etc/fstab" }}', '/etc', ([a]) =>
+    posix.dirname(text(a)),
+  ),
+  regex_match: pure(
+    'regex_match text pattern',
+    'Whether the pattern (JavaScript) is found in the text',
+    '{{ regex_match "node-12" "-\\d+$" }}',
+    true,
+    ([a, re]) => regex(re, '').test(text(a)),
+  ),
+  regex_replace: pure(
+    'regex_replace text pattern to',
+    'Every match replaced; $1 is the first group',
+    '{{ regex_replace "eth0" "\\d+" "X" }}',
+    'ethX',
+    ([a, re, to]) => text(a).replace(regex(re, 'g'), text(to)),
+  ),
+  b64encode: pure('b64encode text', 'Base64', '{{ b64encode "secret" }}', 'c2VjcmV0', ([a]) =>
+    Buffer.from(text(a)).toString('base64'),
+  ),
+  b64decode: pure('b64decode text', 'The UTF-8 text that was encoded', '{{ b64decode "c2VjcmV0" }}', 'secret', ([a]) =>
+    decodeBase64(text(a)),
+  ),
+  hash: pure(
+    'hash text [algorithm]',
+    'Hexadecimal digest; sha256 if not given',
+    '{{ hash "a" "md5" }}',
+    '0cc175b9c0f1b6a831c399e269772661',
+    ([a, name = 'sha256']) => digest(text(a), text(name)),
+  ),
+  json: pure(
+    'json value [spaces]',
+    'JSON, on one line or indented',
+    '{{ json (split "a b" " ") }}',
+    '["a","b"]',
+    ([a, n]) => JSON.stringify(a, null, n === undefined ? undefined : count(n)),
+  ),
+  yaml: pure('yaml value', 'YAML, without the newline at its end', '{{ yaml (split "a b" " ") }}', '- a\n- b', ([a]) =>
+    stringify(a, { lineWidth: 0, aliasDuplicateObjects: false }).replace(/\n$/, ''),
+  ),
+  from_json: pure('from_json text', 'What a JSON text says', `{{ json (from_json '{"a":1}') }}`, '{"a":1}', ([a]) =>
+    parseWith(JSON.parse, text(a), 'JSON'),
+  ),
+  from_yaml: pure('from_yaml text', 'What a YAML text says', '{{ from_yaml "5" }}', 5, ([a]) =>
+    parseWith(parse, text(a), 'YAML'),
+  ),
+
+  length: pure(
+    'length value',
+    'Characters of a text, items of a list, entries of a map',
+    '{{ length "node" }}',
+    4,
+    ([a]) => size(a),
+  ),
+  first: pure('first list', 'The first item', '{{ first (split "a b" " ") }}', 'a', ([a]) => item(a, 0)),
+  last: pure('last list', 'The last item', '{{ last (split "a b" " ") }}', 'b', ([a]) => item(a, -1)),
+  keys: pure('keys map', 'The names of the entries', `{{ keys (from_json '{"a":1}') }}`, ['a'], ([a]) =>
+    Object.keys(map(a)),
+  ),
+  values: pure('values map', 'The values of the entries', `{{ values (from_json '{"a":1}') }}`, [1], ([a]) =>
+    Object.values(map(a)),
+  ),
+  sort: pure('sort list', 'Numbers by size or texts by code', '{{ sort (split "b a" " ") }}', ['a', 'b'], ([a]) =>
+    sorted(list(a)),
+  ),
+  unique: pure(
+    'unique list',
+    'Each value once, in the order of the first ones',
+    '{{ unique (split "a b a" " ") }}',
+    ['a', 'b'],
+    ([a]) => unique(list(a)),
+  ),
+  concat: pure(
+    'concat list list',
+    'Both lists in one',
+    '{{ concat (split "a b" " ") (split "c" " ") }}',
+    ['a', 'b', 'c'],
+    ([a, b]) => [...list(a), ...list(b)],
+  ),
+  contains: pure(
+    'contains value part',
+    'Whether a text has the part, a list the item, a map the key',
+    '{{ contains "node-1" "node" }}',
+    true,
+    ([a, b]) => contains(a, b),
+  ),
+
+  eq: pure('eq a b', 'Equal, of the same type', '{{ eq 1 1 }}', true, ([a, b]) => isDeepStrictEqual(a, b)),
+  ne: pure('ne a b', 'Not equal', '{{ ne 1 "1" }}', true, ([a, b]) => !isDeepStrictEqual(a, b)),
+  lt: pure('lt a b', 'Less: two numbers or two texts', '{{ lt 1 2 }}', true, ([a, b]) => compare(a, b) < 0),
+  le: pure('le a b', 'Less or equal', '{{ le 2 2 }}', true, ([a, b]) => compare(a, b) <= 0),
+  gt: pure('gt a b', 'Greater', '{{ gt 1 2 }}', false, ([a, b]) => compare(a, b) > 0),
+  ge: pure('ge a b', 'Greater or equal', '{{ ge 1 2 }}', false, ([a, b]) => compare(a, b) >= 0),
+  and: {
+    ...pure('and a b …', 'Whether all are true', '{{ and true true false }}', false, (args) => args.every(isTrue)),
+    max: 16,
+  },
+  or: { ...pure('or a b …', 'Whether one is true', '{{ or false true }}', true, (args) => args.some(isTrue)), max: 16 },
+  not: pure('not a', 'Whether it is false', '{{ not false }}', true, ([a]) => !isTrue(a)),
+  version_compare: pure(
+    'version_compare a operator b',
+    'Compares versions: < <= == != >= >; a pre-release is less',
+    '{{ version_compare "v1.30.2" ">=" "1.9" }}',
+    true,
+    ([a, op, b]) => versionTest(text(a), text(op), text(b)),
+  ),
+
+  cidr_ip: pure(
+    'cidr_ip network index',
+    'The address at an index; negative ones count from the end',
+    '{{ cidr_ip "10.96.0.0/12" 10 }}',
+    '10.96.0.10',
+    ([a, i]) => cidr(() => cidrIp(text(a), integer(i))),
+  ),
+  cidr_network: pure(
+    'cidr_network address',
+    'The network of an address',
+    '{{ cidr_network "10.1.2.3/16" }}',
+    '10.1.0.0/16',
+    ([a]) => cidr(() => cidrNetwork(text(a))),
+  ),
+  cidr_netmask: pure(
+    'cidr_netmask network',
+    'The mask in dotted form',
+    '{{ cidr_netmask "10.0.0.0/12" }}',
+    '255.240.0.0',
+    ([a]) => cidr(() => cidrNetmask(text(a))),
+  ),
+  cidr_prefix: pure('cidr_prefix network', 'The length of the prefix', '{{ cidr_prefix "10.0.0.0/12" }}', 12, ([a]) =>
+    cidr(() => cidrPrefix(text(a))),
+  ),
+  cidr_contains: pure(
+    'cidr_contains network address',
+    'Whether an address or network lies in a network',
+    '{{ cidr_contains "10.0.0.0/8" "10.1.2.3" }}',
+    true,
+    ([a, b]) => cidr(() => cidrContains(text(a), text(b))),
+  ),
+}
+
+/** Calls a helper. Throws HelperError. What it makes of a secret is a secret from then on. */
+export function runHelper(helper: Helper, args: unknown[], options: ScopeOptions): unknown {
+  const result = helper.call(args, options)
+  if (options.redactor && typeof result === 'string') taint(args, result, options)
+  return result
+}
+
+/** Calls a helper. Throws UserError with the call's place. */
+export function callHelper(helper: Helper, args: unknown[], options: ScopeOptions, place: () => Place): unknown {
+  try {
+    return runHelper(helper, args, options)
+  } catch (error) {
+    if (!(error instanceof HelperError)) throw error
+    const name = helper.signature.split(' ')[0]
+    throw new UserError({ message: `${name}: ${error.message}`, place: place(), hint: `write ${helper.signature}` })
+  }
+}
+
+/** Adds a text that was made of a secret and does not show it in a form that is known already. */
+function taint(args: unknown[], result: string, { redactor }: ScopeOptions): void {
+  if (redactor!.size === 0 || redactor!.redact(result) !== result) return
+  const given = args.map((arg) => (typeof arg === 'string' ? arg : (JSON.stringify(arg) ?? ''))).join('\n')
+  // A text that was there before (the user name beside a password) is no secret.
+  if (redactor!.redact(given) !== given && !args.some((arg) => includes(arg, result))) redactor!.add(result)
+}
+
+function includes(value: unknown, text: string): boolean {
+  if (typeof value !== 'object' || value === null) return value === text
+  return Object.values(value).some((part) => includes(part, text))
+}
+
+/** A helper without optional arguments beyond those in brackets; the number of arguments is that of its signature. */
+function pure(
+  signature: string,
+  summary: string,
+  example: string,
+  result: unknown,
+  call: (args: unknown[]) => unknown,
+): Helper {
+  const params = signature
+    .split(' ')
+    .slice(1)
+    .filter((word) => word !== '…')
+  const min = params.filter((param) => !param.startsWith('[')).length
+  return { signature, summary, examples: [[example, result]], min, max: params.length, call }
+}
+
+function kind(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'a map' : `the ${typeof value} ${String(value).slice(0, 30)}`
+}
+
+function text(value: unknown): string {
+  if (typeof value === 'object' || value === undefined) throw new HelperError(`expected a text, got ${kind(value)}`)
+  return String(value)
+}
+
+const word = text
+
+function list(value: unknown): unknown[] {
+  if (!Array.isArray(value)) throw new HelperError(`expected a list, got ${kind(value)}`)
+  return value
+}
+
+function map(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new HelperError(`expected a map, got ${kind(value)}`)
+  return value as Record<string, unknown>
+}
+
+function integer(value: unknown): number {
+  if (!Number.isSafeInteger(value)) throw new HelperError(`expected a whole number, got ${kind(value)}`)
+  return value as number
+}
+
+/** A small number of spaces. */
+function count(value: unknown): number {
+  const n = integer(value)
+  if (n < 0 || n > 100) throw new HelperError(`expected a number from 0 to 100, got ${n}`)
+  return n
+}
+
+function size(value: unknown): number {
+  if (typeof value === 'string') return [...value].length
+  return Array.isArray(value) ? value.length : Object.keys(map(value)).length
+}
+
+function item(value: unknown, index: number): unknown {
+  const found = list(value).at(index)
+  if (found === undefined || found === null) throw new HelperError('the list is empty')
+  return found
+}
+
+function sorted(items: unknown[]): unknown[] {
+  return items.toSorted(compare)
+}
+
+function compare(a: unknown, b: unknown): number {
+  if (typeof a !== typeof b || (typeof a !== 'number' && typeof a !== 'string')) {
+    throw new HelperError(`cannot compare ${kind(a)} with ${kind(b)}`)
+  }
+  return (a as string) < (b as string) ? -1 : a === b ? 0 : 1
+}
+
+function unique(items: unknown[]): unknown[] {
+  const seen = new Map(items.map((one) => [typeof one === 'object' ? JSON.stringify(one) : one, one]))
+  return [...seen.values()]
+}
+
+function contains(value: unknown, part: unknown): boolean {
+  if (typeof value === 'string') return value.includes(text(part))
+  if (Array.isArray(value)) return value.some((one) => isDeepStrictEqual(one, part))
+  return Object.hasOwn(map(value), text(part))
+}
+
+function isTrue(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : Boolean(value)
+}
+
+const patterns = new Map<string, RegExp>()
+
+function regex(pattern: unknown, flags: string): RegExp {
+  const key = `${flags}/${text(pattern)}`
+  const known = patterns.get(key)
+  if (known) return known
+  try {
+    const made = new RegExp(text(pattern), flags)
+    if (patterns.size > 1000) patterns.clear()
+    patterns.set(key, made)
+    return made
+  } catch (error) {
+    throw new HelperError((error as Error).message)
+  }
+}
+
+function decodeBase64(value: string): string {
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(value.replace(/\s/g, ''))) throw new HelperError('this is not base64')
+  return Buffer.from(value, 'base64').toString('utf8')
+}
+
+function digest(value: string, algorithm: string): string {
+  if (!getHashes().includes(algorithm)) throw new HelperError(`unknown algorithm "${algorithm}"`)
+  return createHash(algorithm).update(value).digest('hex')
+}
+
+function parseWith(parser: (text: string) => unknown, value: string, name: string): unknown {
+  try {
+    return parser(value)
+  } catch {
+    // The parser's message quotes the text, which may be a secret.
+    throw new HelperError(`the text is not ${name}`)
+  }
+}
+
+function readText(path: string): string {
+  try {
+    const { size } = statSync(path)
+    if (size > MAX_FILE) throw new HelperError(`${path} has more than 1 MiB`)
+    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+  } catch (error) {
+    if (error instanceof HelperError) throw error
+    throw new HelperError(`cannot read ${path} (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
+function versionTest(a: string, operator: string, b: string): boolean {
+  const order = compareVersions(a, b)
+  switch (operator) {
+    case '<':
+      return order < 0
+    case '<=':
+      return order <= 0
+    case '==':
+      return order === 0
+    case '!=':
+      return order !== 0
+    case '>=':
+      return order >= 0
+    case '>':
+      return order > 0
+    default:
+      throw new HelperError(`unknown operator "${operator}"; known: < <= == != >= >`)
+  }
+}
+
+function cidr<T>(compute: () => T): T {
+  try {
+    return compute()
+  } catch (error) {
+    if (error instanceof RangeError) throw new HelperError(error.message)
+    throw error
+  }
+}

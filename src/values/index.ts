@@ -1,0 +1,5 @@
+export { compileNode } from './compile.ts'
+export { compileExpression, type Expression } from './expression.ts'
+export { type Layer, makeScope, PENDING, PendingError, type Scope, type ScopeOptions, type Vars } from './scope.ts'
+export { compileTemplateFile, compileText } from './template.ts'
+export { complete, constant, isValue, type Value } from './value.ts'
