@@ -1,0 +1,140 @@
+import { quote } from '../shared/quote.ts'
+import { authenticate, becomePrefix } from './become.ts'
+import { type Boot, BootError, bootCommand, bootInput, watchBoot } from './boot.ts'
+import { type ChannelKind, newNonce, type Transport } from './channel.ts'
+import { download } from './download.ts'
+import { takeLock } from './lock.ts'
+import {
+  type Become,
+  type Connection,
+  type ConnectOptions,
+  SessionError,
+  type Shell,
+} from './session.ts'
+import { type OpenChannel, ScriptQueue } from './shell.ts'
+import { upload } from './upload.ts'
+
+/** How long a login shell may take until our first command runs in it: a slow .bashrc, a home folder on NFS. */
+const BOOT_MS = 30_000
+
+/** Builds all that a Connection does on a transport. */
+export function makeConnection(transport: Transport, options: ConnectOptions = {}): Connection {
+  const { host } = transport
+  const shells = new Map<string, Promise<Shell>>()
+  const passwords = new Map<string, Promise<string>>()
+  let lost: SessionError | undefined
+  let lock: Promise<void> | undefined
+
+  const closed = transport.closed.then((error) => {
+    lost =
+      error instanceof SessionError
+        ? error
+        : new SessionError('lost', host, error ? `the connection was lost: ${error.message}` : 'the connection was closed')
+  })
+
+  const askPassword = (become: Become) => {
+    const known = become.password
+    if (known !== undefined) {
+      options.addSecret?.(known)
+      return async () => known
+    }
+    const { prompt } = options
+    if (!prompt || become.method === 'doas') return undefined
+    const key = become.method === 'su' ? `su ${become.user}` : become.method
+    return () => {
+      const question = `Password for ${become.method} on ${host}${become.method === 'su' ? ` (${become.user})` : ''}: `
+      const asked =
+        passwords.get(key) ??
+        prompt(question, { secret: true }).then((password) => {
+          options.addSecret?.(password)
+          return password
+        })
+      passwords.set(key, asked)
+      // A wrong or refused password is not kept: the next shell may ask again.
+      asked.catch(() => passwords.delete(key))
+      return asked
+    }
+  }
+
+  const open = async (become: Become | undefined, line: string, kind: ChannelKind, signal?: AbortSignal): Promise<OpenChannel> => {
+    if (lost) throw lost
+    const nonce = newNonce()
+    const ask = become && askPassword(become)
+    const prefix = become ? becomePrefix(become, nonce, ask !== undefined) : undefined
+    const channel = await transport.open(bootCommand(nonce, prefix), kind, signal)
+    const boot = watchBoot(channel, nonce)
+    if (become) {
+      try {
+        await authenticate(host, become, nonce, channel, boot, ask)
+      } catch (error) {
+        passwords.delete(become.method === 'su' ? `su ${become.user}` : become.method)
+        throw lost ?? error
+      }
+    }
+    channel.stdin.write(bootInput(nonce, line))
+    const timer = setTimeout(() => channel.close(), BOOT_MS)
+    const ready = boot.ready.catch((error) => {
+      throw lost ?? (error instanceof BootError ? noShell(host, transport.user, boot) : error)
+    })
+    ready.then(
+      () => clearTimeout(timer),
+      () => clearTimeout(timer),
+    )
+    return { channel, ready }
+  }
+
+  const makeShell = async (become: Become | undefined): Promise<Shell> => {
+    const queue = new ScriptQueue({
+      host,
+      open: (line, kind) => open(become, line, kind),
+      lost: () => lost,
+    })
+    await queue.start()
+    const openPassing = (line: string, signal?: AbortSignal) => open(become, line, 'passing', signal)
+    return {
+      user: become?.user ?? transport.user,
+      get scripts() {
+        return queue.count
+      },
+      run: (script, runOptions) => queue.run(script, runOptions),
+      upload: (content, path, uploadOptions) => upload(host, openPassing, content, path, uploadOptions),
+      download: (path, downloadOptions) => download(host, openPassing, path, downloadOptions),
+    }
+  }
+
+  const close = async () => {
+    await transport.close()
+    await closed
+  }
+
+  return {
+    host,
+    shell: (become) => {
+      const key = become ? `${become.method} ${become.user}` : ''
+      let shell = shells.get(key)
+      if (!shell) {
+        shell = makeShell(become)
+        shells.set(key, shell)
+        shell.catch(() => shells.delete(key))
+      }
+      return shell
+    },
+    lock: (holder) => {
+      lock ??= takeLock(host, (line) => open(undefined, line, 'lasting'), holder).catch((error) => {
+        lock = undefined
+        throw error
+      })
+      return lock
+    },
+    closed,
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+function noShell(host: string, user: string, boot: Boot): SessionError {
+  const said = boot.noise()
+  return new SessionError('auth', host, `${user} gets no shell on the host${said ? `: ${said}` : ''}`, {
+    hint: `try: ssh ${quote(host)} /bin/sh -c id`,
+  })
+}

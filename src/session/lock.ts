@@ -1,0 +1,67 @@
+import { quote } from '../shared/quote.ts'
+import { SessionError } from './session.ts'
+import type { OpenChannel } from './shell.ts'
+
+/**
+ * Takes the host's run lock and holds it until the channel dies: `flock` on a descriptor of a shell that waits for the
+ * end of its standard input.
+ *
+ * The place must not depend on who logs in: /run/lock where everybody may write to it (Debian), else /tmp. The file is
+ * created with O_EXCL, opened without O_CREAT (fs.protected_regular refuses even root otherwise), must be a plain file
+ * that is no symbolic link, and is everybody's to lock; the holder's words go through the descriptor, never the path.
+ */
+export async function takeLock(
+  host: string,
+  open: (line: string) => Promise<OpenChannel>,
+  holder: string,
+): Promise<void> {
+  const { channel, ready } = await open(lockLine(holder))
+  await ready
+  const said = await new Promise<string>((resolve) => {
+    let text = ''
+    channel.stdout.on('data', (chunk: Buffer) => {
+      text += chunk
+      if (text.includes('\n')) resolve(text)
+    })
+    channel.stderr.on('data', (chunk: Buffer) => {
+      text += chunk
+    })
+    channel.stdout.resume()
+    channel.stderr.resume()
+    channel.exit.then(() => setImmediate(() => resolve(text)))
+  })
+  const line = said.trim()
+  if (line === 'locked') return
+  channel.close()
+  const held = /^held (.*)/.exec(line)
+  if (held) {
+    const who = held[1]!.replace(/[^\x20-\x7e]/g, '?').slice(0, 300) || 'somebody'
+    throw new SessionError('locked', host, `another run holds this host: ${who}`, {
+      hint: 'wait until it has ended; the lock goes with its connection',
+    })
+  }
+  throw new SessionError('locked', host, `cannot take the run lock: ${line || 'the channel ended'}`)
+}
+
+/** One line of sh: says `locked`, or `held WORDS`, or what is wrong. */
+export function lockLine(holder: string): string {
+  const words = holder.replace(/\s+/g, ' ')
+  return [
+    'd=/run/lock',
+    '[ -k "$d" ] && [ -w "$d" ] || d=/tmp',
+    'f=$d/runbook.lock',
+    'die() { printf "%s\\n" "$1"; exit 1; }',
+    '[ -e "$f" ] || [ -h "$f" ] || ( umask 0; set -C; : >"$f" ) 2>/dev/null',
+    '[ -f "$f" ] && [ ! -h "$f" ] || die "$f is not a plain file"',
+    'exec 9<"$f" || die "cannot open $f"',
+    '[ "$f" -ef /proc/self/fd/9 ] && [ ! -h "$f" ] || die "$f was changed while it was opened"',
+    'command -v flock >/dev/null || die "flock(1) is missing on the host: install util-linux or busybox"',
+    'if flock -n 9; then :; else IFS= read -r w <&9; die "held $w"; fi',
+    // No truncation: readers take the first line, which ends the words.
+    `printf "%s\\n" ${quote(words)} 1<>/proc/self/fd/9`,
+    'echo locked',
+    'exec >/dev/null 2>&1',
+    'while read -r l; do :; done',
+    'exit 0',
+  ].join('; ')
+}
