@@ -1,4 +1,4 @@
-import type { Block, Step, Task } from '../playbook/playbook.ts'
+import type { Block, Step } from '../playbook/playbook.ts'
 
 /** Where in a list of steps something is: the part of a block, or the section itself. */
 interface Frame {

@@ -4,6 +4,7 @@ import type { Read } from '../module/read.ts'
 import type { Task } from '../playbook/playbook.ts'
 import type { Become } from '../session/session.ts'
 import type { Scope } from '../values/index.ts'
+import type { Link } from './link.ts'
 
 /** An item of a loop, or the only one of a task without a loop. */
 export interface Item {
@@ -46,6 +47,8 @@ interface Ready extends Common {
   readonly args: unknown
   /** Check mode of this task: of the run, or its own `check_mode`. */
   readonly check: boolean
+  /** The host that does the work: another one with delegate_to. */
+  readonly link: Link
   readonly become: Become | undefined
   readonly environment: Readonly<Record<string, string>>
   /** Milliseconds. */

@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Become, type Connect, type Connection, type Prompt, SessionError, type Shell, type Target } from '../session/session.ts'
+import {
+  type Become,
+  type Connect,
+  type Connection,
+  type Prompt,
+  SessionError,
+  type Shell,
+  type Target,
+} from '../session/session.ts'
 
 export interface LinkOptions {
   readonly connect: Connect
@@ -125,7 +133,11 @@ export class Link implements AsyncDisposable {
         if (Date.now() - started + wait > limit) throw error
         if (!said) {
           said = true
-          this.#options.note(ownLock ? 'a step of this run still goes on there; waiting for its end' : `connection lost; trying again: ${error.message}`)
+          this.#options.note(
+            ownLock
+              ? 'a step of this run still goes on there; waiting for its end'
+              : `connection lost; trying again: ${error.message}`,
+          )
         }
         await sleep(wait, undefined, { signal: this.#options.signal })
         wait = Math.min(wait * 2, 5_000)

@@ -20,6 +20,8 @@ export interface Outcome {
   readonly stdout?: string | undefined
   readonly stderr?: string | undefined
   readonly elapsedMs: number
+  /** Tasks of the same request that did not run because this one failed. */
+  readonly notRun?: readonly string[] | undefined
   /** Check mode: what the task would give is not known. */
   readonly unknown?: boolean | undefined
   /** Values for the host: set_fact, gathered facts. */
@@ -27,7 +29,12 @@ export interface Outcome {
   readonly facts?: Readonly<Record<string, unknown>> | undefined
 }
 
-export const NOTHING: Pick<Outcome, 'changes' | 'msg' | 'data' | 'elapsedMs'> = { changes: [], msg: '', data: {}, elapsedMs: 0 }
+export const NOTHING: Pick<Outcome, 'changes' | 'msg' | 'data' | 'elapsedMs'> = {
+  changes: [],
+  msg: '',
+  data: {},
+  elapsedMs: 0,
+}
 
 /** The register value of an outcome. A skipped one keeps the shape of a command's, so that `r.stdout` still is a text. */
 export function registered(outcome: Outcome): Record<string, unknown> {
@@ -48,7 +55,8 @@ export function registered(outcome: Outcome): Record<string, unknown> {
 export function failure(error: unknown, changes: readonly ReportedChange[] = []): Outcome {
   const base = { ...NOTHING, changes }
   if (error instanceof SessionError) {
-    const status = error.kind === 'timeout' || error.kind === 'upload' || error.kind === 'become' ? 'failed' : 'unreachable'
+    const status =
+      error.kind === 'timeout' || error.kind === 'upload' || error.kind === 'become' ? 'failed' : 'unreachable'
     return { ...base, status, msg: error.message, hint: error.hint }
   }
   if (error instanceof TaskFailure) return { ...base, status: 'failed', msg: error.message, data: error.data }
@@ -77,7 +85,13 @@ export function changeFailed(change: Change, output: ChangeOutput, done: readonl
 
 /** 128 + n is how sh reports a process that died of signal n. */
 function signalName(rc: number): string {
-  const names: Record<number, string> = { 130: 'SIGINT', 134: 'SIGABRT', 137: 'SIGKILL', 139: 'SIGSEGV', 143: 'SIGTERM' }
+  const names: Record<number, string> = {
+    130: 'SIGINT',
+    134: 'SIGABRT',
+    137: 'SIGKILL',
+    139: 'SIGSEGV',
+    143: 'SIGTERM',
+  }
   if (rc === 127) return ' (command not found)'
   if (rc === 126) return ' (not executable)'
   return names[rc] ? ` (${names[rc]})` : ''

@@ -46,13 +46,17 @@ async function ready(
   scope: Scope,
   common: Pick<Entry, 'task' | 'item' | 'scope' | 'name' | 'noLog'>,
 ): Promise<Entry> {
-  const check = task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')
+  const check =
+    task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')
   const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout')
+  const link =
+    task.delegateTo === undefined ? state.link : play.run.linkOf(String(task.delegateTo.evaluate(scope)), task)
   const base = {
     ...common,
+    link,
     check,
     timeout,
-    become: becomeOf(task.become, scope, state.link.user, play.run.input.becomePassword),
+    become: becomeOf(task.become, scope, link.target.user, play.run.input.becomePassword),
     environment: environment(task, scope),
     args: parseArgs(task, scope),
   }
@@ -104,7 +108,8 @@ function isLiterallyFalse(conditions: Task['changedWhen'], scope: Scope): boolea
 /** Seconds of a keyword as milliseconds. */
 export function seconds(value: unknown, keyword: string): number {
   const n = Number(value)
-  if (!Number.isFinite(n) || n < 0) throw new UserError(`${keyword} must be a number of seconds, not ${JSON.stringify(value)}`)
+  if (!Number.isFinite(n) || n < 0)
+    throw new UserError(`${keyword} must be a number of seconds, not ${JSON.stringify(value)}`)
   return n * 1000
 }
 

@@ -2,13 +2,14 @@
  * One request to a host: changes in order, stopping at the first that fails, then questions. It is one script; sections
  * of its output are told apart by lines that hold a nonce.
  *
- *     stdout: <out of change 1> \n N c 0 \n <out of change 2> \n N c 1 \n            stops here
- *     stdout: <answer 1> \n N r 0 \n <answer 2> \n N r 2 \n …
- *     stderr: <err of change 1> \n N \n …
+ *     stdout: <out of change 1> RS N c 0 \n <out of change 2> RS N c 1 \n            stops here
+ *     stdout: <answer 1> RS N r 0 \n <answer 2> RS N r 2 \n …
+ *     stderr: <err of change 1> RS N \n …
  */
 import { randomBytes } from 'node:crypto'
 import { CHANGE_PRELUDE, type Change, type ChangeOutput } from '../module/change.ts'
 import { type Ask, ReadError, type Section } from '../module/read.ts'
+import { cutAtMarkers } from '../session/framing.ts'
 import type { RunOptions, ScriptResult, Shell } from '../session/session.ts'
 
 /** The answer to an ask, or why there is none. */
@@ -42,41 +43,79 @@ export function groupAsks(asks: Iterable<Ask>): Group[] {
 }
 
 const MARKS = `
-rb_mark() { rb_r=$?; printf '\\n%s r %s\\n' "$RB_N" "$rb_r"; }
+rb_mark() { rb_r=$?; printf '\\036%s r %s\\n' "$RB_N" "$rb_r"; }
 `
 
-/**
- * Runs changes and asks questions in one round trip.
- * `prefix` is sh that every change and question sees (environment variables, a folder).
- */
+export interface RequestOptions {
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Output of the changes as it comes; `index` counts the changes. */
+  readonly onOutput?: ((index: number, stream: 'stdout' | 'stderr', chunk: Buffer) => void) | undefined
+  /** A change has ended; the next one, if any, begins. */
+  readonly onEnd?: ((index: number) => void) | undefined
+  /** What a change's script is put into: its environment, for one. */
+  readonly wrap?: ((index: number, script: string) => string) | undefined
+}
+
+/** Runs changes and asks questions in one round trip. Throws SessionError when the connection or the time is over. */
 export async function request(
   shell: Shell,
   changes: readonly Change[],
   asks: readonly Ask[],
-  options: RunOptions & { wrap?: (script: string) => string } = {},
+  options: RequestOptions = {},
 ): Promise<Reply> {
   const nonce = randomBytes(9).toString('hex')
   const groups = groupAsks(asks)
   const script = compile(nonce, changes, groups, options.wrap)
-  const started = performance.now()
-  const result = await shell.run(script, options)
-  return parse(nonce, changes, groups, result, performance.now() - started)
+  const { timeoutMs, signal } = options
+  const watch = changes.length > 0 ? watchChanges(nonce, changes.length, options) : undefined
+  const result = await shell.run(script, { timeoutMs, signal, onOutput: watch?.onOutput })
+  return parse(nonce, changes, groups, result, watch?.elapsed ?? [])
+}
+
+/** Tells live which change prints what, and how long each took. */
+function watchChanges(
+  nonce: string,
+  count: number,
+  { onOutput, onEnd }: RequestOptions,
+): { onOutput: NonNullable<RunOptions['onOutput']>; elapsed: number[] } {
+  const elapsed: number[] = []
+  let since = performance.now()
+  const cutter = (stream: 'stdout' | 'stderr') => {
+    let index = 0
+    return cutAtMarkers(
+      nonce,
+      (chunk) => {
+        if (index < count) onOutput?.(index, stream, chunk)
+      },
+      () => {
+        index++
+        if (stream === 'stderr' || index > count) return
+        onEnd?.(index - 1)
+        const now = performance.now()
+        elapsed.push(now - since)
+        since = now
+      },
+    )
+  }
+  const cut = { stdout: cutter('stdout'), stderr: cutter('stderr') }
+  return { onOutput: (stream, chunk) => cut[stream](chunk), elapsed }
 }
 
 function compile(
   nonce: string,
   changes: readonly Change[],
   groups: readonly Group[],
-  wrap: (script: string) => string = (s) => s,
+  wrap: NonNullable<RequestOptions['wrap']> = (_index, script) => script,
 ): string {
   const parts = [`RB_N=${nonce}`, MARKS]
   if (changes.length > 0) parts.push(CHANGE_PRELUDE)
   for (const { kind } of groups) if (kind.prelude) parts.push(kind.prelude)
-  for (const change of changes) {
+  for (const [i, change] of changes.entries()) {
     const ok = (change.okCodes ?? [0]).join('|')
     parts.push(
-      `( ${wrap(change.script ?? ':')}\n)`,
-      `rb_r=$?; printf '\\n%s c %s\\n' "$RB_N" "$rb_r"; printf '\\n%s\\n' "$RB_N" >&2`,
+      `( ${wrap(i, change.script ?? ':')}\n)`,
+      `rb_r=$?; printf '\\036%s c %s\\n' "$RB_N" "$rb_r"; printf '\\036%s\\n' "$RB_N" >&2`,
       `case $rb_r in ${ok}) ;; *) exit 0 ;; esac`,
     )
   }
@@ -89,7 +128,7 @@ function parse(
   changes: readonly Change[],
   groups: readonly Group[],
   result: ScriptResult,
-  elapsedMs: number,
+  elapsed: readonly number[],
 ): Reply {
   const marks = splitMarks(result.stdout, nonce)
   const errors = splitMarks(result.stderr, nonce)
@@ -98,7 +137,7 @@ function parse(
   for (const { body, words } of marks) {
     if (words[0] === 'c') {
       const stderr = errors[outputs.length]?.body ?? Buffer.alloc(0)
-      outputs.push({ rc: Number(words[1]), stdout: body, stderr, elapsedMs })
+      outputs.push({ rc: Number(words[1]), stdout: body, stderr, elapsedMs: elapsed[outputs.length] ?? 0 })
     } else if (words[0] === 'r') sections.push({ out: body, rc: Number(words[1]) })
   }
   const failed = outputs.some((o, i) => !(changes[i]?.okCodes ?? [0]).includes(o.rc))
@@ -153,20 +192,20 @@ interface Mark {
   readonly words: readonly string[]
 }
 
-/** Splits `body \n NONCE words \n body …`; what follows the last mark is dropped. */
+/** Cuts output at the marks of a request; what follows the last mark is dropped. */
 function splitMarks(bytes: Buffer, nonce: string): Mark[] {
   const marks: Mark[] = []
-  const needle = Buffer.from(`\n${nonce}`)
-  let start = 0
-  for (let at = bytes.indexOf(needle); at !== -1; at = bytes.indexOf(needle, start)) {
-    const lineEnd = bytes.indexOf(10, at + 1)
-    if (lineEnd === -1) break
-    const words = bytes
-      .toString('latin1', at + needle.length, lineEnd)
-      .trim()
-      .split(' ')
-    marks.push({ body: bytes.subarray(start, at), words })
-    start = lineEnd + 1
-  }
+  let parts: Buffer[] = []
+  const cut = cutAtMarkers(
+    nonce,
+    (chunk) => {
+      parts.push(chunk)
+    },
+    (rest) => {
+      marks.push({ body: parts.length === 1 ? parts[0]! : Buffer.concat(parts), words: rest.split(' ') })
+      parts = []
+    },
+  )
+  cut(bytes)
   return marks
 }

@@ -1,6 +1,6 @@
 import type { Task } from '../playbook/playbook.ts'
 import type { Layer, Scope } from '../values/index.ts'
-import { makeScope, PENDING, PendingError } from '../values/index.ts'
+import { makeScope, PendingError } from '../values/index.ts'
 import type { HostState } from './host.ts'
 import type { PlayRun } from './play.ts'
 
@@ -19,7 +19,7 @@ export function taskScope(
   const layers: Layer[] = [
     ...task.defaultVars,
     ...state.host.layers,
-    { name: 'facts', vars: { facts: state.facts ?? PENDING } },
+    factsLayer(state),
     ...play.play.vars,
     ...task.vars,
     { name: 'set_fact and register', vars: state.vars },
@@ -35,7 +35,7 @@ export function hostScope(play: PlayRun, state: HostState): Scope {
   return makeScope(
     [
       ...state.host.layers,
-      { name: 'facts', vars: { facts: state.facts ?? PENDING } },
+      factsLayer(state),
       ...play.play.vars,
       { name: 'set_fact and register', vars: state.vars },
       { name: 'command line', vars: play.run.input.extraVars },
@@ -43,6 +43,10 @@ export function hostScope(play: PlayRun, state: HostState): Scope {
     ],
     { redactor: play.run.input.redactor, directory: play.run.input.baseDir },
   )
+}
+
+function factsLayer({ facts }: HostState): Layer {
+  return { name: 'facts', vars: facts === undefined ? {} : { facts } }
 }
 
 /** Made once a host and play: most tasks read none of it. */
@@ -90,8 +94,10 @@ function variablesOf(play: PlayRun, reader: HostState, name: string): Record<str
   for (const key of scope.names()) if (key !== 'hostvars') late(view, key, () => scope.get(key))
   for (const key of [...play.dynamicNames, 'facts']) {
     late(view, key, () => {
-      if (other !== reader && !play.met(reader) && play.isActive(other)) throw new MeetingNeeded(`hostvars.${name}.${key}`)
-      return key === 'facts' ? other.facts : (other.vars.get(key) ?? scope.get(key))
+      const snapshot = play.meeting.snapshot(reader)
+      if (other !== reader && !snapshot && play.isActive(other)) throw new MeetingNeeded(`hostvars.${name}.${key}`)
+      const seen = snapshot?.get(other) ?? other
+      return key === 'facts' ? seen.facts : (seen.vars.get(key) ?? scope.get(key))
     })
   }
   return view

@@ -10,7 +10,19 @@ export interface ActionResult {
   /** What was done, for the report. */
   readonly changes?: readonly Pick<Change, 'summary' | 'diff'>[] | undefined
   readonly data?: ResultData | undefined
+  /** What the run does next, besides going on; `meta` gives these. */
+  readonly flow?: Flow | undefined
 }
+
+/** Ansible's `meta` words. */
+export type Flow =
+  | 'flush_handlers'
+  | 'end_host'
+  | 'end_batch'
+  | 'end_play'
+  | 'clear_facts'
+  | 'reset_connection'
+  | 'noop'
 
 /** All that an action gets to work with. */
 export interface ActionContext {

@@ -42,6 +42,10 @@ export interface ModuleSpec<A extends z.ZodType, R extends Reads> extends Docume
   /** True when a module never changes the host (stat, assert, debug): it runs in check mode as always. */
   readonly readOnly?: boolean
   /**
+   * What `result` gives becomes variables of the host (set_fact), or its facts (facts), besides going to `register`.
+   */
+  readonly provides?: 'variables' | 'facts'
+  /**
    * Files of the controller that the arguments name (`copy: src=`). The engine reads them before `probe` and gives their
    * content in `args` through `withFiles`; so probe and plan stay pure.
    */
@@ -80,6 +84,7 @@ export interface Module {
   readonly freeForm: string | undefined
   readonly returns: Readonly<Record<string, string>>
   readonly readOnly: boolean
+  readonly provides: 'variables' | 'facts' | undefined
   probe(args: unknown): Read<unknown>
   plan(args: unknown, state: unknown): readonly Change[]
   result(args: unknown, state: unknown, outputs: readonly ChangeOutput[]): ResultData
@@ -100,6 +105,7 @@ export function defineModule<A extends z.ZodType, R extends Reads = Record<strin
     freeForm: spec.freeForm,
     returns: spec.returns ?? {},
     readOnly: spec.readOnly ?? false,
+    provides: spec.provides,
     probe: (args) => (spec.probe ? all(spec.probe(args as z.output<A>)) : known({})),
     plan: (args, state) => spec.plan(args as z.output<A>, state as StateOf<R>),
     result: (args, state, outputs) => spec.result?.(args as z.output<A>, state as StateOf<R>, outputs) ?? {},

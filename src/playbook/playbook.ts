@@ -119,6 +119,8 @@ export interface Task {
   readonly timeout: Value | undefined
   readonly environment: readonly Value[]
   readonly become: Become
+  /** Defaults of the roles around it, lowest first; below the inventory. */
+  readonly defaultVars: readonly VarsLayer[]
   /** Variables of blocks and of the task, lowest first. Role vars and include vars too. */
   readonly vars: readonly VarsLayer[]
   readonly tags: readonly string[]

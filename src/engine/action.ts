@@ -1,0 +1,107 @@
+import { resolve } from 'node:path'
+import type { ActionContext } from '../module/action.ts'
+import { TaskFailure } from '../module/define.ts'
+import type { Read } from '../module/read.ts'
+import { SessionError } from '../session/session.ts'
+import type { ActionEntry } from './entry.ts'
+import { failure, NOTHING, type Outcome } from './outcome.ts'
+import type { Performer } from './perform.ts'
+import { isTrouble } from './prepare.ts'
+import { request } from './request.ts'
+
+/** Runs an action, or in check mode its preview. */
+export async function runAction(performer: Performer, entry: ActionEntry): Promise<Outcome> {
+  const { action, args, check } = entry
+  const started = performance.now()
+  if (check && !action.preview) {
+    return { ...NOTHING, status: 'skipped', msg: 'not run in check mode', unknown: true }
+  }
+  const { ctx, timer } = contextOf(performer, entry)
+  try {
+    performer.started(entry)
+    const result = await (check ? action.preview!(ctx, args) : action.run(ctx, args))
+    if (result.flow && !check) await follow(performer, result.flow)
+    return {
+      ...NOTHING,
+      status: result.changed ? 'changed' : 'ok',
+      msg: result.msg ?? '',
+      changes: result.changes ?? (result.changed && result.msg ? [{ summary: result.msg }] : []),
+      data: result.data ?? {},
+      unknown: check && result.changed,
+      elapsedMs: performance.now() - started,
+    }
+  } catch (error) {
+    const elapsedMs = performance.now() - started
+    if (ctx.signal.aborted && !isTrouble(error))
+      return { ...NOTHING, status: 'failed', msg: abortWords(performer, entry), elapsedMs }
+    if (!isTrouble(error) && !(error instanceof SessionError)) throw error
+    return { ...failure(error), elapsedMs }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function abortWords(performer: Performer, entry: ActionEntry): string {
+  if (performer.host.play.run.input.abort.aborted) return 'interrupted'
+  return `did not end within its timeout of ${(entry.timeout ?? 0) / 1000} s`
+}
+
+function contextOf(
+  performer: Performer,
+  entry: ActionEntry,
+): { ctx: ActionContext; timer: NodeJS.Timeout | undefined } {
+  const { host } = performer
+  const { run } = host.play
+  const { link } = entry
+  const timeout = new AbortController()
+  const timer = entry.timeout === undefined ? undefined : setTimeout(() => timeout.abort(), entry.timeout)
+  const signal = AbortSignal.any([run.input.abort, timeout.signal])
+  const ctx: ActionContext = {
+    host: host.state.name,
+    shell: () => performer.shell(entry),
+    run: async (script, options = {}) => (await performer.shell(entry)).run(script, { signal, ...options }),
+    read: async <T>(read: Read<T>): Promise<T> => {
+      const reply = await request(await performer.shell(entry), [], read.asks, { signal })
+      return read.from(
+        read.asks.map(({ id }) => {
+          const answer = reply.answers.get(id)!
+          if ('error' in answer) throw new TaskFailure(answer.error.message)
+          return answer.value
+        }),
+      )
+    },
+    disconnect: () => link.drop(),
+    tryConnect: (timeoutMs) => link.tryConnect(timeoutMs),
+    check: entry.check,
+    facts: host.state.facts ?? {},
+    loadFile: async (path, kind) => {
+      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, entry.scope)
+      return file!
+    },
+    controllerPath: (path) => resolve(run.input.baseDir, path),
+    log: (line) => performer.output(entry, 'log', `${line}\n`),
+    sleep: async (ms) => {
+      await performer.sleep(ms)
+      if (run.stopping) throw new TaskFailure('interrupted')
+      signal.throwIfAborted()
+    },
+    signal,
+    ask: (question, options) => {
+      if (!run.input.prompt) throw new TaskFailure(`nobody can be asked "${question}": there is no terminal`)
+      return run.input.prompt(question, options)
+    },
+    intent: async (name, data) => run.input.journal.intent(run.id, host.state.name, name, data),
+  }
+  return { ctx, timer }
+}
+
+/** Ansible's `meta` words. */
+async function follow(performer: Performer, flow: string): Promise<void> {
+  const { host } = performer
+  if (flow === 'flush_handlers') await host.flushHandlers()
+  else if (flow === 'end_host') host.left = true
+  else if (flow === 'end_batch') host.play.batchEnded = true
+  else if (flow === 'end_play') host.play.stopped ??= 'meta: end_play'
+  else if (flow === 'clear_facts') host.state.facts = undefined
+  else if (flow === 'reset_connection') await host.state.link.drop()
+}

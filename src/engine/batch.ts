@@ -1,0 +1,296 @@
+import { createReadStream } from 'node:fs'
+import type { Change, ChangeOutput, Upload } from '../module/change.ts'
+import { Touched } from '../module/resources.ts'
+import type { Shell } from '../session/session.ts'
+import { quote } from '../shared/quote.ts'
+import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
+import { changeFailed, failure, NOTHING, type Outcome, report } from './outcome.ts'
+import { judged, type Performer, touchesEverything } from './perform.ts'
+import { type Answer, type Reply, request } from './request.ts'
+import type { Slot } from './window.ts'
+
+/** A slot of a batch, with the changes it needs; without any it only waits for those before it. */
+interface Member {
+  readonly slot: Slot
+  readonly changes: readonly Change[]
+  readonly state: unknown
+}
+
+interface Batch {
+  readonly members: readonly Member[]
+  readonly touched: Touched
+  /** Index of the first slot behind the batch. */
+  readonly end: number
+}
+
+type Finish = (slot: Slot, outcome: Outcome) => boolean
+
+/**
+ * Applies the changes of the slot at `at` and of those behind it that ride in the same request, and brings all of them to
+ * their ends. Gives the index of the next slot, or undefined when a new window has to be made.
+ */
+export async function applyBatch(
+  performer: Performer,
+  slots: readonly Slot[],
+  at: number,
+  first: { readonly state: unknown; readonly changes: readonly Change[] },
+  answers: Map<string, Answer>,
+  finish: Finish = (slot, outcome) => performer.host.finish(slot, outcome),
+): Promise<number | undefined> {
+  const doubt = doubtKey(slots[at]!)
+  if (performer.doubtful.delete(doubt)) {
+    const msg =
+      'the connection was lost while this command ran: it may have run to its end, in part, or not at all; ' +
+      'look at the host before you run it again'
+    finish(slots[at]!, { ...NOTHING, status: 'failed', msg })
+    return undefined
+  }
+  const batch = gather(performer, slots, at, first, answers)
+  const rest = batch.end < slots.length ? stale(slots.slice(batch.end), batch.touched) : []
+  const changing = batch.members.filter((m) => m.changes.length > 0)
+  const verify = changing.flatMap((m) => moduleOf(m).read.asks)
+  let reply: Reply
+  try {
+    reply = await carryOut(performer, changing, [...verify, ...rest.flatMap((e) => e.read.asks)])
+    performer.connectionWorks()
+  } catch (error) {
+    if (!performer.lost(error)) {
+      finish(slots[at]!, judged(moduleOf(changing[0]!), performer.unlucky(error)))
+      return undefined
+    }
+    for (const m of changing)
+      if (m.changes.some((c) => c.transient && touchesEverything(c))) performer.doubtful.add(doubtKey(m.slot))
+    return undefined
+  }
+  for (const [id, answer] of reply.answers) answers.set(id, answer)
+  const goesOn = await settleAll(performer, batch, changing, reply, answers, finish)
+  return goesOn ? batch.end : undefined
+}
+
+/** Which slots ride together: as long as no change before them touches what they read. */
+function gather(
+  performer: Performer,
+  slots: readonly Slot[],
+  at: number,
+  first: { readonly state: unknown; readonly changes: readonly Change[] },
+  answers: ReadonlyMap<string, Answer>,
+): Batch {
+  const members: Member[] = []
+  const touched = new Touched()
+  let end = at
+  for (; end < slots.length; end++) {
+    const slot = slots[end]!
+    const { entry } = slot
+    if (slot.settled) {
+      if (slot.settled.status === 'failed') break
+      members.push({ slot, changes: [], state: undefined })
+      continue
+    }
+    if (entry.kind !== 'module' || (end > at && (isRetried(entry.task) || entry.timeout !== undefined || entry.check)))
+      break
+    if (touched.affects(entry.resources)) break
+    if (performer.doubtful.has(doubtKey(slot)) && end > at) break
+    const plan = end === at ? first : performer.plan(entry, answers)
+    if ('failed' in plan) break
+    const uploads = plan.changes.some((c) => c.upload)
+    if (uploads && members.some((m) => m.changes.length > 0)) break
+    members.push({ slot, changes: plan.changes, state: plan.state })
+    if (!entry.harmless) for (const change of plan.changes) touched.add(change.touches)
+    const alone = plan.changes.some((c) => c.transient && touchesEverything(c)) && !entry.harmless
+    if (plan.changes.length > 0 && (alone || uploads || needsJudgement(entry.task) || entry.timeout !== undefined)) {
+      end++
+      break
+    }
+  }
+  return { members, touched, end }
+}
+
+/** The entries behind a batch whose answers its changes make worthless. */
+function stale(slots: readonly Slot[], touched: Touched): ModuleEntry[] {
+  return slots.flatMap(({ entry, settled }) =>
+    entry.kind === 'module' && !settled && touched.affects(entry.resources) ? [entry] : [],
+  )
+}
+
+function moduleOf(member: Member): ModuleEntry {
+  return member.slot.entry as ModuleEntry
+}
+
+/** One request with all changes and questions; uploads go before the script they belong to. */
+async function carryOut(
+  performer: Performer,
+  changing: readonly Member[],
+  asks: ModuleEntry['read']['asks'],
+): Promise<Reply> {
+  const entries = changing.flatMap((m) => m.changes.map(() => moduleOf(m)))
+  const changes = changing.flatMap((m) => m.changes)
+  const first = entries[0]!
+  const shell = await performer.shell(first)
+  const { abort } = performer.host.play.run.input
+  const decoders = new Map<string, InstanceType<typeof TextDecoder>>()
+  performer.started(first)
+  const scripts = await uploadFirst(shell, changes, abort)
+  return request(shell, scripts, asks, {
+    timeoutMs: first.timeout,
+    signal: abort,
+    wrap: (i, script) => withEnvironment(entries[i]!, script),
+    onOutput: (i, stream, chunk) => {
+      const key = `${i} ${stream}`
+      const decoder = decoders.get(key) ?? new TextDecoder()
+      decoders.set(key, decoder)
+      performer.output(entries[i]!, stream, decoder.decode(chunk, { stream: true }))
+    },
+    onEnd: (i) => {
+      const next = entries[i + 1]
+      if (next && next !== entries[i]) performer.started(next)
+    },
+  })
+}
+
+/** Does the uploads; what is left of each is a change without a script, so that outputs still count one by one. */
+async function uploadFirst(shell: Shell, changes: readonly Change[], signal: AbortSignal): Promise<Change[]> {
+  const scripts: Change[] = []
+  for (const change of changes) {
+    if (change.upload) {
+      await upload(shell, change.upload, signal)
+      scripts.push({ ...change, script: ':' })
+    } else scripts.push(change)
+  }
+  return scripts
+}
+
+async function upload(shell: Shell, { path, source, mode, owner, group }: Upload, signal: AbortSignal): Promise<void> {
+  const content = 'content' in source ? source.content : createReadStream(source.file)
+  await shell.upload(content, path, { mode, owner, group, signal })
+}
+
+function withEnvironment(entry: ModuleEntry, script: string): string {
+  const names = Object.entries(entry.environment)
+  if (names.length === 0) return script
+  return `${names.map(([name, value]) => `export ${name}=${quote(value)}`).join('\n')}\n${script}`
+}
+
+/** Brings the members of a batch to their ends, from what their changes printed and the new answers. */
+async function settleAll(
+  performer: Performer,
+  batch: Batch,
+  changing: readonly Member[],
+  reply: Reply,
+  answers: Map<string, Answer>,
+  finish: Finish,
+): Promise<boolean> {
+  let at = 0
+  const outputs = new Map<Member, readonly ChangeOutput[]>()
+  for (const member of changing) {
+    outputs.set(member, reply.outputs.slice(at, at + member.changes.length))
+    at += member.changes.length
+  }
+  const failedAt = changing.findIndex((m) => !succeeded(m, outputs.get(m)!))
+  if (failedAt > 0) {
+    const error = await askAgain(performer, changing.slice(0, failedAt), answers)
+    if (error) return finish(changing[0]!.slot, judged(moduleOf(changing[0]!), error)) && false
+  }
+  const behind = failedAt === -1 ? [] : changing.slice(failedAt + 1)
+  for (const member of batch.members) {
+    const { slot } = member
+    if (slot.settled) {
+      if (!finish(slot, slot.settled)) return false
+      continue
+    }
+    const entry = moduleOf(member)
+    const outcome =
+      member.changes.length === 0
+        ? performer.settled(entry, member.state)
+        : ended(
+            performer,
+            member,
+            outputs.get(member)!,
+            answers,
+            behind.map((m) => m.slot.entry.name),
+          )
+    if (!finish(slot, outcome)) return false
+    // What was planned behind a failure did not run; a new window plans it anew (ignore_errors, other loop items).
+    if (member === changing[failedAt]) return false
+  }
+  return true
+}
+
+/** The state after the changes of members in front of a failed one, which ended the request before the questions. */
+async function askAgain(
+  performer: Performer,
+  members: readonly Member[],
+  answers: Map<string, Answer>,
+): Promise<Outcome | undefined> {
+  try {
+    const shell = await performer.shell(moduleOf(members[0]!))
+    const reply = await request(
+      shell,
+      [],
+      members.flatMap((m) => moduleOf(m).read.asks),
+    )
+    for (const [id, answer] of reply.answers) answers.set(id, answer)
+    return undefined
+  } catch (error) {
+    return failure(error)
+  }
+}
+
+function succeeded(member: Member, outputs: readonly ChangeOutput[]): boolean {
+  return member.changes.every(
+    (change, i) => outputs[i] !== undefined && (change.okCodes ?? [0]).includes(outputs[i].rc),
+  )
+}
+
+/** How a member with changes ended: failed, not converged, or changed. */
+function ended(
+  performer: Performer,
+  member: Member,
+  outputs: readonly ChangeOutput[],
+  answers: ReadonlyMap<string, Answer>,
+  notRun: readonly string[],
+): Outcome {
+  const entry = moduleOf(member)
+  const { module, args } = entry
+  const bad = member.changes.findIndex((change, i) => !outputs[i] || !(change.okCodes ?? [0]).includes(outputs[i].rc))
+  const elapsedMs = outputs.reduce((sum, o) => sum + o.elapsedMs, 0)
+  if (bad !== -1) {
+    const done = report(member.changes.slice(0, bad))
+    const output = outputs[bad]
+    if (!output) return judged(entry, { ...NOTHING, status: 'failed', msg: 'did not run', changes: done })
+    const outcome = changeFailed(member.changes[bad]!, output, done)
+    const data = { ...outcome.data, ...module.result(args, member.state, outputs) }
+    return judged(entry, { ...outcome, data, elapsedMs, notRun: notRun.length > 0 ? notRun : undefined })
+  }
+  const after = performer.plan(entry, answers)
+  if ('failed' in after) return judged(entry, { ...after.failed, changes: report(member.changes), elapsedMs })
+  const left = after.changes.filter((c) => !c.transient)
+  const changes = report(member.changes)
+  if (left.length > 0) {
+    const what = left
+      .map((c) => `${c.summary}${c.diff?.kind === 'value' ? ` (is ${JSON.stringify(c.diff.from)})` : ''}`)
+      .join('; ')
+    const msg = `did not converge: after its changes it still wants to ${what}`
+    const hint = 'something on the host undoes the change, or two tasks want different things'
+    return judged(entry, { ...NOTHING, status: 'failed', msg, hint, changes, elapsedMs })
+  }
+  const data = module.result(args, after.state, outputs)
+  const last = outputs.at(-1)
+  return judged(entry, {
+    ...NOTHING,
+    status: 'changed',
+    changes,
+    msg: typeof data.msg === 'string' ? data.msg : '',
+    data,
+    rc: typeof data.rc === 'number' ? data.rc : undefined,
+    stdout: last?.stdout.toString('utf8'),
+    stderr: last?.stderr.toString('utf8'),
+    cmd: member.changes.at(-1)?.script,
+    elapsedMs,
+    sets: module.provides === 'variables' ? data : undefined,
+    facts: module.provides === 'facts' ? data : undefined,
+  })
+}
+
+function doubtKey({ entry }: Slot): string {
+  return `${entry.task.id} ${entry.item?.index ?? 0}`
+}

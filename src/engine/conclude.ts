@@ -1,0 +1,171 @@
+import type { Task } from '../playbook/playbook.ts'
+import type { ItemResult, Status, TaskResultEvent } from '../shared/events.ts'
+import { codeFrame, formatPlace } from '../shared/source.ts'
+import { PendingError } from '../values/index.ts'
+import type { Entry } from './entry.ts'
+import type { HostRun } from './host-run.ts'
+import { type Outcome, registered } from './outcome.ts'
+import { isTrouble } from './prepare.ts'
+import type { Progress } from './progress.ts'
+
+/** Stands in a report for what `no_log` hides. */
+const HIDDEN = 'hidden (no_log)'
+
+/**
+ * A task has come to its end on a host: keeps its result, counts it, tells of it, notifies, and moves the cursor. False
+ * when the cursor did not simply go on to the next task.
+ */
+export function concludeTask(
+  host: HostRun,
+  entry: Entry,
+  progress: Progress,
+  outcome: Outcome,
+  options: { silent?: boolean } = {},
+): boolean {
+  const { task } = entry
+  const { state } = host
+  const status = finalStatus(host, entry, outcome)
+  if (entry.noLog && !options.silent) hide(host, outcome)
+  keep(host, task, outcome)
+  state.recap[status]++
+  if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
+  if (status === 'changed') host.notify(task, entry)
+  if (status !== 'failed' && status !== 'rescued' && status !== 'unreachable') {
+    host.cursor.advance()
+    return true
+  }
+  state.setVars([
+    ['failed_task', { name: entry.name, module: task.moduleName, place: formatPlace(task.place) }],
+    ['failed_result', registered(outcome)],
+  ])
+  const goesOn = host.cursor.fail()
+  if (status !== 'rescued') {
+    // An `always` part may still run; the host takes no part in anything after it.
+    host.ending ??= status
+    if (!goesOn) state.ended = host.ending
+    host.play.hostFailed(state)
+  }
+  return false
+}
+
+function finalStatus(host: HostRun, entry: Entry, outcome: Outcome): Status {
+  const { task } = entry
+  if (outcome.status === 'failed') {
+    if (flag(host, task.ignoreErrors, entry, 'ignore_errors')) return 'ignored'
+    return host.cursor.rescuable ? 'rescued' : 'failed'
+  }
+  if (outcome.status === 'unreachable') {
+    if (flag(host, task.ignoreUnreachable, entry, 'ignore_unreachable')) return 'ignored'
+    return host.cursor.rescuable ? 'rescued' : 'unreachable'
+  }
+  return outcome.status
+}
+
+/** A keyword that cannot be evaluated must not hide the failure that it is asked about. */
+function flag(host: HostRun, value: Task['ignoreErrors'], entry: Entry, keyword: string): boolean {
+  try {
+    return host.flag(value, entry, keyword)
+  } catch (error) {
+    if (!isTrouble(error)) throw error
+    return false
+  }
+}
+
+function keep(host: HostRun, task: Task, outcome: Outcome): void {
+  const { state } = host
+  const values: [string, unknown][] = []
+  if (task.register !== undefined)
+    values.push([task.register, outcome.unknown ? unknownResult(task, outcome) : registered(outcome)])
+  for (const [name, value] of Object.entries(outcome.sets ?? {})) values.push([name, value])
+  if (values.length > 0) state.setVars(values)
+  if (outcome.facts) state.facts = { ...state.facts, ...outcome.facts }
+}
+
+/** What a task with no_log gives is a secret from now on, wherever it turns up. */
+function hide(host: HostRun, outcome: Outcome): void {
+  const { redactor } = host.play.run.input
+  for (const key of ['stdout', 'stderr', 'content', 'msg']) {
+    const value = outcome.data[key]
+    if (typeof value === 'string' && value.trim().length >= 8) redactor.add(value.trim())
+  }
+}
+
+/** In check mode: all that is known of a result is that the task would change something. */
+function unknownResult(task: Task, outcome: Outcome): Record<string, unknown> {
+  const result: Record<string, unknown> = {
+    changed: outcome.status === 'changed',
+    failed: false,
+    skipped: outcome.status === 'skipped',
+    unreachable: false,
+    msg: outcome.msg,
+  }
+  const names = [
+    ...Object.keys(task.module.returns),
+    'rc',
+    'stdout',
+    'stdout_lines',
+    'stderr',
+    'stderr_lines',
+    'results',
+  ]
+  for (const name of names) {
+    const get = () => {
+      throw new PendingError(`${task.register}.${name}`)
+    }
+    if (!(name in result)) Object.defineProperty(result, name, { enumerable: true, configurable: true, get })
+  }
+  return result
+}
+
+function resultEvent(
+  host: HostRun,
+  entry: Entry,
+  progress: Progress,
+  outcome: Outcome,
+  status: Status,
+): TaskResultEvent {
+  const { task, noLog } = entry
+  const bad = outcome.status === 'failed' || outcome.status === 'unreachable'
+  const { play } = host.play
+  const base = {
+    type: 'task_result',
+    host: host.state.name,
+    play: play.name,
+    playId: play.id,
+    task: entry.name,
+    taskId: task.id,
+    module: task.moduleName,
+    handler: host.isHandler(task),
+    status,
+    place: formatPlace(task.place),
+    at: Date.now(),
+    elapsedMs: progress.outcomes.length === 0 ? outcome.elapsedMs : Date.now() - progress.startedAt,
+    ...(bad ? { frame: codeFrame(task.place) } : {}),
+  } as const
+  if (noLog) {
+    const changes = outcome.changes.map(() => ({ summary: HIDDEN }))
+    return { ...base, changes, msg: bad ? `failed; ${HIDDEN}` : '', rc: outcome.rc }
+  }
+  return {
+    ...base,
+    changes: outcome.changes,
+    msg: outcome.msg,
+    hint: outcome.hint,
+    items: progress.isLoop ? itemResults(progress) : undefined,
+    cmd: bad ? outcome.cmd : undefined,
+    rc: outcome.rc,
+    stdout: bad ? outcome.stdout : undefined,
+    stderr: bad ? outcome.stderr : undefined,
+    notRun: outcome.notRun,
+    result: outcome.unknown ? undefined : registered(outcome),
+  }
+}
+
+function itemResults(progress: Progress): ItemResult[] {
+  return progress.outcomes.map((o, i) => ({
+    label: progress.items[i]?.label ?? '',
+    status: o.status,
+    changes: o.changes,
+    msg: o.msg,
+  }))
+}

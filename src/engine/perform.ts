@@ -1,0 +1,283 @@
+import type { Change } from '../module/change.ts'
+import { TaskFailure } from '../module/define.ts'
+import { ReadError } from '../module/read.ts'
+import { EVERYTHING, Touched } from '../module/resources.ts'
+import { SessionError, type Shell } from '../session/session.ts'
+import { PendingError } from '../values/index.ts'
+import { runAction } from './action.ts'
+import { applyBatch } from './batch.ts'
+import { type ActionEntry, isRetried, type ModuleEntry } from './entry.ts'
+import type { HostRun } from './host-run.ts'
+import { isDone, judge } from './judge.ts'
+import { failure, NOTHING, type Outcome, report } from './outcome.ts'
+import { isTrouble, seconds } from './prepare.ts'
+import { type Answer, request } from './request.ts'
+import { conclude, type Slot } from './window.ts'
+
+/** Questions that are not answered in this time: something on the host hangs (a dead NFS server, a stuck device). */
+const PROBE_TIMEOUT_MS = 120_000
+/** A task whose request lost its connection this many times in a row is given up. */
+const LOST_LIMIT = 3
+
+/** What a module found and wants, from the answers to its questions. */
+export type Plan = { readonly state: unknown; readonly changes: readonly Change[] } | { readonly failed: Outcome }
+
+/** Brings a window of tasks to their ends, one after the other, with as few requests as their order allows. */
+export class Performer {
+  readonly host: HostRun
+  /** Check mode: what changes that were not made would have touched. */
+  readonly unapplied = new Touched()
+  /** Tasks (with items) whose command was under way when the connection was lost. */
+  readonly doubtful = new Set<string>()
+  #lost = 0
+
+  constructor(host: HostRun) {
+    this.host = host
+  }
+
+  /** Ends early when a task fails or the rest has to be looked at anew; the caller collects the next window. */
+  async perform(slots: readonly Slot[]): Promise<void> {
+    const answers = new Map<string, Answer>()
+    let asked = false
+    for (let at = 0; at < slots.length; ) {
+      if (this.host.halted && !this.host.ending) return
+      const slot = slots[at]!
+      const { entry } = slot
+      let goesOn: boolean
+      if (slot.settled) goesOn = this.host.finish(slot, slot.settled)
+      else if (entry.kind === 'broken') goesOn = this.host.finish(slot, failure(entry.error))
+      else if (entry.kind === 'action') goesOn = this.host.finish(slot, await this.#action(entry))
+      else if (entry.kind !== 'module') throw new Error(`an unsettled ${entry.kind} entry`)
+      else if (isRetried(entry.task)) goesOn = this.host.finish(slot, await this.#retry(slot, entry))
+      else {
+        if (!asked) {
+          const error = await this.#ask(entry, slots.slice(at), answers)
+          if (error === 'again') return
+          asked = true
+          if (error) {
+            this.host.finish(slot, judged(entry, error))
+            return
+          }
+        }
+        const plan = this.plan(entry, answers)
+        if ('failed' in plan) goesOn = this.host.finish(slot, judged(entry, plan.failed))
+        else if (plan.changes.length === 0) goesOn = this.host.finish(slot, this.settled(entry, plan.state))
+        else if (entry.check) goesOn = this.host.finish(slot, this.foreseen(entry, plan.changes))
+        else {
+          const next = await applyBatch(this, slots, at, plan, answers)
+          if (next === undefined) return
+          at = next
+          continue
+        }
+      }
+      if (!goesOn) return
+      at++
+      const { loop } = slot.progress.task
+      if (loop?.pause && !slot.progress.done) {
+        await this.sleep(seconds(loop.pause.evaluate(entry.scope), 'loop_control.pause'))
+      }
+    }
+  }
+
+  shell(entry: ModuleEntry | ActionEntry): Promise<Shell> {
+    return entry.link.shell(entry.become)
+  }
+
+  /** One request for all questions of a window. `again`: the connection was lost, and the window has to be made anew. */
+  async #ask(
+    first: ModuleEntry,
+    slots: readonly Slot[],
+    answers: Map<string, Answer>,
+  ): Promise<Outcome | 'again' | undefined> {
+    const asks = slots.flatMap(({ entry, settled }) => (entry.kind === 'module' && !settled ? entry.read.asks : []))
+    if (asks.length === 0) return undefined
+    try {
+      const shell = await this.shell(first)
+      const reply = await request(shell, [], asks, {
+        timeoutMs: first.timeout ?? PROBE_TIMEOUT_MS,
+        signal: this.host.play.run.input.abort,
+      })
+      for (const [id, answer] of reply.answers) answers.set(id, answer)
+      this.#lost = 0
+      return undefined
+    } catch (error) {
+      return this.lost(error) ? 'again' : this.unlucky(error)
+    }
+  }
+
+  /** Whether an error means that the connection is gone and the task should be tried over a new one. */
+  lost(error: unknown): boolean {
+    return error instanceof SessionError && error.kind === 'lost' && ++this.#lost <= LOST_LIMIT
+  }
+
+  connectionWorks(): void {
+    this.#lost = 0
+  }
+
+  /** An error of a request as an outcome; an abort is thrown on. */
+  unlucky(error: unknown): Outcome {
+    if (this.host.play.run.input.abort.aborted) return { ...NOTHING, status: 'failed', msg: 'interrupted' }
+    return failure(error)
+  }
+
+  /** What a module wants to change, from the answers. Pure. */
+  plan(entry: ModuleEntry, answers: ReadonlyMap<string, Answer>): Plan {
+    try {
+      const values = entry.read.asks.map(({ id }) => {
+        const answer = answers.get(id)
+        if (!answer) throw new Error(`no answer to ${id}`)
+        if ('error' in answer) throw answer.error
+        return answer.value
+      })
+      const state = entry.read.from(values)
+      return { state, changes: entry.module.plan(entry.args, state) }
+    } catch (error) {
+      if (
+        entry.check &&
+        this.unapplied.affects(entry.resources) &&
+        (error instanceof TaskFailure || error instanceof ReadError)
+      ) {
+        const msg = `check mode cannot tell: it depends on changes that were not made (${error.message})`
+        return { failed: { ...NOTHING, status: 'skipped', msg, unknown: true } }
+      }
+      if (!isTrouble(error) && !(error instanceof ReadError)) throw error
+      return { failed: failure(error) }
+    }
+  }
+
+  /** The outcome of a module with nothing to change. */
+  settled(entry: ModuleEntry, state: unknown): Outcome {
+    try {
+      return judged(entry, conclude(entry, state))
+    } catch (error) {
+      return judged(entry, failure(error))
+    }
+  }
+
+  /** In check mode: what would be changed. */
+  foreseen(entry: ModuleEntry, changes: readonly Change[]): Outcome {
+    for (const change of changes) this.unapplied.add(change.touches)
+    const { changedWhen } = entry.task
+    const never = changedWhen.length === 1 && changedWhen[0]!.source.trim() === 'false'
+    const status = never ? 'ok' : 'changed'
+    return { ...NOTHING, status, changes: never ? [] : report(changes), msg: '', unknown: true }
+  }
+
+  /** The change log of a task that is under way, for those who watch. */
+  started(entry: ModuleEntry | ActionEntry): void {
+    this.host.play.run.emit({
+      type: 'task_started',
+      host: this.host.state.name,
+      task: entry.name,
+      taskId: entry.task.id,
+    })
+  }
+
+  output(entry: ModuleEntry | ActionEntry, stream: 'stdout' | 'stderr' | 'log', text: string): void {
+    if (entry.noLog || text === '') return
+    const { name, task } = entry
+    this.host.play.run.emit({
+      type: 'task_output',
+      host: this.host.state.name,
+      task: name,
+      taskId: task.id,
+      stream,
+      text,
+    })
+  }
+
+  /** Waits; returns early when the run is stopped. */
+  async sleep(ms: number): Promise<void> {
+    const { stop, abort } = this.host.play.run.input
+    const either = AbortSignal.any([stop, abort])
+    if (either.aborted) return
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        either.removeEventListener('abort', done)
+        resolve()
+      }
+      const timer = setTimeout(done, ms)
+      either.addEventListener('abort', done)
+    })
+  }
+
+  async #action(entry: ActionEntry): Promise<Outcome> {
+    if (!isRetried(entry.task)) return judgedAction(entry, await runAction(this, entry))
+    return this.#repeat(entry, () => runAction(this, entry).then((o) => judgedAction(entry, o)))
+  }
+
+  /** A module with `until` or `retries`: by itself, try after try. */
+  #retry(slot: Slot, entry: ModuleEntry): Promise<Outcome> {
+    return this.#repeat(entry, () => this.#once(slot, entry))
+  }
+
+  async #repeat(entry: ModuleEntry | ActionEntry, attempt: () => Promise<Outcome>): Promise<Outcome> {
+    const { task, scope } = entry
+    try {
+      const retries = task.retries === undefined ? 3 : Math.max(0, Number(task.retries.evaluate(scope)))
+      const delay = task.delay === undefined ? 5000 : seconds(task.delay.evaluate(scope), 'delay')
+      for (let n = 1; ; n++) {
+        const outcome = await attempt()
+        if (outcome.unknown || isDone(task, scope, outcome)) return outcome
+        if (n > retries || this.host.play.run.stopping) {
+          const tries = `gave up after ${n} ${n === 1 ? 'try' : 'tries'}`
+          const why = task.until.length > 0 ? `until: ${task.until.map((c) => c.source).join(' and ')}` : outcome.msg
+          return {
+            ...outcome,
+            status: 'failed',
+            msg: outcome.status === 'failed' ? `${outcome.msg} (${tries})` : `${tries}: ${why}`,
+          }
+        }
+        this.host.play.run.emit({
+          type: 'task_retry',
+          host: this.host.state.name,
+          task: entry.name,
+          taskId: task.id,
+          attempt: n,
+          attempts: retries + 1,
+          msg: entry.noLog ? '' : outcome.msg,
+        })
+        await this.sleep(delay)
+      }
+    } catch (error) {
+      if (error instanceof PendingError || !isTrouble(error)) throw error
+      return failure(error)
+    }
+  }
+
+  /** One try of a module: its own questions, its changes, its questions again. */
+  async #once(slot: Slot, entry: ModuleEntry): Promise<Outcome> {
+    const answers = new Map<string, Answer>()
+    const error = await this.#ask(entry, [slot], answers)
+    if (error === 'again') return this.#once(slot, entry)
+    if (error) return judged(entry, error)
+    const plan = this.plan(entry, answers)
+    if ('failed' in plan) return judged(entry, plan.failed)
+    if (plan.changes.length === 0) return this.settled(entry, plan.state)
+    if (entry.check) return this.foreseen(entry, plan.changes)
+    let ended: Outcome | undefined
+    await applyBatch(this, [slot], 0, plan, answers, (_slot, outcome) => {
+      ended = outcome
+      return true
+    })
+    return ended ?? this.#once(slot, entry)
+  }
+}
+
+/** An outcome after changed_when and failed_when; an expression that fails makes the task fail. */
+export function judged(entry: ModuleEntry | ActionEntry, outcome: Outcome): Outcome {
+  try {
+    return judge(entry.task, entry.scope, outcome)
+  } catch (error) {
+    if (!isTrouble(error)) throw error
+    return { ...failure(error), changes: outcome.changes, data: outcome.data }
+  }
+}
+
+const judgedAction = judged
+
+/** Whether a change can touch anything. */
+export function touchesEverything(change: Change): boolean {
+  return change.touches.includes(EVERYTHING)
+}

@@ -1,0 +1,72 @@
+import type { Play, Task } from '../playbook/playbook.ts'
+import { tasksOf } from '../playbook/playbook.ts'
+import type { HostState } from './host.ts'
+import type { Meeting } from './meeting.ts'
+import type { Run } from './run.ts'
+import { Semaphore } from './semaphore.ts'
+
+/** One play on one batch of hosts. */
+export class PlayRun {
+  readonly run: Run
+  readonly play: Play
+  /** The hosts of the batch. */
+  readonly batch: readonly HostState[]
+  readonly meeting: Meeting
+  /** Under which handlers are owed over the end of a run. */
+  readonly key: string
+  readonly magic = new WeakMap<HostState, Record<string, unknown>>()
+  /** Names that tasks of the play set on a host: hosts have them at different times. */
+  readonly dynamicNames: ReadonlySet<string>
+  /** Position of each task in the play, for hosts that wait at different ones. */
+  readonly order: ReadonlyMap<Task, number>
+  readonly #throttles = new Map<Task, Semaphore>()
+  /** Set when the whole play has to end: any_errors_fatal, max_fail_percentage, `meta: end_play`. */
+  stopped: string | undefined
+
+  /** `meta: end_batch`: the hosts of this batch do no more; the next batch begins. */
+  batchEnded = false
+
+  constructor(run: Run, play: Play, batch: readonly HostState[], meeting: Meeting) {
+    this.run = run
+    this.play = play
+    this.batch = batch
+    this.meeting = meeting
+    this.key = `${play.place.file.path}#${play.name}`
+    const tasks = play.sections.flatMap((s) => [...tasksOf(s.steps)])
+    this.order = new Map([...tasks, ...play.handlers].map((task, i) => [task, i]))
+    this.dynamicNames = new Set([...tasks, ...play.handlers].flatMap((t) => (t.register ? [t.register] : [])))
+  }
+
+  activeNames(): string[] {
+    return this.batch.filter((h) => h.ended === undefined).map((h) => h.name)
+  }
+
+  /** Whether a host of this batch is still at work, so that its variables may change. */
+  isActive(state: HostState): boolean {
+    return state.ended === undefined && this.meeting.isWorking(state)
+  }
+
+  throttle(task: Task, limit: number): Semaphore {
+    let semaphore = this.#throttles.get(task)
+    if (!semaphore) {
+      semaphore = new Semaphore(limit)
+      this.#throttles.set(task, semaphore)
+    }
+    return semaphore
+  }
+
+  readonly #failed = new Set<HostState>()
+
+  /** A host has failed: decides whether the play goes on for the others. */
+  hostFailed(state: HostState): void {
+    const { anyErrorsFatal, maxFailPercentage } = this.play
+    if (anyErrorsFatal) this.stopped ??= `any_errors_fatal: ${state.name} failed`
+    if (maxFailPercentage !== undefined) {
+      const failed = this.#failed.add(state).size
+      const percent = (failed / this.batch.length) * 100
+      if (percent > maxFailPercentage) {
+        this.stopped ??= `${failed} of ${this.batch.length} hosts failed, more than max_fail_percentage ${maxFailPercentage}`
+      }
+    }
+  }
+}

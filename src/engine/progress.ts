@@ -1,0 +1,92 @@
+import type { Task } from '../playbook/playbook.ts'
+import { UserError } from '../shared/errors.ts'
+import type { Scope } from '../values/index.ts'
+import type { Entry, Item } from './entry.ts'
+import type { Outcome } from './outcome.ts'
+
+const NO_ITEM: Item = { index: 0, value: undefined, label: undefined, vars: new Map() }
+
+/** How far a task has come on a host: its items, and how those ended that have. */
+export class Progress {
+  readonly task: Task
+  readonly items: readonly Item[]
+  readonly outcomes: Outcome[] = []
+  /** `loop_control.break_when` held: the items that are left do not run. */
+  broken = false
+  /** Started at, milliseconds since the epoch. */
+  readonly startedAt = Date.now()
+
+  /** The loop itself could not be evaluated: the one entry that says so. */
+  readonly failed: Entry | undefined
+
+  constructor(task: Task, items: readonly Item[], failed?: Entry) {
+    this.task = task
+    this.items = items
+    this.failed = failed
+  }
+
+  static failed(task: Task, entry: Entry): Progress {
+    return new Progress(task, [NO_ITEM], entry)
+  }
+
+  get isLoop(): boolean {
+    return this.task.loop !== undefined && this.failed === undefined
+  }
+
+  get done(): boolean {
+    return this.broken || this.outcomes.length >= this.items.length
+  }
+
+  /** Items must run one at a time: there is something to do between them. */
+  get isSequential(): boolean {
+    const { loop } = this.task
+    return loop !== undefined && (loop.pause !== undefined || loop.breakWhen.length > 0)
+  }
+}
+
+/** The items of a task's loop; a task without one has a single item without variables. */
+export function itemsOf(task: Task, scope: Scope): readonly Item[] {
+  const { loop } = task
+  if (!loop) return [NO_ITEM]
+  const values = listOf(loop.items.evaluate(scope), task)
+  return values.map((value, index) => {
+    const vars = new Map<string, unknown>([[loop.loopVar, value]])
+    if (loop.indexVar) vars.set(loop.indexVar, index)
+    if (loop.extended) vars.set('loop', extended(values, index))
+    const label = loop.label ? loop.label.evaluate(scope.with(vars, 'loop item')) : value
+    return { index, value, label: labelText(label), vars }
+  })
+}
+
+/** A map is looped over as {key, value}, in its order. */
+function listOf(value: unknown, task: Task): readonly unknown[] {
+  if (Array.isArray(value)) return value
+  if (value !== null && typeof value === 'object') {
+    return Object.entries(value).map(([key, entry]) => ({ key, value: entry }))
+  }
+  throw new UserError({
+    message: `loop must be a list or a map, not ${value === null ? 'null' : typeof value}`,
+    place: task.loop!.items.place ?? task.place,
+  })
+}
+
+/** Ansible's `ansible_loop`, under the name `loop`. */
+function extended(values: readonly unknown[], index: number): Record<string, unknown> {
+  return {
+    index: index + 1,
+    index0: index,
+    first: index === 0,
+    last: index === values.length - 1,
+    length: values.length,
+    revindex: values.length - index,
+    revindex0: values.length - index - 1,
+    allitems: values,
+    ...(index > 0 ? { previtem: values[index - 1] } : {}),
+    ...(index < values.length - 1 ? { nextitem: values[index + 1] } : {}),
+  }
+}
+
+function labelText(label: unknown): string {
+  const text = typeof label === 'string' ? label : JSON.stringify(label)
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text
+}

@@ -1,0 +1,263 @@
+import { randomBytes } from 'node:crypto'
+import { hostname, userInfo } from 'node:os'
+import { type Inventory, targetOf } from '../inventory/index.ts'
+import type { Journal } from '../journal/journal.ts'
+import type { Play, Playbook, Task } from '../playbook/playbook.ts'
+import { tasksOf } from '../playbook/playbook.ts'
+import type { Connect, Prompt, Target } from '../session/session.ts'
+import { UserError } from '../shared/errors.ts'
+import type { RunEvent } from '../shared/events.ts'
+import type { Redactor } from '../shared/redact.ts'
+import { makeScope, type Vars } from '../values/index.ts'
+import { ControllerFiles } from './controller-files.ts'
+import { HostState } from './host.ts'
+import { HostRun } from './host-run.ts'
+import { Link } from './link.ts'
+import { Meeting } from './meeting.ts'
+import { PlayRun } from './play.ts'
+import { EventQueue } from './queue.ts'
+import { Semaphore } from './semaphore.ts'
+
+/** Everything a run needs; nothing is read from the process. */
+export interface RunInput {
+  readonly playbooks: readonly Playbook[]
+  readonly inventory: Inventory
+  /** `--limit`: a host pattern. */
+  readonly limit?: string | undefined
+  readonly extraVars: Vars
+  readonly check: boolean
+  /** Show diffs; changes carry them either way. */
+  readonly diff: boolean
+  /** Hosts that are worked on at the same time. */
+  readonly forks: number
+  /** The run to go on with: tasks that came to their end in it are not done again. */
+  readonly resume?: string | undefined
+  readonly journal: Journal
+  readonly connect: Connect
+  readonly redactor: Redactor
+  readonly prompt?: Prompt | undefined
+  readonly becomePassword?: string | undefined
+  /** Connection settings of the command line, under the inventory's. */
+  readonly target?: Partial<Target> | undefined
+  /** The folder of the (first) playbook. */
+  readonly baseDir: string
+  /** First Ctrl-C: steps that run come to their end, no more are begun. */
+  readonly stop: AbortSignal
+  /** Second Ctrl-C: steps that run are killed. */
+  readonly abort: AbortSignal
+}
+
+/** Runs playbooks and tells what happens. Throws UserError before the first connection when the input is wrong. */
+export async function* runPlaybooks(input: RunInput): AsyncGenerator<RunEvent> {
+  const run = new Run(input)
+  const plays = run.plan()
+  const work = run.execute(plays)
+  for await (const event of run.events) yield event
+  await work
+}
+
+/** One run: hosts and their connections, the stream of events, the files of the controller. */
+export class Run {
+  readonly input: RunInput
+  readonly id = newRunId()
+  readonly events = new EventQueue<RunEvent>()
+  readonly files = new ControllerFiles()
+  readonly forks: Semaphore
+  /** Group names to the names of their hosts. */
+  readonly groupNames: Readonly<Record<string, readonly string[]>>
+  readonly #states = new Map<string, HostState>()
+  /** In the recap: hosts of the plays, not those that were only delegated to. */
+  readonly #played = new Set<HostState>()
+  readonly #started = performance.now()
+
+  constructor(input: RunInput) {
+    this.input = input
+    this.forks = new Semaphore(input.forks)
+    this.groupNames = Object.fromEntries(
+      [...input.inventory.groups].map(([name, g]) => [name, g.hosts.map((h) => h.name)]),
+    )
+  }
+
+  /** The hosts of each play. Throws UserError for a pattern that names what is not there. */
+  plan(): { play: Play; hosts: HostState[] }[] {
+    const { inventory, playbooks, limit } = this.input
+    const allowed = limit === undefined ? undefined : new Set(inventory.match(limit))
+    if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
+    const scope = makeScope([{ name: 'command line', vars: this.input.extraVars }])
+    return playbooks.flatMap(({ plays }) =>
+      plays.map((play) => {
+        const pattern = [play.hosts.evaluate(scope)].flat().map(String).join(',')
+        const hosts = inventory.match(pattern, play.hosts.place ?? play.place).filter((h) => !allowed || allowed.has(h))
+        return {
+          play,
+          hosts: inOrder(
+            play,
+            hosts.map((h) => this.stateOf(h.name)),
+          ),
+        }
+      }),
+    )
+  }
+
+  async execute(plays: readonly { play: Play; hosts: readonly HostState[] }[]): Promise<void> {
+    const { journal } = this.input
+    try {
+      this.emit({
+        type: 'run_started',
+        run: this.id,
+        at: Date.now(),
+        playbooks: this.input.playbooks.map((p) => p.file.path),
+        check: this.input.check,
+      })
+      for (const { play, hosts } of plays) {
+        if (this.stopping) break
+        await this.#play(play, hosts)
+      }
+      this.emit(this.#recap())
+      this.events.end()
+    } catch (error) {
+      this.events.end(error)
+    } finally {
+      journal.flush()
+      await Promise.all([...this.#states.values()].map((s) => s.link.drop()))
+    }
+  }
+
+  get stopping(): boolean {
+    return this.input.stop.aborted || this.input.abort.aborted
+  }
+
+  emit(event: RunEvent): void {
+    const clean = this.input.redactor.redactDeep(event)
+    this.input.journal.record(clean)
+    this.events.push(clean)
+  }
+
+  /** What the run knows of a host of the inventory. */
+  stateOf(name: string): HostState {
+    let state = this.#states.get(name)
+    if (!state) {
+      const host = this.input.inventory.host(name)
+      if (!host) throw new UserError(`there is no host "${name}" in the inventory`)
+      const link: Link = new Link(targetOf(host, this.input.extraVars, this.input.target), {
+        connect: this.input.connect,
+        prompt: this.input.prompt,
+        addSecret: (secret) => this.input.redactor.add(secret),
+        holder: this.input.check
+          ? undefined
+          : `run ${this.id} of ${userInfo().username}@${hostname()}, pid ${process.pid}`,
+        signal: this.input.abort,
+        note: (msg) => this.emit({ type: 'host_note', host: name, level: 'warning', msg }),
+      })
+      state = new HostState(host, link)
+      this.#states.set(name, state)
+    }
+    return state
+  }
+
+  /** The way to the host that a task is delegated to. */
+  linkOf(name: string, task: Task): Link {
+    try {
+      return this.stateOf(name).link
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      throw new UserError({ message: `delegate_to: ${error.message}`, place: task.delegateTo?.place ?? task.place })
+    }
+  }
+
+  async #play(play: Play, hosts: readonly HostState[]): Promise<void> {
+    const started = performance.now()
+    const tasks = play.sections.reduce((n, s) => n + [...tasksOf(s.steps)].length, 0)
+    const names = hosts.map((h) => h.name)
+    this.emit({ type: 'play_started', play: play.name, playId: play.id, hosts: names, tasks })
+    for (const state of hosts) this.#played.add(state)
+    for (const batch of batches(
+      play,
+      hosts.filter((h) => h.ended === undefined),
+    )) {
+      const stopped = await this.#batch(play, batch)
+      if (stopped || this.stopping || batch.every((h) => h.ended !== undefined)) break
+    }
+    this.emit({ type: 'play_ended', playId: play.id, elapsedMs: performance.now() - started })
+  }
+
+  /** Runs a play on a batch; true when the play has to end. */
+  async #batch(play: Play, batch: readonly HostState[]): Promise<boolean> {
+    const meeting = new Meeting(batch)
+    const playRun = new PlayRun(this, play, batch, meeting)
+    const runs = batch.map((state) => new HostRun(playRun, state))
+    for (const section of play.sections) {
+      if (this.stopping || playRun.stopped) break
+      const active = runs.filter((r) => r.state.ended === undefined && !r.left)
+      meeting.begin(active.map((r) => r.state))
+      await Promise.all(active.map((r) => r.section(section)))
+    }
+    if (playRun.stopped) this.#stop(playRun)
+    return playRun.stopped !== undefined
+  }
+
+  #stop(playRun: PlayRun): void {
+    for (const host of playRun.batch) {
+      if (host.ended === undefined) {
+        this.emit({ type: 'host_note', host: host.name, level: 'warning', msg: `stopped: ${playRun.stopped}` })
+      }
+    }
+  }
+
+  #recap(): RunEvent {
+    const hosts = Object.fromEntries(
+      [...this.#played].map((s) => {
+        s.recap.round_trips = s.link.scripts
+        return [s.name, s.recap]
+      }),
+    )
+    const owed = Object.fromEntries(
+      [...this.#played]
+        .filter((s) => s.notified.size > 0)
+        .map((s) => [
+          s.name,
+          [...s.notified.keys()].map((h) => String(h.name.static ? h.name.evaluate(makeScope([])) : h.id)),
+        ]),
+    )
+    return {
+      type: 'recap',
+      run: this.id,
+      hosts,
+      elapsedMs: performance.now() - this.#started,
+      interrupted: this.stopping,
+      owed,
+    }
+  }
+}
+
+/** Time first, so that runs sort by their start: `20261120-031500-4f2a`. */
+function newRunId(): string {
+  const stamp = new Date().toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15)
+  return `${stamp}-${randomBytes(2).toString('hex')}`
+}
+
+function inOrder(play: Play, hosts: HostState[]): HostState[] {
+  const byName = (a: HostState, b: HostState) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
+  if (play.order === 'reverse_inventory') return hosts.toReversed()
+  if (play.order === 'sorted') return hosts.toSorted(byName)
+  if (play.order === 'reverse_sorted') return hosts.toSorted(byName).toReversed()
+  if (play.order === 'shuffle') {
+    const keys = new Map(hosts.map((h) => [h, randomBytes(4).readUInt32BE()]))
+    return hosts.toSorted((a, b) => keys.get(a)! - keys.get(b)!)
+  }
+  return hosts
+}
+
+/** The batches of a rolling play: each size of `serial` once, the last as often as needed; at least one host each. */
+export function batches(play: Pick<Play, 'serial'>, hosts: readonly HostState[]): HostState[][] {
+  if (play.serial.length === 0) return hosts.length > 0 ? [[...hosts]] : []
+  const all: HostState[][] = []
+  for (let at = 0, i = 0; at < hosts.length; i++) {
+    const size = play.serial[Math.min(i, play.serial.length - 1)]!
+    const count = typeof size === 'number' ? size : Math.floor((hosts.length * size.percent) / 100)
+    const batch = hosts.slice(at, at + Math.max(1, count))
+    all.push(batch)
+    at += batch.length
+  }
+  return all
+}

@@ -1,0 +1,201 @@
+import type { Module } from '../module/define.ts'
+import type { Task } from '../playbook/playbook.ts'
+import { PENDING, PendingError, type Scope } from '../values/index.ts'
+import type { Cursor } from './cursor.ts'
+import { type Entry, type Item, isRetried, type ModuleEntry } from './entry.ts'
+import type { HostState } from './host.ts'
+import { judge } from './judge.ts'
+import { failure, NOTHING, type Outcome, registered } from './outcome.ts'
+import type { PlayRun } from './play.ts'
+import { isTrouble, prepare } from './prepare.ts'
+import { itemsOf, Progress } from './progress.ts'
+import { taskScope } from './vars.ts'
+
+/** An entry in its place: which task's progress it belongs to, and its outcome where that needed no host. */
+export interface Slot {
+  readonly entry: Entry
+  readonly progress: Progress
+  readonly settled: Outcome | undefined
+}
+
+/** Entries a window at the most: beyond this a request grows faster than the round trips it saves. */
+const WINDOW_LIMIT = 250
+
+/**
+ * The tasks that come next and that one request can ask about. A window ends
+ * - before a task that needs a value not known yet (the `register` of a task in the window),
+ * - before a task at which hosts meet, an include, or one that runs as another user or on another host,
+ * - after an action, a task that is retried, and one that is sure to fail.
+ * The first task is always in it; when its values are not known the PendingError is thrown on.
+ */
+export async function collect(
+  play: PlayRun,
+  state: HostState,
+  cursor: Cursor,
+  started: Progress | undefined,
+  meets: (task: Task) => boolean,
+): Promise<Slot[]> {
+  const window = new WindowBuilder(play, state)
+  const ahead = cursor.clone()
+  for (let first = true; ; first = false) {
+    const step = ahead.peek()
+    if (step?.kind !== 'task' || (!first && meets(step))) break
+    try {
+      await window.add(step, first ? started : undefined)
+    } catch (error) {
+      if (!(error instanceof PendingError) || window.slots.length === 0) throw error
+      break
+    }
+    if (window.full) break
+    ahead.advance()
+  }
+  return window.slots
+}
+
+class WindowBuilder {
+  readonly slots: Slot[] = []
+  full = false
+  readonly #play: PlayRun
+  readonly #state: HostState
+  /** What tasks of the window will set: their values, or PENDING. */
+  readonly #overlay = new Map<string, unknown>()
+
+  constructor(play: PlayRun, state: HostState) {
+    this.#play = play
+    this.#state = state
+  }
+
+  /** Adds a task, item by item. Throws PendingError when not even its first item can be rendered. */
+  async add(task: Task, started: Progress | undefined): Promise<void> {
+    const progress = started ?? (await this.#begin(task))
+    const overlay = new Map(this.#overlay)
+    const added: Slot[] = []
+    for (const item of progress.items.slice(progress.outcomes.length)) {
+      const entry = progress.failed ?? (await this.#next(task, item, overlay, added.length > 0))
+      if (!entry || !this.#fits(entry)) {
+        this.full = true
+        break
+      }
+      const settled = settle(entry)
+      added.push({ entry, progress, settled })
+      this.slots.push(added.at(-1)!)
+      for (const [name, value] of Object.entries(settled?.sets ?? {})) overlay.set(name, value)
+      this.full ||= endsWindow(entry, settled) || progress.isSequential || this.slots.length >= WINDOW_LIMIT
+      if (this.full) break
+    }
+    if (progress.items.length === 0) {
+      added.push(emptyLoop(progress, taskScope(this.#play, this.#state, task, overlay)))
+      this.slots.push(added[0]!)
+    }
+    this.#foresee(task, progress, overlay, added)
+  }
+
+  /** An item's entry; undefined when it is not the first and needs what an item before it will give. */
+  async #next(
+    task: Task,
+    item: Item,
+    overlay: ReadonlyMap<string, unknown>,
+    later: boolean,
+  ): Promise<Entry | undefined> {
+    try {
+      return await prepare(this.#play, this.#state, task, item, overlay)
+    } catch (error) {
+      if (later && error instanceof PendingError) return undefined
+      throw error
+    }
+  }
+
+  async #begin(task: Task): Promise<Progress> {
+    const scope = taskScope(this.#play, this.#state, task, this.#overlay)
+    try {
+      return new Progress(task, itemsOf(task, scope))
+    } catch (error) {
+      if (!isTrouble(error)) throw error
+      // A loop that cannot be evaluated does not matter where `when` is false without its items.
+      const entry = await prepare(this.#play, this.#state, task, undefined, this.#overlay)
+      const { name, noLog } = entry
+      return Progress.failed(
+        task,
+        entry.kind === 'skip' ? entry : { kind: 'broken', task, item: undefined, scope, name, noLog, error },
+      )
+    }
+  }
+
+  /** One request goes to one shell. */
+  #fits(entry: Entry): boolean {
+    const first = this.slots.find((s) => isReady(s.entry))?.entry
+    if (!first || !isReady(first) || !isReady(entry)) return true
+    const same = first.link === entry.link && first.become?.user === entry.become?.user
+    if (!same) this.full = true
+    return same
+  }
+
+  /** What later tasks may know of this one. */
+  #foresee(task: Task, progress: Progress, overlay: ReadonlyMap<string, unknown>, slots: readonly Slot[]): void {
+    for (const [name, value] of overlay) this.#overlay.set(name, value)
+    if (task.register !== undefined) {
+      const only = slots.length === 1 && !progress.isLoop ? slots[0]!.settled : undefined
+      this.#overlay.set(task.register, only ? registered(only) : PENDING)
+    }
+    for (const { entry, settled } of slots) {
+      if (entry.kind === 'module' && !settled && entry.module.provides) this.#pend(entry.module.provides, entry)
+    }
+  }
+
+  #pend(provides: NonNullable<Module['provides']>, entry: ModuleEntry): void {
+    if (provides === 'facts') this.#overlay.set('facts', PENDING)
+    else for (const name of Object.keys(entry.args as object)) this.#overlay.set(name, PENDING)
+  }
+}
+
+function isReady(entry: Entry): entry is Extract<Entry, { kind: 'module' | 'action' }> {
+  return entry.kind === 'module' || entry.kind === 'action'
+}
+
+function endsWindow(entry: Entry, settled: Outcome | undefined): boolean {
+  if (entry.kind === 'action' || entry.kind === 'broken') return true
+  if (entry.kind === 'module' && isRetried(entry.task)) return true
+  return settled?.status === 'failed'
+}
+
+/** Tasks that read nothing of the host and change nothing (debug, assert, set_fact) are over as soon as they are rendered. */
+function settle(entry: Entry): Outcome | undefined {
+  if (entry.kind === 'skip') return { ...NOTHING, status: 'skipped', msg: entry.msg }
+  if (entry.kind !== 'module' || !entry.module.readOnly || entry.read.asks.length > 0 || isRetried(entry.task))
+    return undefined
+  try {
+    return judge(entry.task, entry.scope, conclude(entry, entry.read.from([])))
+  } catch (error) {
+    if (error instanceof PendingError) throw error
+    return failure(error)
+  }
+}
+
+/** The outcome of a module that has nothing to change. */
+export function conclude(entry: ModuleEntry, state: unknown): Outcome {
+  const { module, args } = entry
+  module.plan(args, state)
+  const data = module.result(args, state, [])
+  return {
+    ...NOTHING,
+    status: 'ok',
+    msg: typeof data.msg === 'string' ? data.msg : '',
+    data,
+    sets: module.provides === 'variables' ? data : undefined,
+    facts: module.provides === 'facts' ? data : undefined,
+  }
+}
+
+function emptyLoop(progress: Progress, scope: Scope): Slot {
+  const { task } = progress
+  const entry: Entry = {
+    kind: 'skip',
+    task,
+    item: undefined,
+    scope,
+    name: task.moduleName,
+    noLog: false,
+    msg: 'the loop has no items',
+  }
+  return { entry, progress, settled: { ...NOTHING, status: 'skipped', msg: entry.msg, data: { results: [] } } }
+}
