@@ -32,19 +32,20 @@ export async function createCgroups(name: string): Promise<string[]> {
   return folders
 }
 
-/** Ids of the processes in the cgroup and below it, as this machine sees them. */
+/**
+ * Ids of the processes in the cgroup and below it, as this machine sees them. One hierarchy tells all of them: a host's
+ * processes are born into its cgroups and cannot leave them.
+ */
 export function cgroupProcesses(name: string): number[] {
-  const pids = new Set<number>()
-  for (const mount of cgroupMounts()) {
-    for (const folder of tree(`${mount}/${name}`)) {
-      try {
-        for (const pid of readFileSync(`${folder}/cgroup.procs`, 'utf8').match(/\d+/g) ?? []) pids.add(Number(pid))
-      } catch {
-        // removed meanwhile, or a threaded cgroup: its processes are listed in the one above
-      }
+  const pids: number[] = []
+  for (const folder of tree(`${cgroupMounts()[0]}/${name}`)) {
+    try {
+      pids.push(...(readFileSync(`${folder}/cgroup.procs`, 'utf8').match(/\d+/g) ?? []).map(Number))
+    } catch {
+      // removed meanwhile, or a threaded cgroup: its processes are listed in the one above
     }
   }
-  return [...pids]
+  return pids
 }
 
 /** SIGKILLs every process in the cgroup until none is left. */

@@ -12,7 +12,9 @@ import { labMissing } from './skip.ts'
 
 const progress = (line: string) => console.error(`lab: ${line}`)
 
-const program = new Command('lab').description('Real systemd hosts on this machine, to try playbooks on').enablePositionalOptions()
+const program = new Command('lab')
+  .description('Real systemd hosts on this machine, to try playbooks on')
+  .enablePositionalOptions()
 
 const named = (command: Command) => command.option('--name <name>', 'which lab', 'lab')
 

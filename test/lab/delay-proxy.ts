@@ -27,7 +27,7 @@ export async function delayProxy(target: { host: string; port: number }, delayMs
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
     const link = openLink(client, target, delayMs, () => stalled)
     links.add(link)
-    client.once('close', () => links.delete(link))
+    link.closed.then(() => links.delete(link))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -56,6 +56,8 @@ export async function delayProxy(target: { host: string; port: number }, delayMs
 }
 
 interface Link {
+  /** Both ends are closed and all is delivered. */
+  readonly closed: Promise<unknown>
   cut(): void
   /** Passes on what is due. */
   deliver(): void
@@ -87,11 +89,10 @@ function openLink(
     })
   }, 3 * delayMs)
   for (const socket of [client, upstream]) socket.on('error', cut)
-  client.once('close', () => {
-    clearTimeout(handshake)
-    upstream.destroy()
-  })
-  return { cut, deliver }
+  const closed = Promise.all(
+    [client, upstream].map((socket) => new Promise((resolve) => socket.once('close', resolve))),
+  )
+  return { closed, cut, deliver }
 }
 
 /** Passes bytes and the end of `from` on to `to`, each `delayMs` after it came, while `open()`. Returns "try again now". */
@@ -102,11 +103,12 @@ function delayLine(from: Socket, to: Socket, delayMs: number, open: () => boolea
   const deliver = () => {
     clearTimeout(timer)
     timer = undefined
+    if (to.destroyed) line.length = 0
     if (!open()) return
     while (line[0] && line[0].due <= performance.now()) {
       const { chunk } = line.shift()!
       if (!chunk) to.end()
-      else if (!to.destroyed) to.write(chunk)
+      else to.write(chunk)
       inFlight -= chunk?.length ?? 0
     }
     if (inFlight < MAX_IN_FLIGHT && from.isPaused()) from.resume()
@@ -121,6 +123,5 @@ function delayLine(from: Socket, to: Socket, delayMs: number, open: () => boolea
   }
   from.on('data', enter)
   from.once('end', () => enter())
-  from.once('close', () => clearTimeout(timer))
   return deliver
 }

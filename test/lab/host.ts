@@ -84,7 +84,8 @@ export async function waitUntilOff(host: HostId, timeoutMs: number): Promise<voi
 /** Waits until an SSH server says its name at the host's address. */
 export async function waitForSshd(host: HostId, address: string, timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs
-  while (!(await speaksSsh(address))) {
+  // Not by trying to connect: a packet to an address that is not there yet waits a second for the next ARP request.
+  while (!(listensOnSsh(host) && (await speaksSsh(address)))) {
     if (!isOn(host)) throw new Error(`${host.name} went off while booting\n${consoleTail(host)}`)
     if (Date.now() > deadline) throw new Error(`no sshd on ${host.name} after ${timeoutMs} ms\n${consoleTail(host)}`)
     await sleep(25)
@@ -92,7 +93,7 @@ export async function waitForSshd(host: HostId, address: string, timeoutMs: numb
 }
 
 /** Runs a command inside the host by entering its namespaces, so that checks do not go through what they check. */
-export function execInside(
+export async function execInside(
   host: HostId,
   argv: readonly string[],
   options: CommandOptions = {},
@@ -107,7 +108,7 @@ export function execInside(
     '--pid',
     '--cgroup',
     '--root',
-    '--wd=/',
+    '--wd',
   ]
   const env = {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -132,6 +133,15 @@ export function initOf({ lab, name }: HostId): number {
 
 function consoleTail(host: HostId): string {
   return readFileSync(consoleOf(host), 'utf8').split('\n').slice(-20).join('\n')
+}
+
+/** Whether something listens on port 22 inside the host: state 0A in proc_net_tcp(5). */
+function listensOnSsh(host: HostId): boolean {
+  try {
+    return /^ *\d+: [0-9A-F]{8}:0016 [0-9A-F]{8}:0000 0A /m.test(readFileSync(`/proc/${initOf(host)}/net/tcp`, 'utf8'))
+  } catch {
+    return false // off, or between two boots
+  }
 }
 
 function speaksSsh(address: string): Promise<boolean> {
