@@ -6,7 +6,7 @@ import { ensureImage } from './image.ts'
 import { bootLab, LAB_PASSWORD, type Lab, openLab } from './index.ts'
 import { installPackages } from './packages.ts'
 import { listLabs, removeLab } from './registry.ts'
-import { labMissing } from './skip.ts'
+import { requireLab } from './skip.ts'
 
 /** `npm run lab -- …`: hosts for trying things out. They stay up until they are taken down. */
 
@@ -22,10 +22,11 @@ named(program.command('up').argument('[hosts]', 'how many', count, 3).descriptio
   .option('--image <image>', 'debian, or ansible (with Python)', 'debian')
   .action(async (hosts: number, { name, image }: { name: string; image: ImageName }) => {
     const started = performance.now()
-    requireMachine()
     const lab = await bootLab({ hosts, name, image, keep: true, progress })
     const again = name === 'lab' ? '' : ` --name ${name}`
-    console.log(`${hosts} hosts up in ${((performance.now() - started) / 1000).toFixed(1)} s`)
+    console.log(
+      `${hosts === 1 ? '1 host' : `${hosts} hosts`} up in ${((performance.now() - started) / 1000).toFixed(1)} s`,
+    )
     console.log(table(lab))
     console.log(`
   inventory  ${lab.inventoryFile}
@@ -37,7 +38,7 @@ named(program.command('up').argument('[hosts]', 'how many', count, 3).descriptio
 named(program.command('down').description('take the hosts down and remove all that is left of them'))
   .option('--id <id>', 'only if it is this very lab')
   .action(async ({ name, id }: { name: string; id?: string }) => {
-    requireMachine()
+    requireLab()
     const removed = await removeLab(name, id)
     console.log(removed ? `lab ${name} is down` : `there is no lab ${name}`)
   })
@@ -89,7 +90,7 @@ program
   .description('build the image now, instead of at the first `up`')
   .argument('[image]', 'debian, or ansible (with Python)', 'debian')
   .action(async (image: ImageName) => {
-    requireMachine()
+    requireLab()
     await installPackages(progress)
     console.log(await ensureImage(image, progress))
   })
@@ -111,11 +112,6 @@ function table(lab: Lab): string {
   return lab.hosts
     .map((host) => `  ${host.name}  ${host.address.padEnd(15)}  ${lab.isOn(host.name) ? 'on' : 'off'}`)
     .join('\n')
-}
-
-function requireMachine(): void {
-  const reason = labMissing()
-  if (reason) throw new UserError(reason)
 }
 
 function count(text: string): number {

@@ -5,6 +5,7 @@ import { cp, glob, mkdir, readFile, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { takeLock } from './lock.ts'
+import { unmountBelow } from './mounts.ts'
 import { attempt, run } from './run.ts'
 
 /** `debian`: a server without Python. `ansible`: the same with Python, for side-by-side benchmarks. */
@@ -44,6 +45,7 @@ export async function ensureImage(name: ImageName, progress: (line: string) => v
 
   const started = performance.now()
   const building = `${folder}.building`
+  await unmountBelow(building) // of a build that was killed
   await rm(building, { recursive: true, force: true })
   progress(`building the ${name} image in ${imageCache()} (once)`)
   await bootstrap(building, packages, progress)

@@ -7,7 +7,7 @@ import { ensureImage, type ImageName } from './image.ts'
 import { inventoryText, sshConfigText } from './inventory.ts'
 import { addressOf, gatewayOf } from './network.ts'
 import { installPackages } from './packages.ts'
-import { claimLab, hostFolder, type LabRecord, labFolder, removeLab } from './registry.ts'
+import { claimLab, disown, hostFolder, type LabRecord, labFolder, removeLab } from './registry.ts'
 import type { CommandOptions, CommandResult } from './run.ts'
 import { requireLab } from './skip.ts'
 
@@ -84,8 +84,8 @@ export async function bootLab(options: LabOptions): Promise<Lab> {
   const image = await ensureImage(options.image ?? 'debian', progress)
   const name = options.name ?? `p${process.pid}-${++labsOfThisProcess}`
   const names = Array.from({ length: options.hosts }, (_, i) => `n${i + 1}`)
-  const record = await claimLab(name, names, options.keep ?? false)
-  const stopWatching = options.keep ? () => {} : watchdog(record)
+  const record = await claimLab(name, names)
+  const stopWatching = watchdog(record)
   const lab = labOf(record, options.readOnly ?? [], (host) => makeDisk(record, image, host, options), stopWatching)
   try {
     await sshKey(lab.privateKeyFile, 'ed25519')
@@ -96,6 +96,10 @@ export async function bootLab(options: LabOptions): Promise<Lab> {
     await writeFile(lab.inventoryFile, inventoryText(lab))
     await writeFile(lab.sshConfigFile, sshConfigText(lab))
     await Promise.all(names.map((host) => lab.powerOn(host)))
+    if (options.keep) {
+      await disown(record)
+      stopWatching()
+    }
     return lab
   } catch (error) {
     await lab[Symbol.asyncDispose]()

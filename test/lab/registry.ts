@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { UserError } from '../../src/shared/errors.ts'
 import { killCgroup, removeCgroups } from './cgroups.ts'
 import { takeLock } from './lock.ts'
+import { unmountBelow } from './mounts.ts'
 import { createNetwork, freeSubnet, removeNetwork } from './network.ts'
-import { attempt, run } from './run.ts'
+import { run } from './run.ts'
 
 /**
  * What labs there are on this machine: a folder each in /run/runbook-lab. A lab belongs to a process and goes when that
@@ -41,18 +43,21 @@ export async function listLabs(): Promise<LabRecord[]> {
 }
 
 /**
- * Enters a new lab: removes what dead labs have left behind, then makes folder and network. Throws if a lab of that name
- * stands.
+ * Enters a new lab of this process: removes what dead labs have left behind, then makes folder and network. Throws if a
+ * lab of that name stands.
  */
-export async function claimLab(name: string, hosts: readonly string[], keep: boolean): Promise<LabRecord> {
+export async function claimLab(name: string, hosts: readonly string[]): Promise<LabRecord> {
   if (!/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/.test(name))
-    throw new Error(`"${name}" is no name for a lab: a-z, 0-9 and - please`)
+    throw new UserError(`"${name}" is no name for a lab: a-z, 0-9 and - please`)
   await using _ = await takeLock(`${REGISTRY}.lock`)
   await sweep()
   if (await readRecord(name))
-    throw new Error(`lab ${name} is up already; take it down first: npm run lab -- down --name ${name}`)
+    throw new UserError({
+      message: `lab ${name} is up already`,
+      hint: `take it down first: npm run lab -- down --name ${name}`,
+    })
   const subnet = await freeSubnet()
-  const owner = keep ? null : { pid: process.pid, startTime: startTimeOf(process.pid)! }
+  const owner = { pid: process.pid, startTime: startTimeOf(process.pid)! }
   const record: LabRecord = { id: randomUUID(), name, owner, machineBoot: machineBoot(), subnet, hosts }
   await removeEverything(name) // a folder without a record: its making was interrupted
   await mkdir(labFolder(name), { recursive: true, mode: 0o700 })
@@ -63,6 +68,11 @@ export async function claimLab(name: string, hosts: readonly string[], keep: boo
   await mkdir(disks)
   await run(['mount', '-t', 'tmpfs', '-o', 'size=80%,mode=0755', 'runbook-lab', disks])
   return record
+}
+
+/** Lets a lab outlive this process. */
+export async function disown(record: LabRecord): Promise<void> {
+  await writeFile(recordFile(record.name), JSON.stringify({ ...record, owner: null }))
 }
 
 /** Takes a lab down, power cut and all; with `id` only if it is still that one. Not an error when it is not there. */
@@ -95,14 +105,6 @@ async function removeEverything(name: string): Promise<void> {
     await rm(`/run/systemd/nspawn/propagate/${machineOf(name, host)}`, { recursive: true, force: true })
   }
   await rm(folder, { recursive: true, force: true })
-}
-
-/** Unmounts everything mounted below a folder, last first. */
-async function unmountBelow(folder: string): Promise<void> {
-  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '')
-  for (const mount of mounts.filter((place) => place.startsWith(`${folder}/`)).reverse()) {
-    await attempt(['umount', '--lazy', mount])
-  }
 }
 
 function isLeftOver({ owner, machineBoot: booted }: LabRecord): boolean {

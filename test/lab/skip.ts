@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { UserError } from '../../src/shared/errors.ts'
 import { cgroupMounts } from './cgroups.ts'
 import { missingPackages } from './packages.ts'
 
@@ -20,7 +21,7 @@ export function labMissing(): string | undefined {
 /** Throws the reason when the lab cannot run. */
 export function requireLab(): void {
   const reason = labMissing()
-  if (reason) throw new Error(reason)
+  if (reason) throw new UserError(reason)
 }
 
 /**
