@@ -30,7 +30,7 @@ named(program.command('up').argument('[hosts]', 'how many', count, 3).descriptio
     console.log(table(lab))
     console.log(`
   inventory  ${lab.inventoryFile}
-  log in     npm run lab -- ssh 1${again}      root, by key
+  log in     npm run lab -- ssh${again} 1      root, by key
              ssh admin@${lab.hosts[0]!.address}           password ${LAB_PASSWORD}, sudo asks for it; ops: sudo does not ask
   take down  npm run lab -- down${again}`)
   })

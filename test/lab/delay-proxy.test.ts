@@ -22,21 +22,31 @@ async function echoServer() {
 t.test('delays what is sent each way, once a round trip', async (t) => {
   const { server, target } = await echoServer()
   await using proxy = await delayProxy(target, DELAY)
-  const started = performance.now()
-  const socket = connect(proxy.port, proxy.address)
-  const [greeting] = await once(socket, 'data')
-  const greeted = performance.now() - started
-  t.equal(String(greeting), 'hello')
-  t.ok(
-    greeted >= 4 * DELAY - 2 && greeted < 4 * DELAY + 100,
-    `handshake and greeting: two round trips, took ${greeted} ms`,
-  )
-  const sent = performance.now()
-  socket.write('ping')
-  t.equal(String((await once(socket, 'data'))[0]), 'ping')
-  const echoed = performance.now() - sent
-  t.ok(echoed >= 2 * DELAY - 2 && echoed < 2 * DELAY + 100, `echo: one round trip, took ${echoed} ms`)
-  socket.destroy()
+  const greetings: number[] = []
+  const echoes: number[] = []
+  for (let i = 0; i < 5; i++) {
+    const started = performance.now()
+    const socket = connect(proxy.port, proxy.address)
+    t.equal(await received(socket), 'hello')
+    greetings.push(performance.now() - started)
+    const sent = performance.now()
+    socket.write('ping')
+    t.equal(await received(socket), 'ping')
+    echoes.push(performance.now() - sent)
+    socket.destroy()
+  }
+  // The fastest of five: others wait for a busy machine besides.
+  for (const [what, times, trips] of [
+    ['handshake and greeting', greetings, 2],
+    ['echo', echoes, 1],
+  ] as const) {
+    const expected = 2 * DELAY * trips
+    const fastest = Math.min(...times)
+    t.ok(
+      fastest >= expected - 2 && fastest < expected + DELAY / 2,
+      `${what}: ${expected} ms, took ${fastest.toFixed(1)} ms`,
+    )
+  }
   server.close()
 })
 

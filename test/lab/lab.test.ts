@@ -39,7 +39,7 @@ t.test('a lab of two hosts', { skip: skipWithoutLab() }, async (t) => {
       rc: 0,
       stdout: 'root\n',
     })
-    t.match(await ssh(lab, 'n1', '-l', 'ops', 'sudo -n id -un'), { rc: 0, stdout: 'root\n' })
+    t.match(await ssh(lab, 'n1', '-l', 'ops', 'sudo -n id -un; doas -n id -un'), { rc: 0, stdout: 'root\nroot\n' })
   })
 
   await t.test('hosts reach each other and have their own identity and kernel settings', async (t) => {
