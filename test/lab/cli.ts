@@ -49,14 +49,9 @@ named(program.command('ssh').description('log in to a host, or run a command on 
   .passThroughOptions()
   .action(async (host: string, command: string[], { name }: { name: string }) => {
     const lab = await standing(name)
-    const wanted = /^\d+$/.test(host) ? `n${host}` : host
-    if (!lab.hosts.some((each) => each.name === wanted)) {
-      throw new UserError({
-        message: `lab ${name} has no host ${wanted}`,
-        hint: `it has ${lab.hosts.map((h) => h.name).join(', ')}`,
-      })
-    }
-    const child = spawn('ssh', ['-F', lab.sshConfigFile, wanted, ...command], { stdio: 'inherit' })
+    if (!lab.isOn(hostName(host)))
+      throw new UserError({ message: `${hostName(host)} is off`, hint: `npm run lab -- on ${host}` })
+    const child = spawn('ssh', ['-F', lab.sshConfigFile, hostName(host), ...command], { stdio: 'inherit' })
     process.exitCode = await new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? 1)))
   })
 
@@ -64,12 +59,12 @@ for (const [verb, description] of [
   ['on', 'turn a host on'],
   ['off', 'shut a host down'],
   ['kill', "cut a host's power"],
+  ['reset', 'start a host over, with an empty disk'],
 ] as const) {
   named(program.command(verb).argument('<host>').description(description)).action(
     async (host: string, { name }: { name: string }) => {
       const lab = await standing(name)
-      const wanted = /^\d+$/.test(host) ? `n${host}` : host
-      await { on: lab.powerOn, off: lab.powerOff, kill: lab.kill }[verb](wanted)
+      await { on: lab.powerOn, off: lab.powerOff, kill: lab.kill, reset: lab.reset }[verb](hostName(host))
     },
   )
 }
@@ -100,6 +95,11 @@ try {
 } catch (error) {
   console.error(error instanceof UserError ? `lab: ${error.message}` : error)
   process.exitCode = 1
+}
+
+/** `1` and `n1` are the same host. */
+function hostName(host: string): string {
+  return /^\d+$/.test(host) ? `n${host}` : host
 }
 
 async function standing(name: string): Promise<Lab> {

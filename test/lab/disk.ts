@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, chown, copyFile, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import type { LabSpec } from './registry.ts'
 import { attempt, run } from './run.ts'
 
 /** What makes one host differ from the others of the same image. */
@@ -18,8 +19,8 @@ export interface DiskSpec {
   /** Text of /etc/hosts beyond localhost. */
   readonly hostsFile: string
   readonly publicKey: string
-  readonly sh: 'dash' | 'bash' | 'busybox'
-  readonly loginShell: 'bash' | 'fish' | 'csh'
+  readonly sh: LabSpec['sh']
+  readonly loginShell: LabSpec['loginShell']
 }
 
 const KEY_TYPES = ['ed25519', 'ecdsa'] as const

@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { UserError } from '../../src/shared/errors.ts'
 import { cgroupProcesses, createCgroups, killCgroup } from './cgroups.ts'
 import { containerdOf, rootOf } from './disk.ts'
 import { BRIDGE, netnsOf } from './network.ts'
@@ -38,7 +39,7 @@ done`
 /** Turns the host on and returns when it runs (not yet when it is reachable). `readOnly`: folders shown at the same path. */
 export async function powerOn(host: HostId, readOnly: readonly string[]): Promise<void> {
   const { lab, name } = host
-  if (isOn(host)) throw new Error(`${name} is on already`)
+  if (isOn(host)) throw new UserError(`${name} is on already`)
   const disk = diskOf(host)
   const options = ['--quiet', '--boot', '--register=no', '--keep-unit', '--link-journal=no', '--console=read-only']
   options.push(`--machine=${machineOf(lab, name)}`, `--directory=${rootOf(disk)}`, `--network-bridge=${BRIDGE}`)
@@ -128,7 +129,7 @@ export function initOf({ lab, name }: HostId): number {
       // ended meanwhile
     }
   }
-  throw new Error(`${name} is off`)
+  throw new UserError(`${name} is off`)
 }
 
 function consoleTail(host: HostId): string {

@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { UserError } from '../../src/shared/errors.ts'
 import { createDisk, publicHostKeys, removeDisk, rootOf, sshKey } from './disk.ts'
 import { consoleOf, diskOf, execInside, isOn, powerCut, powerOn, waitForSshd, waitUntilOff } from './host.ts'
 import { ensureImage, type ImageName } from './image.ts'
 import { inventoryText, sshConfigText } from './inventory.ts'
 import { addressOf, gatewayOf } from './network.ts'
 import { installPackages } from './packages.ts'
-import { claimLab, disown, hostFolder, type LabRecord, labFolder, removeLab } from './registry.ts'
+import { claimLab, disown, hostFolder, type LabRecord, type LabSpec, labFolder, removeLab } from './registry.ts'
 import type { CommandOptions, CommandResult } from './run.ts'
 import { requireLab } from './skip.ts'
 
@@ -20,9 +21,9 @@ export interface LabOptions {
   readonly name?: string | undefined
   readonly image?: ImageName | undefined
   /** What /bin/sh is; default dash, as Debian has it. */
-  readonly sh?: 'dash' | 'bash' | 'busybox' | undefined
+  readonly sh?: LabSpec['sh'] | undefined
   /** Login shell of root, admin and ops. */
-  readonly loginShell?: 'bash' | 'fish' | 'csh' | undefined
+  readonly loginShell?: LabSpec['loginShell'] | undefined
   /** Folders of this machine that every host sees at the same path, read-only. */
   readonly readOnly?: readonly string[] | undefined
   /** The lab outlives this process, until it is taken down by `npm run lab -- down`. */
@@ -84,12 +85,13 @@ export async function bootLab(options: LabOptions): Promise<Lab> {
   const image = await ensureImage(options.image ?? 'debian', progress)
   const name = options.name ?? `p${process.pid}-${++labsOfThisProcess}`
   const names = Array.from({ length: options.hosts }, (_, i) => `n${i + 1}`)
-  const record = await claimLab(name, names)
+  const { sh = 'dash', loginShell = 'bash', readOnly = [] } = options
+  const record = await claimLab({ name, hosts: names, image, sh, loginShell, readOnly })
   const stopWatching = watchdog(record)
-  const lab = labOf(record, options.readOnly ?? [], (host) => makeDisk(record, image, host, options), stopWatching)
+  const lab = labOf(record, stopWatching)
   try {
     await sshKey(lab.privateKeyFile, 'ed25519')
-    await Promise.all(names.map((host) => makeDisk(record, image, host, options)))
+    await Promise.all(names.map((host) => makeDisk(record, host)))
     const keys = await Promise.all(names.map((host) => publicHostKeys(hostFolder(name, host))))
     const known = lab.hosts.flatMap((host, i) => keys[i]!.map((key) => `${host.address} ${key}\n`))
     await writeFile(lab.knownHostsFile, known.join(''))
@@ -109,29 +111,22 @@ export async function bootLab(options: LabOptions): Promise<Lab> {
 
 /** The handle of a lab that stands, e.g. one that another process has left up. */
 export function openLab(record: LabRecord): Lab {
-  return labOf(record, [], undefined, () => {})
+  return labOf(record, () => {})
 }
 
-function labOf(
-  record: LabRecord,
-  readOnly: readonly string[],
-  newDisk: ((host: string) => Promise<void>) | undefined,
-  stopWatching: () => void,
-): Lab {
+function labOf(record: LabRecord, stopWatching: () => void): Lab {
   const { name, subnet } = record
   const folder = labFolder(name)
-  const id = (host: string) => ({ lab: name, name: host })
+  const id = (host: string) => {
+    if (record.hosts.includes(host)) return { lab: name, name: host }
+    throw new UserError({ message: `lab ${name} has no host ${host}`, hint: `it has ${record.hosts.join(', ')}` })
+  }
   const hosts = record.hosts.map((host, index) => ({
     name: host,
     address: addressOf(subnet, index),
     rootfs: rootOf(diskOf(id(host))),
     console: consoleOf(id(host)),
   }))
-  const addressOfHost = (host: string) => {
-    const found = hosts.find((each) => each.name === host)
-    if (!found) throw new Error(`lab ${name} has no host ${host}`)
-    return found.address
-  }
   const must = async (host: string, argv: string[]) => {
     const { rc, stderr } = await lab.exec(host, argv)
     if (rc !== 0) throw new Error(`${host}: ${argv.join(' ')}: exit status ${rc}\n${stderr}`)
@@ -145,7 +140,7 @@ function labOf(
     sshConfigFile: path.join(folder, 'ssh_config'),
     exec: (host, argv, options) => execInside(id(host), argv, options),
     async powerOn(host) {
-      await powerOn(id(host), readOnly)
+      await powerOn(id(host), record.readOnly)
       await lab.waitForSshd(host)
     },
     async powerOff(host) {
@@ -154,7 +149,7 @@ function labOf(
     },
     kill: (host) => powerCut(id(host)),
     isOn: (host) => isOn(id(host)),
-    waitForSshd: (host) => waitForSshd(id(host), addressOfHost(host), BOOT_TIMEOUT_MS),
+    waitForSshd: (host) => waitForSshd(id(host), addressOf(subnet, record.hosts.indexOf(host)), BOOT_TIMEOUT_MS),
     async stopSshd(host) {
       await must(host, ['systemctl', 'stop', 'ssh.service'])
       await lab.exec(host, ['pkill', '-KILL', '-x', 'sshd']) // 1: nobody was connected
@@ -164,10 +159,9 @@ function labOf(
       await lab.waitForSshd(host)
     },
     async reset(host) {
-      if (!newDisk) throw new Error('only the process that booted a lab can reset its hosts')
       await lab.kill(host)
       await removeDisk(diskOf(id(host)))
-      await newDisk(host)
+      await makeDisk(record, host)
       await lab.powerOn(host)
     },
     async [Symbol.asyncDispose]() {
@@ -178,23 +172,19 @@ function labOf(
   return lab
 }
 
-async function makeDisk(
-  { name, subnet, hosts }: LabRecord,
-  image: string,
-  host: string,
-  options: LabOptions,
-): Promise<void> {
+async function makeDisk(record: LabRecord, host: string): Promise<void> {
+  const { name, subnet, hosts } = record
   await createDisk({
     folder: hostFolder(name, host),
     disk: diskOf({ lab: name, name: host }),
-    image,
+    image: record.image,
     name: host,
     address: addressOf(subnet, hosts.indexOf(host)),
     gateway: gatewayOf(subnet),
     hostsFile: hosts.map((each, index) => `${addressOf(subnet, index)} ${each}\n`).join(''),
     publicKey: await readFile(path.join(labFolder(name), 'id_ed25519.pub'), 'utf8'),
-    sh: options.sh ?? 'dash',
-    loginShell: options.loginShell ?? 'bash',
+    sh: record.sh,
+    loginShell: record.loginShell,
   })
 }
 

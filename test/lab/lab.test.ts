@@ -91,11 +91,12 @@ t.test('a lab of two hosts', { skip: skipWithoutLab() }, async (t) => {
   })
 })
 
-t.test('other shells', { skip: skipWithoutLab() }, async (t) => {
+t.test('other shells, and a folder of the machine', { skip: skipWithoutLab() }, async (t) => {
   await using busybox = await bootLab({ hosts: 1, sh: 'busybox', loginShell: 'fish' })
-  await using bash = await bootLab({ hosts: 1, sh: 'bash', loginShell: 'csh' })
+  await using bash = await bootLab({ hosts: 1, sh: 'bash', loginShell: 'csh', readOnly: [import.meta.dirname] })
   t.not(busybox.hosts[0]?.address, bash.hosts[0]?.address, 'two labs side by side')
   t.match(await ssh(busybox, 'n1', 'readlink /bin/sh; echo $FISH_VERSION'), { rc: 0, stdout: /^busybox\n3\.\d/ })
+  t.match(await bash.exec('n1', ['touch', `${import.meta.dirname}/run.ts`]), { rc: 1, stderr: /Read-only file system/ })
   t.match(await ssh(bash, 'n1', 'readlink /bin/sh; echo $shell'), { rc: 0, stdout: /^bash\n.*csh\n/ })
 })
 

@@ -16,17 +16,27 @@ import { run } from './run.ts'
 
 const REGISTRY = '/run/runbook-lab'
 
-export interface LabRecord {
+/** What the hosts of a lab are like. */
+export interface LabSpec {
+  readonly name: string
+  readonly hosts: readonly string[]
+  /** Root folder of the image. */
+  readonly image: string
+  readonly sh: 'dash' | 'bash' | 'busybox'
+  readonly loginShell: 'bash' | 'fish' | 'csh'
+  /** Folders of this machine that hosts see at the same path, read-only. */
+  readonly readOnly: readonly string[]
+}
+
+export interface LabRecord extends LabSpec {
   /** Tells this lab from a later one of the same name. */
   readonly id: string
-  readonly name: string
   /** The process that the lab belongs to; null for a lab that stays. */
   readonly owner: { readonly pid: number; readonly startTime: string } | null
   /** boot_id of the machine: after a reboot only the folder is left of a lab. */
   readonly machineBoot: string
   /** Third octet of 10.213.x.0/24. */
   readonly subnet: number
-  readonly hosts: readonly string[]
 }
 
 export const labFolder = (name: string): string => path.join(REGISTRY, name)
@@ -46,7 +56,8 @@ export async function listLabs(): Promise<LabRecord[]> {
  * Enters a new lab of this process: removes what dead labs have left behind, then makes folder and network. Throws if a
  * lab of that name stands.
  */
-export async function claimLab(name: string, hosts: readonly string[]): Promise<LabRecord> {
+export async function claimLab(spec: LabSpec): Promise<LabRecord> {
+  const { name } = spec
   if (!/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/.test(name))
     throw new UserError(`"${name}" is no name for a lab: a-z, 0-9 and - please`)
   await using _ = await takeLock(`${REGISTRY}.lock`)
@@ -58,7 +69,7 @@ export async function claimLab(name: string, hosts: readonly string[]): Promise<
     })
   const subnet = await freeSubnet()
   const owner = { pid: process.pid, startTime: startTimeOf(process.pid)! }
-  const record: LabRecord = { id: randomUUID(), name, owner, machineBoot: machineBoot(), subnet, hosts }
+  const record: LabRecord = { ...spec, id: randomUUID(), owner, machineBoot: machineBoot(), subnet }
   await removeEverything(name) // a folder without a record: its making was interrupted
   await mkdir(labFolder(name), { recursive: true, mode: 0o700 })
   await writeFile(recordFile(name), JSON.stringify(record))
