@@ -16,7 +16,16 @@ export type AskPassword = (() => Promise<string>) | undefined
 export function becomePrefix({ method, user }: Become, nonce: string, canAnswer: boolean): string {
   switch (method) {
     case 'sudo':
-      return quoteAll(['sudo', ...(canAnswer ? ['-S', '-p', promptOf(nonce)] : ['-n']), '-H', '-u', user, '--', '/bin/sh', '-c'])
+      return quoteAll([
+        'sudo',
+        ...(canAnswer ? ['-S', '-p', promptOf(nonce)] : ['-n']),
+        '-H',
+        '-u',
+        user,
+        '--',
+        '/bin/sh',
+        '-c',
+      ])
     case 'doas':
       return quoteAll(['doas', '-n', '-u', user, '--', '/bin/sh', '-c'])
     case 'su':
@@ -44,7 +53,8 @@ export async function authenticate(
   const look = () => {
     const text = boot.noise().slice(said)
     if (!asksPassword(become, nonce, text)) return
-    if (answered) return refused.reject(becomeError(host, become, 'the password is wrong', `check ${passwordOf(become)}`))
+    if (answered)
+      return refused.reject(becomeError(host, become, 'the password is wrong', `check ${passwordOf(become)}`))
     if (!ask) return refused.reject(noPassword(host, become))
     answered = true
     said = boot.noise().length
@@ -54,7 +64,8 @@ export async function authenticate(
       timer = setTimeout(late, BECOME_MS)
     }, refused.reject)
   }
-  const late = () => refused.reject(becomeError(host, become, `${become.method} did not answer within ${BECOME_MS / 1000} s`))
+  const late = () =>
+    refused.reject(becomeError(host, become, `${become.method} did not answer within ${BECOME_MS / 1000} s`))
   let timer = setTimeout(late, BECOME_MS)
   boot.onNoise = look
   try {
@@ -80,10 +91,20 @@ function explain(host: string, become: Become, noise: string, nonce: string, ans
   const text = noise.replaceAll(promptOf(nonce), '').trim()
   const { method, user } = become
   if (/(sudo|doas|su): (command )?not found|command not found|No such file or directory|Unknown command/i.test(text)) {
-    return becomeError(host, become, `${method} is not installed on the host`, 'install it, or choose another become_method')
+    return becomeError(
+      host,
+      become,
+      `${method} is not installed on the host`,
+      'install it, or choose another become_method',
+    )
   }
   if (/must have a tty|requiretty/i.test(text)) {
-    return becomeError(host, become, 'sudo insists on a terminal', 'remove "Defaults requiretty" from sudoers for this user')
+    return becomeError(
+      host,
+      become,
+      'sudo insists on a terminal',
+      'remove "Defaults requiretty" from sudoers for this user',
+    )
   }
   if (/password is required|terminal is required|Authentication required/i.test(text)) return noPassword(host, become)
   if (/unknown user|does not exist|no passwd entry/i.test(text)) {
@@ -99,7 +120,9 @@ function explain(host: string, become: Become, noise: string, nonce: string, ans
 }
 
 function passwordOf({ method, user }: Become): string {
-  return method === 'su' ? `the password of "${user}" (su asks for that of the user you become)` : "the login user's password (sudo asks for that)"
+  return method === 'su'
+    ? `the password of "${user}" (su asks for that of the user you become)`
+    : "the login user's password (sudo asks for that)"
 }
 
 function noPassword(host: string, become: Become): SessionError {

@@ -4,13 +4,7 @@ import { type Boot, BootError, bootCommand, bootInput, watchBoot } from './boot.
 import { type ChannelKind, newNonce, type Transport } from './channel.ts'
 import { download } from './download.ts'
 import { takeLock } from './lock.ts'
-import {
-  type Become,
-  type Connection,
-  type ConnectOptions,
-  SessionError,
-  type Shell,
-} from './session.ts'
+import { type Become, type Connection, type ConnectOptions, SessionError, type Shell } from './session.ts'
 import { type OpenChannel, ScriptQueue } from './shell.ts'
 import { upload } from './upload.ts'
 
@@ -29,7 +23,11 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
     lost =
       error instanceof SessionError
         ? error
-        : new SessionError('lost', host, error ? `the connection was lost: ${error.message}` : 'the connection was closed')
+        : new SessionError(
+            'lost',
+            host,
+            error ? `the connection was lost: ${error.message}` : 'the connection was closed',
+          )
   })
 
   const askPassword = (become: Become) => {
@@ -56,7 +54,12 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
     }
   }
 
-  const open = async (become: Become | undefined, line: string, kind: ChannelKind, signal?: AbortSignal): Promise<OpenChannel> => {
+  const open = async (
+    become: Become | undefined,
+    line: string,
+    kind: ChannelKind,
+    signal?: AbortSignal,
+  ): Promise<OpenChannel> => {
     if (lost) throw lost
     const nonce = newNonce()
     const ask = become && askPassword(become)

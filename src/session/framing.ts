@@ -1,5 +1,5 @@
-import type { Channel } from './channel.ts'
 import { quote } from '../shared/quote.ts'
+import type { Channel } from './channel.ts'
 
 /**
  * The protocol with a persistent `sh` that reads its commands from standard input, over any channel. Each script is sent

@@ -23,7 +23,6 @@ export function openLocal(host: string): Transport {
   }
 }
 
-
 /** A local process as a channel, in a session of its own so that it can be killed with its children. */
 export function spawnChannel(file: string, args: readonly string[], env?: NodeJS.ProcessEnv): Channel {
   const child = spawn(file, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'], ...(env && { env }) })

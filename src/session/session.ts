@@ -49,7 +49,11 @@ export interface Shell {
    * Streams bytes to `path` over a channel of its own: to a temporary name beside the target, SHA-256 verified on the
    * host, mode and owner set, renamed into place. Nothing is left behind when it fails.
    */
-  upload(content: Buffer | AsyncIterable<Uint8Array>, path: string, options?: UploadOptions): Promise<{ sha256: string; bytes: number }>
+  upload(
+    content: Buffer | AsyncIterable<Uint8Array>,
+    path: string,
+    options?: UploadOptions,
+  ): Promise<{ sha256: string; bytes: number }>
   /** Streams a file from the host. Rejects (on the first read) when it cannot be read. */
   download(path: string, options?: { signal?: AbortSignal | undefined }): AsyncIterable<Buffer>
 }

@@ -121,7 +121,11 @@ export class ScriptQueue {
     const lost = this.#host.lost()
     if (lost) throw lost
     const { channel, ready } = await this.#host.open('exec /bin/sh', 'lasting')
-    const live: Live = { channel, framing: frame(channel, newNonce(), () => live.booted?.bash ?? false), booted: undefined }
+    const live: Live = {
+      channel,
+      framing: frame(channel, newNonce(), () => live.booted?.bash ?? false),
+      booted: undefined,
+    }
     this.#live = live
     for (const job of this.#jobs) live.framing.send(job.script, job.sink)
     this.#begin()
@@ -217,7 +221,8 @@ export class ScriptQueue {
     if (head && rc !== undefined) this.#end(head, rc)
     else if (head) {
       this.#jobs.shift()
-      const why = error ?? this.#host.lost() ?? new SessionError('lost', this.#host.host, 'the shell ended while it ran a script')
+      const why =
+        error ?? this.#host.lost() ?? new SessionError('lost', this.#host.host, 'the shell ended while it ran a script')
       this.#settle(head, () => head.reject(head.abort ? head.abort.reason : why))
     }
     for (const job of this.#jobs.filter((job) => job.abort)) {

@@ -37,7 +37,8 @@ export async function upload(
         channel[stream].resume()
       }
       await channel.exit
-      if (!channel.stdout.readableEnded && !channel.stdout.destroyed) await once(channel.stdout, 'close').catch(() => {})
+      if (!channel.stdout.readableEnded && !channel.stdout.destroyed)
+        await once(channel.stdout, 'close').catch(() => {})
     })
     .finally(() => {
       ended = true
@@ -51,7 +52,8 @@ export async function upload(
       if (ended) break
       hash.update(piece)
       bytes += piece.length
-      if (!channel.stdin.write(piece)) await Promise.race([once(channel.stdin, 'drain').catch(() => {}), end.catch(() => {})])
+      if (!channel.stdin.write(piece))
+        await Promise.race([once(channel.stdin, 'drain').catch(() => {}), end.catch(() => {})])
     }
     const sha256 = hash.digest('hex')
     channel.stdin.end(sha256)
@@ -86,7 +88,7 @@ export function uploadLine(path: string, { mode, owner, group }: UploadOptions):
     '[ ! -d "$p" ] || die "it is a directory"',
     // The folder's own error ("No such file", "Permission denied", "Read-only file system") is the best message.
     '( set -C; : >"$t" ) || die',
-    "trap 'rm -f -- \"$t\"' EXIT",
+    'trap \'rm -f -- "$t"\' EXIT',
     "trap 'exit 1' HUP INT TERM PIPE",
     'cat >"$t" || die',
     'n=$(($(wc -c <"$t") - 64))',
