@@ -25,15 +25,9 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   let lock: Promise<void> | undefined
 
   const closed = transport.closed.then((error) => {
-    lost =
-      error instanceof SessionError
-        ? error
-        : new SessionError(
-            'lost',
-            host,
-            error ? `the connection was lost: ${error.message}` : 'the connection was closed',
-          )
+    lost ??= new SessionError('lost', host, error ? `the connection was lost: ${error.message}` : CLOSED)
   })
+  const settled = () => Promise.race([closed, sleep(SETTLE_MS, undefined, { ref: false })])
 
   const askPassword = (become: Become) => {
     const known = become.password

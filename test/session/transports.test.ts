@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { connect } from '../../src/session/connect.ts'
-import type { SessionError, Target } from '../../src/session/session.ts'
+import type { Target } from '../../src/session/session.ts'
+import { sessionError } from './match.ts'
 import { noSshd, startSshd, type TestSshd } from './sshd.ts'
 
 t.setTimeout(120_000)
@@ -61,7 +62,7 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
 
     t.test('timeout and abort kill on the host', async (t) => {
       const seconds = `5${Math.floor(Math.random() * 1e6)}.5`
-      await t.rejects(shell.run(`sleep ${seconds}`, { timeoutMs: 100 }), { kind: 'timeout' } as Partial<SessionError>)
+      await t.rejects(shell.run(`sleep ${seconds}`, { timeoutMs: 100 }), sessionError('timeout'))
       t.equal(spawnSync('pgrep', ['-f', `^sleep ${seconds}`], { encoding: 'utf8' }).stdout, '')
       await t.rejects(shell.run(`sleep ${seconds}`, { signal: AbortSignal.timeout(100) }), { name: 'TimeoutError' })
       t.equal(spawnSync('pgrep', ['-f', `^sleep ${seconds}`], { encoding: 'utf8' }).stdout, '')
@@ -98,7 +99,7 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
         t.match(await stat(path), { uid: 65534, gid: 0 }, 'the owner of the file that is replaced')
         await shell.upload(Buffer.from('5'), path, { group: 'nogroup' })
         t.match(await stat(path), { uid: 65534, gid: 65534 })
-        await t.rejects(shell.upload(Buffer.from('6'), path, { owner: 'no-such-user' }), { kind: 'upload' } as never)
+        await t.rejects(shell.upload(Buffer.from('6'), path, { owner: 'no-such-user' }), sessionError('upload'))
       }
       t.equal((await readFile(path, 'utf8')).length, 1)
     })
@@ -114,7 +115,7 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
         ['/proc/x', /\/proc\//],
       ]
       for (const [path, message] of refused) {
-        await t.rejects(shell.upload(Buffer.from('x'), path), { kind: 'upload', message } as never, path)
+        await t.rejects(shell.upload(Buffer.from('x'), path), sessionError('upload', message), path)
       }
       await t.rejects(shell.upload(Buffer.from('x'), 'relative'), TypeError)
       async function* breaks() {
@@ -146,8 +147,8 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
       const read = async (path: string) => {
         for await (const _ of shell.download(path));
       }
-      await t.rejects(read(join(folder, 'none')), { kind: 'upload', message: /No such file/ } as never)
-      await t.rejects(read(folder), { kind: 'upload', message: /[Dd]irectory/ } as never)
+      await t.rejects(read(join(folder, 'none')), sessionError('upload', /No such file/))
+      await t.rejects(read(folder), sessionError('upload', /[Dd]irectory/))
       // A reader that stops early.
       for await (const _ of shell.download('/dev/zero')) break
       t.equal((await shell.run('echo ok')).rc, 0)
@@ -157,19 +158,19 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
       const other = await connect(target)
       await connection1.lock('run 7 by alice@controller')
       await connection1.lock('run 7 by alice@controller')
-      await t.rejects(other.lock('run 8'), { kind: 'locked', message: /run 7 by alice@controller/ } as never)
+      await t.rejects(other.lock('run 8'), sessionError('locked', /run 7 by alice@controller/))
       const third = await connect(target)
       await connection1.close()
       await retry(() => third.lock('run 9'))
-      await t.rejects(other.lock('run 8'), { kind: 'locked', message: /: run 9$/ } as never, 'not the words before')
+      await t.rejects(other.lock('run 8'), sessionError('locked', /: run 9$/), 'not the words before')
       await third.close()
       await other.close()
     })
 
     t.test('a closed connection', async (t) => {
       await connection1.closed
-      await t.rejects(shell.run('echo'), { kind: 'lost' } as Partial<SessionError>)
-      await t.rejects(shell.upload(Buffer.from(''), '/tmp/x'), { kind: 'lost' } as Partial<SessionError>)
+      await t.rejects(shell.run('echo'), sessionError('lost'))
+      await t.rejects(shell.upload(Buffer.from(''), '/tmp/x'), sessionError('lost'))
       await connection1.close()
     })
 
@@ -179,10 +180,7 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
       const running = shell2.run('sleep 0.7; exit 3')
       const behind = shell2.run('echo')
       await sleep(100)
-      const rejected = Promise.all([
-        t.rejects(running, { kind: 'lost' } as Partial<SessionError>),
-        t.rejects(behind, { kind: 'lost' } as Partial<SessionError>),
-      ])
+      const rejected = Promise.all([t.rejects(running, sessionError('lost')), t.rejects(behind, sessionError('lost'))])
       await connection2.close()
       await rejected
     })
