@@ -90,7 +90,15 @@ function asksPassword(become: Become, nonce: string, text: string): boolean {
 function explain(host: string, become: Become, noise: string, nonce: string, answered: boolean): SessionError {
   const text = noise.replaceAll(promptOf(nonce), '').trim()
   const { method, user } = become
-  if (/(sudo|doas|su): (command )?not found|command not found|No such file or directory|Unknown command/i.test(text)) {
+  if (/doas is not enabled|doas\.conf/.test(text)) {
+    return becomeError(host, become, `doas is not set up: ${text}`, 'write /etc/doas.conf, or use sudo')
+  }
+  if (
+    new RegExp(
+      `\\b${method}: (command )?not found|command not found.*${method}|unknown command.*${method}|exec: ${method}`,
+      'i',
+    ).test(text)
+  ) {
     return becomeError(
       host,
       become,

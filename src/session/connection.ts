@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { quote } from '../shared/quote.ts'
 import { authenticate, becomePrefix } from './become.ts'
 import { type Boot, BootError, bootCommand, bootInput, watchBoot } from './boot.ts'
@@ -11,6 +12,10 @@ import { upload } from './upload.ts'
 /** How long a login shell may take until our first command runs in it: a slow .bashrc, a home folder on NFS. */
 const BOOT_MS = 30_000
 
+const CLOSED = 'the connection was closed'
+/** A channel may end this much before its connection is known to have ended. */
+const SETTLE_MS = 100
+
 /** Builds all that a Connection does on a transport. */
 export function makeConnection(transport: Transport, options: ConnectOptions = {}): Connection {
   const { host } = transport
@@ -20,15 +25,9 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   let lock: Promise<void> | undefined
 
   const closed = transport.closed.then((error) => {
-    lost =
-      error instanceof SessionError
-        ? error
-        : new SessionError(
-            'lost',
-            host,
-            error ? `the connection was lost: ${error.message}` : 'the connection was closed',
-          )
+    lost ??= new SessionError('lost', host, error ? `the connection was lost: ${error.message}` : CLOSED)
   })
+  const settled = () => Promise.race([closed, sleep(SETTLE_MS, undefined, { ref: false })])
 
   const askPassword = (become: Become) => {
     const known = become.password
@@ -70,13 +69,15 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
       try {
         await authenticate(host, become, nonce, channel, boot, ask)
       } catch (error) {
+        await settled()
         passwords.delete(become.method === 'su' ? `su ${become.user}` : become.method)
         throw lost ?? error
       }
     }
     channel.stdin.write(bootInput(nonce, line))
     const timer = setTimeout(() => channel.close(), BOOT_MS)
-    const ready = boot.ready.catch((error) => {
+    const ready = boot.ready.catch(async (error) => {
+      await settled()
       throw lost ?? (error instanceof BootError ? noShell(host, transport.user, boot) : error)
     })
     ready.then(
@@ -91,6 +92,7 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
       host,
       open: (line, kind) => open(become, line, kind),
       lost: () => lost,
+      settled,
     })
     await queue.start()
     const openPassing = (line: string, signal?: AbortSignal) => open(become, line, 'passing', signal)
@@ -106,6 +108,7 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   }
 
   const close = async () => {
+    lost ??= new SessionError('lost', host, CLOSED)
     await transport.close()
     await closed
   }

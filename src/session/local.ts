@@ -23,6 +23,8 @@ export function openLocal(host: string): Transport {
   }
 }
 
+const KILL_AFTER_MS = 1000
+
 /** A local process as a channel, in a session of its own so that it can be killed with its children. */
 export function spawnChannel(file: string, args: readonly string[], env?: NodeJS.ProcessEnv): Channel {
   const child = spawn(file, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'], ...(env && { env }) })
@@ -35,6 +37,14 @@ export function spawnChannel(file: string, args: readonly string[], env?: NodeJS
     child.stdin.destroy()
     child.stdout.destroy()
     child.stderr.destroy()
+  }
+  const kill = (signal: NodeJS.Signals) => {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+    try {
+      process.kill(-child.pid, signal)
+    } catch {
+      // It ended just now.
+    }
   }
   child.on('error', (error) => {
     child.stderr.unshift(Buffer.from(`${error.message}\n`))
@@ -49,12 +59,10 @@ export function spawnChannel(file: string, args: readonly string[], env?: NodeJS
     stderr: child.stderr,
     exit: exit.promise,
     close: () => {
-      // Killing by group only while the leader lives: afterwards the number may belong to somebody else.
-      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
-        try {
-          process.kill(-child.pid, 'SIGKILL')
-        } catch {}
-      }
+      // First the gentle way, so that an upload can remove its temporary file. By group only while its leader lives:
+      // afterwards the number may belong to somebody else.
+      kill('SIGTERM')
+      setTimeout(kill, KILL_AFTER_MS, 'SIGKILL').unref()
       destroy()
       exit.resolve(null)
     },

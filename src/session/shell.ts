@@ -11,6 +11,8 @@ export interface ShellHost {
   open(line: string, kind: 'lasting' | 'urgent'): Promise<OpenChannel>
   /** Why the connection is gone, if it is. */
   lost(): SessionError | undefined
+  /** Waits until `lost` would tell: a channel may end a moment before its connection does. */
+  settled(): Promise<void>
 }
 
 export interface OpenChannel {
@@ -134,6 +136,7 @@ export class ScriptQueue {
         live.booted = booted
         live.framing.listen()
         await drained(channel)
+        if (!this.#killing) await this.#host.settled()
         this.#ended(live)
       },
       (error) => {

@@ -1,0 +1,264 @@
+import { connect as netConnect } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import ssh2, { type Client, type ClientChannel, type ServerHostKeyAlgorithm } from 'ssh2'
+import { type Authenticator, authenticator, type Login } from './auth.ts'
+import type { Channel, ChannelKind, Transport } from './channel.ts'
+import { ChannelSlots } from './channel-slots.ts'
+import { checkHostKey, type HostKeys, keyAlgorithms } from './host-key.ts'
+import { SessionError } from './session.ts'
+
+/** One hop: where to connect, who logs in, whose key is expected. */
+export interface Hop {
+  /** The inventory's name of the host this hop is for. */
+  readonly name: string
+  readonly address: string
+  readonly port: number
+  readonly login: Login
+  readonly hostKeys: HostKeys
+  readonly timeoutMs: number
+  readonly keepaliveMs: number
+}
+
+/** An authenticated client; `end` says why it ended. */
+export interface Ssh2Client {
+  readonly client: Client
+  readonly closed: Promise<Error | undefined>
+  close(): Promise<void>
+}
+
+/** How long the peer may take to answer our goodbye. */
+const GOODBYE_MS = 500
+
+/** Connects and logs in, directly or through `through` (a channel of the hop before). */
+export async function connectHop(hop: Hop, through?: Duplex, signal?: AbortSignal): Promise<Ssh2Client> {
+  const { name, address, port, login } = hop
+  const client = new ssh2.Client()
+  const auth = authenticator(login)
+  const closed = Promise.withResolvers<Error | undefined>()
+  const ready = Promise.withResolvers<void>()
+  let failure: Error | undefined
+  let ours = false
+  let hostKeyError: SessionError | undefined
+  const sock = through ?? netConnect({ host: address, port, noDelay: true })
+  // ssh2 reports an agent's trouble as `error` and then goes on to the next method; those are no ends.
+  client.on('error', (error: Error & { level?: string }) => {
+    if (error.level === 'agent') return
+    failure ??= error
+    ready.reject(error)
+  })
+  client.on('ready', ready.resolve)
+  client.on('close', () => {
+    ready.reject(failure ?? new Error('the connection was closed'))
+    closed.resolve(ours ? undefined : (failure ?? new Error('the host closed it')))
+  })
+  const destroy = () => {
+    client.destroy()
+    sock.destroy()
+  }
+  const timer = setTimeout(() => {
+    ready.reject(
+      new SessionError('unreachable', name, `no connection to ${address}:${port} within ${hop.timeoutMs / 1000} s`),
+    )
+  }, hop.timeoutMs)
+  const abort = () => ready.reject(signal?.reason)
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    signal?.throwIfAborted()
+    client.connect({
+      sock: sock as never,
+      username: login.user,
+      readyTimeout: 0,
+      keepaliveInterval: hop.keepaliveMs,
+      // The client gives up when this many pings in a row went unanswered.
+      keepaliveCountMax: 3,
+      algorithms: { serverHostKey: keyAlgorithms(hop.hostKeys) as ServerHostKeyAlgorithm[] },
+      hostVerifier: (key: Buffer, verify: (ok: boolean) => void) => {
+        checkHostKey(name, hop.hostKeys, key).then(
+          () => verify(true),
+          (error: SessionError) => {
+            hostKeyError = error
+            ready.reject(error)
+            verify(false)
+          },
+        )
+      },
+      authHandler: auth.handler as never,
+    })
+    await ready.promise
+    return {
+      client,
+      closed: closed.promise,
+      close: async () => {
+        ours = true
+        client.end()
+        const late = setTimeout(destroy, GOODBYE_MS)
+        await closed.promise
+        clearTimeout(late)
+      },
+    }
+  } catch (error) {
+    ours = true
+    destroy()
+    closed.resolve(undefined)
+    if (signal?.aborted) throw signal.reason
+    throw hostKeyError ?? explain(hop, error as Error, auth)
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+function explain(hop: Hop, error: Error & { level?: string; code?: unknown }, auth: Authenticator): SessionError {
+  if (error instanceof SessionError) return error
+  const { name, address, port, login } = hop
+  const at = `${address}:${port}`
+  if (error.level === 'client-authentication' || /authentication/i.test(error.message)) {
+    const why = auth.failure ? `: ${auth.failure.message}` : ''
+    return new SessionError('auth', name, `${login.user}@${at} does not let us in${why} (${auth.report()})`, {
+      hint: `check ansible_user and the key or password; "ssh -v -p ${port} ${login.user}@${address}" shows what the host says`,
+    })
+  }
+  const words: Record<string, string> = {
+    ECONNREFUSED: 'refuses the connection (is sshd running?)',
+    ENOTFOUND: 'is not a name that resolves',
+    EAI_AGAIN: 'cannot be resolved now (the name server does not answer)',
+    EHOSTUNREACH: 'has no route to it',
+    ENETUNREACH: 'has no route to it',
+    ETIMEDOUT: 'does not answer',
+    ECONNRESET: 'closed the connection at once (MaxStartups, fail2ban or a firewall?)',
+  }
+  const said = words[String(error.code)] ?? words[String((error as AggregateError).errors?.[0]?.code)]
+  return new SessionError('unreachable', name, said ? `${at} ${said}` : `cannot connect to ${at}: ${error.message}`, {
+    cause: error,
+  })
+}
+
+/** The default transport: all channels of a host on one ssh2 client. */
+export function ssh2Transport(hop: Hop, { client, closed, close }: Ssh2Client): Transport {
+  const slots = new ChannelSlots()
+  const { name: host, timeoutMs } = hop
+  return {
+    host,
+    user: hop.login.user,
+    closed,
+    close,
+    open: async (command, kind, signal) => {
+      const release = await slots.take(kind, signal)
+      try {
+        const channel = wrap(await openRetrying(client, host, command, timeoutMs, signal))
+        channel.exit.then(release)
+        return channel
+      } catch (error) {
+        release()
+        throw error
+      }
+    },
+  }
+}
+
+/** SSH_MSG_CHANNEL_OPEN_FAILURE reasons that pass (RFC 4254 section 5.1): prohibited (MaxSessions) and shortage. */
+const PASSING_REASONS = new Set<unknown>([1, 4])
+const OPEN_ATTEMPTS = 6
+
+/** A channel that sshd has closed still counts against MaxSessions for a moment, so `open failed` is tried again. */
+async function openRetrying(client: Client, host: string, command: string, timeoutMs: number, signal?: AbortSignal) {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openOnce(client, host, command, timeoutMs, signal)
+    } catch (error) {
+      if (!PASSING_REASONS.has((error as { reason?: unknown }).reason)) throw error
+      if (attempt === OPEN_ATTEMPTS) {
+        throw new SessionError('timeout', host, `the host opens no channel: ${(error as Error).message}`, {
+          hint: 'is MaxSessions in its sshd_config below 5?',
+        })
+      }
+      await sleep(20 * 2 ** attempt, undefined, signal ? { signal } : {})
+    }
+  }
+}
+
+function openOnce(
+  client: Client,
+  host: string,
+  command: string,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<ClientChannel> {
+  return new Promise((resolve, reject) => {
+    let over = false
+    const fail = (error: unknown) => {
+      over = true
+      stop()
+      reject(error)
+    }
+    const onAbort = () => fail(signal!.reason)
+    const late = () =>
+      fail(new SessionError('timeout', host, `the host opened no channel within ${timeoutMs / 1000} s`))
+    const timer = setTimeout(late, timeoutMs)
+    const stop = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+    }
+    signal?.addEventListener('abort', onAbort, { once: true })
+    try {
+      client.exec(command, (error, channel) => {
+        if (over) return void channel?.close()
+        if (error) return fail(error)
+        stop()
+        resolve(channel)
+      })
+    } catch (error) {
+      // ssh2 throws "Not connected" here.
+      fail(new SessionError('lost', host, 'the connection was lost', { cause: error }))
+    }
+  })
+}
+
+function wrap(channel: ClientChannel): Channel {
+  const exit = Promise.withResolvers<number | null>()
+  channel.on('exit', (code: number | null) => exit.resolve(code))
+  channel.on('close', () => exit.resolve(null))
+  channel.on('error', () => {})
+  channel.stderr.on('error', () => {})
+  return {
+    stdin: channel,
+    stdout: channel,
+    stderr: channel.stderr,
+    exit: exit.promise,
+    close: () => {
+      channel.close()
+      exit.resolve(null)
+    },
+  }
+}
+
+/** A TCP connection from the far end of `client`, as the socket of the next hop. */
+export function forward(hop: Hop, { client }: Ssh2Client, next: Hop, signal?: AbortSignal): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const at = `${next.address}:${next.port}`
+    const timer = setTimeout(() => {
+      reject(
+        new SessionError(
+          'unreachable',
+          next.name,
+          `the jump host ${hop.address} opened no connection to ${at} in time`,
+        ),
+      )
+    }, next.timeoutMs)
+    const onAbort = () => reject(signal!.reason)
+    signal?.addEventListener('abort', onAbort, { once: true })
+    client.forwardOut('127.0.0.1', 0, next.address, next.port, (error, channel) => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+      if (error) {
+        const message = `the jump host ${hop.address} cannot connect to ${at}: ${error.message}`
+        return reject(new SessionError('unreachable', next.name, message, { cause: error }))
+      }
+      channel.on('error', () => {})
+      resolve(channel)
+    })
+  })
+}
+
+export type { ChannelKind }
