@@ -6,8 +6,23 @@ interface Frame {
   index: number
   readonly block: Block | undefined
   part: 'root' | 'block' | 'rescue' | 'always'
+  /** What an include adds for the steps inside: its loop item. */
+  readonly vars: ReadonlyMap<string, unknown> | undefined
+  /** Tells the steps of one opening of an include from those of another. */
+  readonly key: string
   /** A failure that goes on outwards when this frame has come to its end. */
   failing: boolean
+}
+
+/** What an include holds, for one of its items. */
+export interface Opened {
+  readonly steps: readonly Step[]
+  readonly vars: ReadonlyMap<string, unknown> | undefined
+  readonly key: string
+}
+
+function rootFrame(steps: readonly Step[]): Frame {
+  return { steps, index: 0, block: undefined, part: 'root', vars: undefined, key: '', failing: false }
 }
 
 /**
@@ -18,7 +33,7 @@ export class Cursor {
   #frames: Frame[]
 
   constructor(steps: readonly Step[]) {
-    this.#frames = [{ steps, index: 0, block: undefined, part: 'root', failing: false }]
+    this.#frames = [rootFrame(steps)]
   }
 
   /** The step that comes next, blocks opened; undefined at the end, or when a failure left the section. */
@@ -30,7 +45,7 @@ export class Cursor {
       if (!step) {
         if (!this.#leave(frame)) return undefined
       } else if (step.kind === 'block') {
-        this.#frames.push({ steps: step.block, index: 0, block: step, part: 'block', failing: false })
+        this.#frames.push({ ...rootFrame(step.block), block: step, part: 'block' })
       } else return step
     }
   }
@@ -41,10 +56,22 @@ export class Cursor {
     if (frame) frame.index++
   }
 
-  /** Puts steps in the place of the one that `peek` gave (an include that has been loaded). */
-  replace(steps: readonly Step[]): void {
+  /** Puts what an include holds in the place of the include that `peek` gave: once for each of its items. */
+  open(opened: readonly Opened[]): void {
     this.advance()
-    this.#frames.push({ steps, index: 0, block: undefined, part: 'root', failing: false })
+    // The innermost frame runs first, so the last item goes in first.
+    for (const { steps, vars, key } of opened.toReversed()) this.#frames.push({ ...rootFrame(steps), vars, key })
+  }
+
+  /** Variables that the includes around the present step add, innermost winning. */
+  get vars(): ReadonlyMap<string, unknown> | undefined {
+    const maps = this.#frames.flatMap((f) => (f.vars ? [...f.vars] : []))
+    return maps.length > 0 ? new Map(maps) : undefined
+  }
+
+  /** With a task's id, names one running of it: an include can bring the same task several times. */
+  get key(): string {
+    return this.#frames.map((f) => f.key).join('')
   }
 
   /** The step that `peek` gave has failed. True when a rescue or always part goes on; else the section is over. */
@@ -92,6 +119,7 @@ export class Cursor {
     if (frame.failing) return this.fail()
     const outer = this.#frames.at(-1)
     if (!outer) return false
+    // An include was passed when it was opened; a block is passed now.
     if (block) outer.index++
     return true
   }

@@ -14,7 +14,7 @@ import type { PlayRun } from './play.ts'
 import { isTrouble } from './prepare.ts'
 import { Progress } from './progress.ts'
 import { MeetingNeeded, taskScope } from './vars.ts'
-import { collect, type Slot } from './window.ts'
+import { collect, type Slot, type Window } from './window.ts'
 
 /** One host's way through a play: window after window, at its own pace except where hosts meet. */
 export class HostRun {
@@ -75,7 +75,7 @@ export class HostRun {
     this.play.run.emit({ type: 'host_started', host: this.state.name, playId: this.play.play.id })
     this.state.notified.clear()
     for (const { handler, by } of this.play.run.input.journal.owed(this.play.key, this.state.name)) {
-      const found = this.play.play.handlers.find((h) => h.id === handler || this.handlerName(h) === handler)
+      const found = this.play.handlers.find((h) => h.id === handler || this.handlerName(h) === handler)
       if (!found) continue
       this.state.notified.set(found, by)
       const msg = `handler "${this.handlerName(found)}" is still owed from an earlier run`
@@ -95,7 +95,7 @@ export class HostRun {
           this.state.ended ??= this.ending
           return
         }
-        if (this.meets(step)) await this.#together(step)
+        if (step.kind === 'task' && this.meets(step)) await this.#together(step)
         else await this.#window((task) => this.meets(task))
       }
     } finally {
@@ -147,9 +147,9 @@ export class HostRun {
   }
 
   async #window(meets: (task: Task) => boolean): Promise<void> {
-    let slots: Slot[]
+    let window: Window
     try {
-      slots = await collect(this.play, this.state, this.cursor, this.#progress, meets)
+      window = await collect(this.play, this.state, this.cursor, this.#progress, meets)
     } catch (error) {
       if (!(error instanceof PendingError)) throw error
       const task = this.cursor.peek() as Task
@@ -157,15 +157,16 @@ export class HostRun {
         await this.#meet(task)
         if (this.halted) return
         try {
-          slots = await collect(this.play, this.state, this.cursor, this.#progress, () => true)
+          window = await collect(this.play, this.state, this.cursor, this.#progress, () => true)
         } finally {
           this.play.meeting.depart(this.state)
         }
       } else if (this.play.run.input.check) {
-        slots = [this.#unknowable(task, error.variable)]
+        window = { slots: [this.#unknowable(task, error.variable)], moves: [] }
       } else throw error
     }
-    await this.#performer.perform(slots)
+    for (const move of window.moves) move(this.cursor)
+    await this.#performer.perform(window.slots)
   }
 
   /** In check mode: a task that needs the result of one that was not carried out. */
@@ -185,6 +186,7 @@ export class HostRun {
       entry,
       progress: Progress.failed(task, entry),
       settled: { ...NOTHING, status: 'skipped', msg, unknown: true },
+      before: [],
     }
   }
 
@@ -194,6 +196,7 @@ export class HostRun {
    */
   finish(slot: Slot, outcome: Outcome): boolean {
     const { progress, entry } = slot
+    if (progress.outcomes.length === 0) for (const move of slot.before) move(this.cursor)
     progress.outcomes.push(outcome)
     if (progress.isLoop && this.#breaks(progress, entry)) progress.broken = true
     if (!progress.done) {
@@ -228,7 +231,7 @@ export class HostRun {
   async flushHandlers(): Promise<void> {
     const { journal } = this.play.run.input
     for (;;) {
-      const next = this.play.play.handlers.find((h) => this.state.notified.has(h))
+      const next = this.play.handlers.find((h) => this.state.notified.has(h))
       if (!next || this.play.run.stopping || (this.halted && !this.#forcesHandlers)) return
       const before = this.state.recap.failed + this.state.recap.unreachable
       const by = this.state.notified.get(next) ?? ''
@@ -250,8 +253,8 @@ export class HostRun {
   }
 
   #owe(wanted: string, by: string): void {
-    const { run, play, key } = this.play
-    const found = play.handlers.filter((h) => this.handlerName(h) === wanted || h.listen.includes(wanted))
+    const { run, play, key, handlers } = this.play
+    const found = handlers.filter((h) => this.handlerName(h) === wanted || h.listen.includes(wanted))
     // Of several handlers with the same name the last one counts, as with Ansible; listeners all do.
     const byName = found.filter((h) => this.handlerName(h) === wanted).slice(-1)
     for (const handler of [...byName, ...found.filter((h) => h.listen.includes(wanted))]) {
@@ -274,7 +277,7 @@ export class HostRun {
 
   /** Whether `task` is a handler of this play. */
   isHandler(task: Task): boolean {
-    return this.play.play.handlers.includes(task as Handler)
+    return this.play.handlers.includes(task as Handler)
   }
 
   /** A keyword that must come out as a boolean; false where it is not given. */

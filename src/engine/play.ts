@@ -1,4 +1,4 @@
-import type { Play, Task } from '../playbook/playbook.ts'
+import type { Handler, Play, Task } from '../playbook/playbook.ts'
 import { tasksOf } from '../playbook/playbook.ts'
 import type { HostState } from './host.ts'
 import type { Meeting } from './meeting.ts'
@@ -19,6 +19,8 @@ export class PlayRun {
   readonly dynamicNames: ReadonlySet<string>
   /** Position of each task in the play, for hosts that wait at different ones. */
   readonly order: ReadonlyMap<Task, number>
+  /** Those of the play, and of the roles that were included while it runs. */
+  readonly handlers: Handler[]
   readonly #throttles = new Map<Task, Semaphore>()
   /** Set when the whole play has to end: any_errors_fatal, max_fail_percentage, `meta: end_play`. */
   stopped: string | undefined
@@ -33,8 +35,13 @@ export class PlayRun {
     this.meeting = meeting
     this.key = `${play.place.file.path}#${play.name}`
     const tasks = play.sections.flatMap((s) => [...tasksOf(s.steps)])
+    this.handlers = [...play.handlers]
     this.order = new Map([...tasks, ...play.handlers].map((task, i) => [task, i]))
     this.dynamicNames = new Set([...tasks, ...play.handlers].flatMap((t) => (t.register ? [t.register] : [])))
+  }
+
+  addHandlers(handlers: readonly Handler[]): void {
+    for (const handler of handlers) if (!this.handlers.includes(handler)) this.handlers.push(handler)
   }
 
   activeNames(): string[] {

@@ -2,7 +2,7 @@ import type { Module } from '../module/define.ts'
 import { TaskFailure } from '../module/define.ts'
 import { resourcesOf } from '../module/read.ts'
 import type { Task } from '../playbook/playbook.ts'
-import { parseArgs } from '../playbook/validate-args.ts'
+import { parseArgs } from '../playbook/index.ts'
 import { UserError } from '../shared/errors.ts'
 import { PendingError, type Scope } from '../values/index.ts'
 import { becomeOf, truth } from './become.ts'
@@ -21,8 +21,10 @@ export async function prepare(
   task: Task,
   item: Item | undefined,
   overlay: ReadonlyMap<string, unknown>,
+  outer?: ReadonlyMap<string, unknown>,
 ): Promise<Entry> {
-  const scope = taskScope(play, state, task, overlay, item?.vars)
+  const vars = outer && item ? new Map([...outer, ...item.vars]) : (outer ?? item?.vars)
+  const scope = taskScope(play, state, task, overlay, vars)
   let name = task.moduleName
   let noLog = true
   const common = () => ({ task, item, scope, name, noLog })

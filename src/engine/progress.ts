@@ -19,14 +19,18 @@ export class Progress {
   /** The loop itself could not be evaluated: the one entry that says so. */
   readonly failed: Entry | undefined
 
-  constructor(task: Task, items: readonly Item[], failed?: Entry) {
+  /** Tells this running of the task from others that an include brings. */
+  readonly key: string
+
+  constructor(task: Task, items: readonly Item[], key = '', failed?: Entry) {
     this.task = task
     this.items = items
+    this.key = task.id + key
     this.failed = failed
   }
 
   static failed(task: Task, entry: Entry): Progress {
-    return new Progress(task, [NO_ITEM], entry)
+    return new Progress(task, [NO_ITEM], '', entry)
   }
 
   get isLoop(): boolean {

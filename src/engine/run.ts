@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { hostname, userInfo } from 'node:os'
-import { type Inventory, targetOf } from '../inventory/index.ts'
+import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { Play, Playbook, Task } from '../playbook/playbook.ts'
 import { tasksOf } from '../playbook/playbook.ts'
@@ -74,7 +74,7 @@ export class Run {
     this.input = input
     this.forks = new Semaphore(input.forks)
     this.groupNames = Object.fromEntries(
-      [...input.inventory.groups].map(([name, g]) => [name, g.hosts.map((h) => h.name)]),
+      [...input.inventory.groups].map(([name, g]) => [name, g.hosts]),
     )
   }
 
@@ -137,9 +137,9 @@ export class Run {
   stateOf(name: string): HostState {
     let state = this.#states.get(name)
     if (!state) {
-      const host = this.input.inventory.host(name)
+      const [host] = this.input.inventory.match(name)
       if (!host) throw new UserError(`there is no host "${name}" in the inventory`)
-      const link: Link = new Link(targetOf(host, this.input.extraVars, this.input.target), {
+      const link: Link = new Link(this.#target(host), {
         connect: this.input.connect,
         prompt: this.input.prompt,
         addSecret: (secret) => this.input.redactor.add(secret),
@@ -153,6 +153,13 @@ export class Run {
       this.#states.set(name, state)
     }
     return state
+  }
+
+  #target(host: Host): Target {
+    const { extraVars, redactor, target } = this.input
+    const magic = { inventory_hostname: host.name, group_names: host.groups, groups: this.groupNames }
+    const layers = [...host.layers, { name: 'command line', vars: extraVars }, { name: 'runbook', vars: magic }]
+    return { ...target, ...defined(targetOf(host, makeScope(layers, { redactor }))) }
   }
 
   /** The way to the host that a task is delegated to. */
@@ -260,4 +267,9 @@ export function batches(play: Pick<Play, 'serial'>, hosts: readonly HostState[])
     at += batch.length
   }
   return all
+}
+
+/** Leaves out what is undefined, so that it does not hide a value under it. */
+function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as T
 }

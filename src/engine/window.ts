@@ -1,13 +1,14 @@
 import type { Module } from '../module/define.ts'
-import type { Task } from '../playbook/playbook.ts'
+import type { Include, Task } from '../playbook/playbook.ts'
 import { PENDING, PendingError, type Scope } from '../values/index.ts'
 import type { Cursor } from './cursor.ts'
-import { type Entry, type Item, isRetried, type ModuleEntry } from './entry.ts'
+import { type Entry, type Item, isRetried, type ModuleEntry, type SkipEntry } from './entry.ts'
 import type { HostState } from './host.ts'
 import { judge } from './judge.ts'
 import { failure, NOTHING, type Outcome, registered } from './outcome.ts'
 import type { PlayRun } from './play.ts'
-import { isTrouble, prepare } from './prepare.ts'
+import { openInclude } from './include.ts'
+import { isTrouble, prepare, taskName } from './prepare.ts'
 import { itemsOf, Progress } from './progress.ts'
 import { taskScope } from './vars.ts'
 
@@ -16,6 +17,17 @@ export interface Slot {
   readonly entry: Entry
   readonly progress: Progress
   readonly settled: Outcome | undefined
+  /** Includes on the way to it, which the host's own cursor still has to go into. */
+  readonly before: readonly Move[]
+}
+
+/** Moves a cursor from an include that it stands at, into it or past it. */
+export type Move = (cursor: Cursor) => void
+
+export interface Window {
+  readonly slots: readonly Slot[]
+  /** Moves when there are no slots to carry them: the includes led to nothing, or to where hosts meet. */
+  readonly moves: readonly Move[]
 }
 
 /** Entries a window at the most: beyond this a request grows faster than the round trips it saves. */
@@ -24,9 +36,9 @@ const WINDOW_LIMIT = 250
 /**
  * The tasks that come next and that one request can ask about. A window ends
  * - before a task that needs a value not known yet (the `register` of a task in the window),
- * - before a task at which hosts meet, an include, or one that runs as another user or on another host,
+ * - before a task at which hosts meet, or one that runs as another user or on another host,
  * - after an action, a task that is retried, and one that is sure to fail.
- * The first task is always in it; when its values are not known the PendingError is thrown on.
+ * Its first task is always in it; when its values are not known the PendingError is thrown on.
  */
 export async function collect(
   play: PlayRun,
@@ -34,40 +46,70 @@ export async function collect(
   cursor: Cursor,
   started: Progress | undefined,
   meets: (task: Task) => boolean,
-): Promise<Slot[]> {
+): Promise<Window> {
   const window = new WindowBuilder(play, state)
   const ahead = cursor.clone()
-  for (let first = true; ; first = false) {
+  for (let first = true; !window.full; first = false) {
     const step = ahead.peek()
-    if (step?.kind !== 'task' || (!first && meets(step))) break
+    if (!step || (!first && step.kind === 'task' && meets(step))) break
     try {
-      await window.add(step, first ? started : undefined)
+      if (step.kind === 'include') {
+        await window.include(step, ahead)
+        continue
+      }
+      await window.add(step, first ? started : undefined, ahead)
     } catch (error) {
       if (!(error instanceof PendingError) || window.slots.length === 0) throw error
       break
     }
-    if (window.full) break
-    ahead.advance()
+    if (!window.full) ahead.advance()
   }
-  return window.slots
+  return { slots: window.slots, moves: window.slots.length > 0 ? [] : window.moves }
 }
 
 class WindowBuilder {
   readonly slots: Slot[] = []
+  /** Since the last slot. */
+  moves: Move[] = []
   full = false
   readonly #play: PlayRun
   readonly #state: HostState
   /** What tasks of the window will set: their values, or PENDING. */
   readonly #overlay = new Map<string, unknown>()
+  /** What the includes around the present task add. */
+  #outer: ReadonlyMap<string, unknown> | undefined
 
   constructor(play: PlayRun, state: HostState) {
     this.#play = play
     this.#state = state
   }
 
+  /** Goes into an include, or past it. One that fails or is skipped is reported like a task. */
+  async include(step: Include, ahead: Cursor): Promise<void> {
+    const result = await openInclude(this.#play, this.#state, step, this.#overlay, ahead.vars)
+    if ('entry' in result) {
+      const progress = Progress.failed(result.entry.task, result.entry)
+      this.#push(result.entry, progress, settle(result.entry))
+      if (result.entry.kind === 'broken') this.full = true
+      else ahead.advance()
+      return
+    }
+    const move: Move = (cursor) => cursor.open(result.opened)
+    move(ahead)
+    this.moves.push(move)
+  }
+
+  #push(entry: Entry, progress: Progress, settled: Outcome | undefined): Slot {
+    const slot = { entry, progress, settled, before: this.moves }
+    this.moves = []
+    this.slots.push(slot)
+    return slot
+  }
+
   /** Adds a task, item by item. Throws PendingError when not even its first item can be rendered. */
-  async add(task: Task, started: Progress | undefined): Promise<void> {
-    const progress = started ?? (await this.#begin(task))
+  async add(task: Task, started: Progress | undefined, ahead: Cursor): Promise<void> {
+    this.#outer = ahead.vars
+    const progress = started ?? (await this.#begin(task, ahead.key))
     const overlay = new Map(this.#overlay)
     const added: Slot[] = []
     for (const item of progress.items.slice(progress.outcomes.length)) {
@@ -77,15 +119,14 @@ class WindowBuilder {
         break
       }
       const settled = settle(entry)
-      added.push({ entry, progress, settled })
-      this.slots.push(added.at(-1)!)
+      added.push(this.#push(entry, progress, settled))
       for (const [name, value] of Object.entries(settled?.sets ?? {})) overlay.set(name, value)
       this.full ||= endsWindow(entry, settled) || progress.isSequential || this.slots.length >= WINDOW_LIMIT
       if (this.full) break
     }
     if (progress.items.length === 0) {
-      added.push(emptyLoop(progress, taskScope(this.#play, this.#state, task, overlay)))
-      this.slots.push(added[0]!)
+      const entry = emptyLoop(task, taskScope(this.#play, this.#state, task, overlay, this.#outer))
+      added.push(this.#push(entry, progress, { ...NOTHING, status: 'skipped', msg: entry.msg, data: { results: [] } }))
     }
     this.#foresee(task, progress, overlay, added)
   }
@@ -98,21 +139,21 @@ class WindowBuilder {
     later: boolean,
   ): Promise<Entry | undefined> {
     try {
-      return await prepare(this.#play, this.#state, task, item, overlay)
+      return await prepare(this.#play, this.#state, task, item, overlay, this.#outer)
     } catch (error) {
       if (later && error instanceof PendingError) return undefined
       throw error
     }
   }
 
-  async #begin(task: Task): Promise<Progress> {
-    const scope = taskScope(this.#play, this.#state, task, this.#overlay)
+  async #begin(task: Task, key: string): Promise<Progress> {
+    const scope = taskScope(this.#play, this.#state, task, this.#overlay, this.#outer)
     try {
-      return new Progress(task, itemsOf(task, scope))
+      return new Progress(task, itemsOf(task, scope), key)
     } catch (error) {
       if (!isTrouble(error)) throw error
       // A loop that cannot be evaluated does not matter where `when` is false without its items.
-      const entry = await prepare(this.#play, this.#state, task, undefined, this.#overlay)
+      const entry = await prepare(this.#play, this.#state, task, undefined, this.#overlay, this.#outer)
       const { name, noLog } = entry
       return Progress.failed(
         task,
@@ -186,16 +227,6 @@ export function conclude(entry: ModuleEntry, state: unknown): Outcome {
   }
 }
 
-function emptyLoop(progress: Progress, scope: Scope): Slot {
-  const { task } = progress
-  const entry: Entry = {
-    kind: 'skip',
-    task,
-    item: undefined,
-    scope,
-    name: task.moduleName,
-    noLog: false,
-    msg: 'the loop has no items',
-  }
-  return { entry, progress, settled: { ...NOTHING, status: 'skipped', msg: entry.msg, data: { results: [] } } }
+function emptyLoop(task: Task, scope: Scope): SkipEntry {
+  return { kind: 'skip', task, item: undefined, scope, name: taskName(task, scope), noLog: false, msg: 'the loop has no items' }
 }

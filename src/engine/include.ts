@@ -1,0 +1,104 @@
+import type { Handler, Include, Task } from '../playbook/playbook.ts'
+import metaModule from '../module/none.ts'
+import { constant } from '../values/index.ts'
+import type { Opened } from './cursor.ts'
+import type { Entry } from './entry.ts'
+import type { HostState } from './host.ts'
+import type { PlayRun } from './play.ts'
+import { isTrouble } from './prepare.ts'
+import { itemsOf } from './progress.ts'
+import { taskScope } from './vars.ts'
+
+/** What became of an include on a host: what it holds, or an entry that says why there is nothing to run. */
+export type OpenedInclude = { readonly opened: readonly Opened[] } | { readonly entry: Entry }
+
+/**
+ * Evaluates an include for a host. Throws PendingError when its condition, loop or name needs a value that is not known
+ * yet; other troubles come back as a broken entry.
+ */
+export async function openInclude(
+  play: PlayRun,
+  state: HostState,
+  include: Include,
+  overlay: ReadonlyMap<string, unknown>,
+  outer: ReadonlyMap<string, unknown> | undefined,
+): Promise<OpenedInclude> {
+  const task = asTask(include)
+  const scope = taskScope(play, state, task, overlay, outer)
+  const common = { task, item: undefined, scope, name: '', noLog: false }
+  try {
+    const name = String(include.name.evaluate(scope))
+    const opened: Opened[] = []
+    const said = new Set<string>()
+    for (const item of itemsOf(task, scope)) {
+      const inner = scope.with(item.vars, 'loop item')
+      const no = include.when.find((condition) => !condition.test(inner))
+      if (no) {
+        said.add(`when: ${no.source} is false`)
+        continue
+      }
+      const from = include.tasksFrom === undefined ? undefined : String(include.tasksFrom.evaluate(inner))
+      const { steps, handlers } = await include.load(String(include.target.evaluate(inner)), from)
+      play.addHandlers(handlers)
+      const vars = new Map([...(outer ?? []), ...item.vars])
+      opened.push({ steps, vars: vars.size > 0 ? vars : undefined, key: item.label === undefined ? '' : `[${item.index}]` })
+    }
+    if (opened.length > 0) return { opened }
+    return { entry: { ...common, name, kind: 'skip', msg: [...said][0] ?? 'the loop has no items' } }
+  } catch (error) {
+    if (!isTrouble(error)) throw error
+    return { entry: { ...common, name: `include_${include.what}`, kind: 'broken', error } }
+  }
+}
+
+const tasks = new WeakMap<Include, Task>()
+
+/** An include as a task, for its scope and for reports. */
+function asTask(include: Include): Task {
+  const known = tasks.get(include)
+  if (known) return known
+  const { id, name, place, vars, tags, loop, role, when } = include
+  const task: Task = {
+    kind: 'task',
+    id,
+    name,
+    place,
+    vars,
+    tags,
+    loop,
+    role,
+    when,
+    moduleName: `include_${include.what}`,
+    module: metaModule,
+    args: constant({}),
+    argsNode: { kind: 'map', entries: new Map(), place } as never,
+    argsPlace: place,
+    parsedArgs: {},
+    defaults: [],
+    register: undefined,
+    notify: [],
+    changedWhen: [],
+    failedWhen: [],
+    ignoreErrors: undefined,
+    ignoreUnreachable: undefined,
+    anyErrorsFatal: false,
+    until: [],
+    retries: undefined,
+    delay: undefined,
+    checkMode: undefined,
+    diff: undefined,
+    noLog: undefined,
+    timeout: undefined,
+    environment: [],
+    become: { become: undefined, user: undefined, method: undefined },
+    defaultVars: [],
+    delegateTo: undefined,
+    delegateFacts: false,
+    runOnce: false,
+    throttle: undefined,
+    searchPath: [],
+  }
+  tasks.set(include, task)
+  return task
+}
+export type { Handler }
