@@ -7,11 +7,15 @@
  */
 import type { Action, Module } from '../module/registry.ts'
 import type { Place, SourceFile } from '../shared/source.ts'
+import type { YamlNode } from '../shared/yaml.ts'
 import type { Expression, Value } from '../values/index.ts'
 
 export interface Playbook {
   readonly file: SourceFile
+  /** Plays of `import_playbook` stand in the place of the import. */
   readonly plays: readonly Play[]
+  /** All that was read for it, itself first: roles, imports, vars files. See `playbookHash`. */
+  readonly files: readonly SourceFile[]
 }
 
 /** A set of variables from one place, for `Scope` layers and for `--explain`. */
@@ -26,11 +30,17 @@ export interface Play {
   readonly id: string
   readonly name: string
   readonly place: Place
-  /** Host pattern; may be a template over extra vars. */
+  /** Host pattern, several joined with commas; may be a template over extra vars (then perhaps of a list). */
   readonly hosts: Value
   readonly gatherFacts: boolean
-  /** Lowest first. */
+  /** How to reach hosts whose variables do not say (`ansible_connection`, `ansible_user`, `ansible_port` win). */
+  readonly remote: Remote
+  /** Defaults of all roles, lowest first: the lowest variables of all, below the inventory's. */
+  readonly defaultVars: readonly VarsLayer[]
+  /** Above the inventory's and facts, lowest first: vars, vars_files, then the vars of the roles. */
   readonly vars: readonly VarsLayer[]
+  /** To be asked for before the run, unless extra vars have them; they stand between `vars` and `vars_files`. */
+  readonly prompts: readonly Prompt[]
   readonly sections: readonly Section[]
   readonly handlers: readonly Handler[]
   readonly tags: readonly string[]
@@ -45,6 +55,24 @@ export interface Play {
   readonly searchPath: readonly string[]
   /** become for fact gathering. */
   readonly become: Become
+  readonly environment: readonly Value[]
+}
+
+export interface Remote {
+  readonly connection: Value | undefined
+  readonly user: Value | undefined
+  readonly port: Value | undefined
+}
+
+/** One of `vars_prompt`. */
+export interface Prompt {
+  readonly name: string
+  readonly question: string
+  readonly default: Value | undefined
+  /** What is typed is not shown. */
+  readonly private: boolean
+  readonly confirm: boolean
+  readonly place: Place
 }
 
 /** Handlers are flushed at the end of each section. */
@@ -53,7 +81,42 @@ export interface Section {
   readonly steps: readonly Step[]
 }
 
-export type Step = Task | Block
+export type Step = Task | Block | Include
+
+/** Tasks or a role whose name, loop or condition is known only at run time. */
+export interface Include {
+  readonly kind: 'include'
+  readonly id: string
+  readonly name: Value
+  readonly place: Place
+  readonly what: 'tasks' | 'role'
+  /** Name of the file, or of the role, once for each item. */
+  readonly target: Value
+  /** `tasks_from` of a role. */
+  readonly tasksFrom: Value | undefined
+  /** Evaluated once, at the include. */
+  readonly when: readonly Expression[]
+  readonly loop: Loop | undefined
+  /** Of the include and what is around it; the steps inside have them too. */
+  readonly vars: readonly VarsLayer[]
+  readonly tags: readonly string[]
+  readonly runOnce: boolean
+  readonly role: string | undefined
+  /** What is inside, when the name is static: it was read and checked with the playbook. */
+  readonly known: Included | undefined
+  /**
+   * Reads and checks what is inside, once for each name: the same name gives the same object (and the same task ids, to
+   * which the engine adds the item). Rejects with UserError.
+   */
+  load(target: string, tasksFrom?: string): Promise<Included>
+}
+
+/** What stands inside an include; everything that it inherits is written onto it. */
+export interface Included {
+  readonly steps: readonly Step[]
+  /** Handlers of a role, known to the play from now on. */
+  readonly handlers: readonly Handler[]
+}
 
 export interface Block {
   readonly kind: 'block'
@@ -95,6 +158,11 @@ export interface Task {
   readonly module: Module | Action
   /** The module's arguments before rendering: a map. Free form has been given its argument's name. */
   readonly args: Value
+  /** The arguments in the YAML, for the places of errors in them; `argsPlace` for what is missing. */
+  readonly argsNode: YamlNode
+  readonly argsPlace: Place
+  /** What the module takes, parsed and checked; undefined when templates are in it. See `parseArgs`. */
+  readonly parsedArgs: unknown
   /** `module_defaults` that apply, lowest first; same shape as args. */
   readonly defaults: readonly Value[]
   /** All must hold; those of the blocks around it stand first. */
@@ -107,6 +175,7 @@ export interface Task {
   readonly failedWhen: readonly Expression[]
   readonly ignoreErrors: Value | undefined
   readonly ignoreUnreachable: Value | undefined
+  readonly anyErrorsFatal: boolean
   readonly until: readonly Expression[]
   /** Tries after the first; default 3 with `until`. */
   readonly retries: Value | undefined
@@ -119,7 +188,7 @@ export interface Task {
   readonly timeout: Value | undefined
   readonly environment: readonly Value[]
   readonly become: Become
-  /** Defaults of the roles around it, lowest first; below the inventory. */
+  /** Role defaults, lowest first: those of all roles of the play, then of the task's own. Below the inventory's variables. */
   readonly defaultVars: readonly VarsLayer[]
   /** Variables of blocks and of the task, lowest first. Role vars and include vars too. */
   readonly vars: readonly VarsLayer[]
@@ -136,10 +205,11 @@ export interface Handler extends Task {
   readonly listen: readonly string[]
 }
 
-/** The tasks of a list of steps in file order, blocks opened. */
+/** The tasks of a list of steps in file order, blocks and includes with a static name opened. */
 export function* tasksOf(steps: readonly Step[]): Generator<Task> {
   for (const step of steps) {
     if (step.kind === 'task') yield step
+    else if (step.kind === 'include') yield* tasksOf(step.known?.steps ?? [])
     else {
       yield* tasksOf(step.block)
       yield* tasksOf(step.rescue)

@@ -1,0 +1,7 @@
+/** YAML to typed playbooks. */
+export { findHandlers } from './handlers.ts'
+export { loadPlaybooks, playbookHash } from './load.ts'
+export type { LoadOptions, ModuleSource } from './loader.ts'
+export * from './playbook.ts'
+export { isSelected, selectSteps, selectTags, type TagSelection } from './tags.ts'
+export { parseArgs, validateArguments } from './validate-args.ts'

@@ -1,0 +1,112 @@
+/** What loading a playbook shares: options, files that were read, modules, and the problems found so far. */
+import { stat } from 'node:fs/promises'
+import type { Action, Module } from '../module/registry.ts'
+import * as registry from '../module/registry.ts'
+import { Problems, UserError } from '../shared/errors.ts'
+import type { Place, SourceFile } from '../shared/source.ts'
+import { parseYaml, readSource, type YamlNode } from '../shared/yaml.ts'
+import { makeScope, type Scope, type Value } from '../values/index.ts'
+
+/** Where modules come from; the registry of `modules/`, or a test's own. */
+export interface ModuleSource {
+  moduleNames(): Promise<readonly string[]>
+  loadModule(name: string): Promise<Module | Action | undefined>
+}
+
+export interface LoadOptions {
+  /** `-e`: the variables that names of imported files, `serial` and the like may use. */
+  readonly extraVars?: Readonly<Record<string, unknown>> | undefined
+  readonly modules?: ModuleSource | undefined
+  /** Reads a vars file (and decrypts it, if it is encrypted); plain YAML without it. */
+  readonly readVars?: ((path: string, place: Place) => YamlNode | Promise<YamlNode>) | undefined
+}
+
+export class Loader {
+  readonly options: LoadOptions
+  readonly problems: Problems
+  /** Of one playbook, in the order of reading. */
+  readonly files: Map<string, SourceFile>
+  readonly #modules: ModuleSource
+
+  constructor(options: LoadOptions, problems = new Problems(), files = new Map<string, SourceFile>()) {
+    this.options = options
+    this.problems = problems
+    this.files = files
+    this.#modules = options.modules ?? registry
+  }
+
+  /** One that collects its problems apart, for what is loaded at run time. */
+  fork(): Loader {
+    return new Loader(this.options, new Problems(), this.files)
+  }
+
+  /** Reads and parses a file once. Throws UserError. */
+  yaml(path: string, place?: Place): YamlNode {
+    return parseYaml(this.source(path, place))
+  }
+
+  source(path: string, place?: Place): SourceFile {
+    const known = this.files.get(path)
+    if (known) return known
+    const file = readSource(path, place)
+    this.files.set(path, file)
+    return file
+  }
+
+  async vars(path: string, place: Place): Promise<YamlNode> {
+    return this.options.readVars ? await this.options.readVars(path, place) : this.yaml(path, place)
+  }
+
+  moduleNames(): Promise<readonly string[]> {
+    return this.#modules.moduleNames()
+  }
+
+  /** A module and its short name: `ansible.builtin.copy` is `copy`. */
+  async module(name: string): Promise<{ readonly name: string; readonly module: Module | Action } | undefined> {
+    const module = await this.#modules.loadModule(name)
+    return module && { name: name.slice(name.lastIndexOf('.') + 1), module }
+  }
+
+  /** As `problems.catch`, for what takes time. */
+  async catch<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      this.problems.list.push(...error.problems)
+      return undefined
+    }
+  }
+}
+
+/** Extra vars over the variables of a play: all that is known before there is a host. */
+export function staticScope(
+  options: LoadOptions,
+  vars: readonly { name: string; vars: ReadonlyMap<string, unknown> }[] = [],
+): Scope {
+  return makeScope([...vars, { name: 'extra vars', vars: options.extraVars ?? {} }])
+}
+
+/** The value of a keyword that is needed before there is a host. Throws UserError. */
+export function resolveNow(value: Value, keyword: string, scope: Scope): unknown {
+  if (value.static) return value.evaluate(scope)
+  try {
+    return value.evaluate(scope)
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    const [first] = error.problems
+    throw new UserError({
+      message: `"${keyword}" is needed before any host is known: ${first?.message}`,
+      place: value.place,
+      hint: 'it can use extra vars (-e) and variables of the play',
+    })
+  }
+}
+
+export async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false
+}
+
+export async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false
+}
