@@ -137,6 +137,14 @@ function isNode(value: object): value is Node {
   return 'op' in value && 'setMeta' in value
 }
 
+/** `list`, `type`, `map` … are types in CEL and common names of variables: a variable that exists wins. */
+export function preferVariable(node: Node): void {
+  if (node.op !== 'id' || node.args === 'cel' || !environment.hasVariable(node.args as string)) return
+  const type = environment.evaluate(node.args as string)
+  node.setMeta('check', (checker: { dynType: unknown }) => checker.dynType)
+  node.setMeta('evaluate', (_: Evaluator, id: Node, context: Context) => context.getValue(id.args as string) ?? type)
+}
+
 /**
  * CEL's `a || b` is true when b is, even if a fails: a misspelt name would go unseen until the day it matters. Here
  * operands are evaluated from the left, and an error is an error; the same for `all` and `exists`.

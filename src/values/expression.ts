@@ -3,7 +3,15 @@ import { TypeError as CelTypeError, EvaluationError, ParseError } from '@marcbac
 import { didYouMean, UserError } from '../shared/errors.ts'
 import type { Place } from '../shared/source.ts'
 import { celContext, fromCel } from './cel-data.ts'
-import { environment, functionNames, makeStrict, type Node, nodes, withOptions } from './cel-environment.ts'
+import {
+  environment,
+  functionNames,
+  makeStrict,
+  type Node,
+  nodes,
+  preferVariable,
+  withOptions,
+} from './cel-environment.ts'
 import { type Locate, locateIn } from './locate.ts'
 import type { Scope } from './scope.ts'
 import { Compiled, type Value } from './value.ts'
@@ -28,15 +36,12 @@ class CelExpression extends Compiled implements Expression {
   readonly #locate: Locate
   readonly #run: (context: unknown) => unknown
   readonly #names = new Set<string>()
-  /** Names of CEL's types that the expression uses. */
-  readonly #types: string[]
 
   constructor(source: string, place: Place) {
     super({ place })
     this.source = source
     this.#locate = locateIn(source, place)
     this.#run = this.#parse()
-    this.#types = [...this.#names].filter((name) => environment.hasVariable(name))
   }
 
   view(scope: Scope): unknown {
@@ -66,6 +71,7 @@ class CelExpression extends Compiled implements Expression {
       const own = new Set<string>()
       for (const node of nodes(parsed.ast)) {
         makeStrict(node)
+        preferVariable(node)
         if (node.op === 'id') this.#names.add(node.args as string)
         if (node.op === 'comprehension') own.add((node.args as { iterVarName: string }).iterVarName)
       }
@@ -79,15 +85,6 @@ class CelExpression extends Compiled implements Expression {
   }
 
   #evaluate(scope: Scope): unknown {
-    for (const name of this.#types) {
-      if (scope.has(name)) {
-        throw new UserError({
-          message: `"${name}" is a type in expressions, but also a variable`,
-          place: this.place,
-          hint: 'rename the variable',
-        })
-      }
-    }
     try {
       return withOptions(scope.options, () => this.#run(celContext(scope)))
     } catch (error) {

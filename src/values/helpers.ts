@@ -6,10 +6,11 @@ import { createHash, getHashes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { posix, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { parse, stringify } from 'yaml'
+import { stringify } from 'yaml'
 import { UserError } from '../shared/errors.ts'
 import { quote, quoteAll } from '../shared/quote.ts'
 import type { Place } from '../shared/source.ts'
+import { parseYaml, toPlain } from '../shared/yaml.ts'
 import { cidrContains, cidrIp, cidrNetmask, cidrNetwork, cidrPrefix } from './cidr.ts'
 import type { ScopeOptions } from './scope.ts'
 import { compareVersions } from './version.ts'
@@ -166,7 +167,7 @@ export const helpers: Readonly<Record<string, Helper>> = {
     parseWith(JSON.parse, text(a), 'JSON'),
   ),
   from_yaml: pure('from_yaml text', 'What a YAML text says', '{{ from_yaml "5" }}', 5, ([a]) =>
-    parseWith(parse, text(a), 'YAML'),
+    parseWith((yaml) => toPlain(parseYaml({ path: 'text', text: yaml })), text(a), 'YAML'),
   ),
 
   length: pure(

@@ -18,19 +18,29 @@ export function locateIn(text: string, place: Place): Locate {
 }
 
 function sourceOffset(text: string, source: string, offset: number): number {
+  const isDouble = source.startsWith('"')
   // The header line of a block scalar, or the opening quote.
   let at = /^[|>][^\n]*\n/.exec(source)?.[0].length ?? (/^["']/.test(source) ? 1 : 0)
-  for (let i = 0; i <= offset && i < text.length; i++) {
-    const isSpace = /\s/.test(text[i]!)
-    // Skip what the text does not have: indentation, line ends, a backslash, the second of two single quotes.
-    while (at < source.length - 1 && source[at] !== text[i] && /[\s\\']/.test(source[at]!)) {
-      const escaped = source[at] === '\\' && /[^\s\\"'/]/.test(source[at + 1]!)
-      // A folded line end is the text's space, "\n" its newline, "\u0041" its A.
-      if (isSpace && /\s/.test(source[at]!) && !/\s/.test(source[at + 1] ?? '')) break
-      at++
-      if (escaped) break
+  for (let i = 0; i < text.length; i++) {
+    // Skip what the text does not have: indentation, line ends, an escaped line end, the second of two single quotes.
+    for (;;) {
+      const isEscapedEnd = isDouble && /^\\\r?\n/.test(source.slice(at, at + 3))
+      const isExtra = source[at] !== text[i] && /[\s']/.test(source[at] ?? '') && !isFolded(text, source, i, at)
+      if (!isEscapedEnd && !isExtra) break
+      at += isEscapedEnd ? 2 : 1
     }
-    if (i < offset) at++
+    if (i >= offset) break
+    at += isDouble && source[at] === '\\' ? escapeLength(source[at + 1]) : 1
   }
   return Math.min(at, source.length)
+}
+
+/** Whether this white space of the source, its last before a word, is what became this space of the text. */
+function isFolded(text: string, source: string, i: number, at: number): boolean {
+  return /\s/.test(text[i]!) && /\s/.test(source[at]!) && /\S/.test(source[at + 1] ?? '')
+}
+
+/** `\x41`, `\u0041`, `\U00000041`, and `\n` and its like. */
+function escapeLength(kind: string | undefined): number {
+  return { x: 4, u: 6, U: 10 }[kind ?? ''] ?? 2
 }

@@ -163,20 +163,22 @@ class Compiler {
     const main = this.program(node.program, declared ? { names: declared, outer: names } : names)
     const other = this.program(node.inverse, names)
     const value = this.expression(param, names)
+    const isLogic = name === 'if' || name === 'unless'
+    const includeZero = this.hash(node, isLogic ? 'includeZero' : undefined, names)
     if (name === 'each') return this.each(node, value, main, other, declared !== undefined)
     if (name === 'with') return withBlock(value, main, other, declared !== undefined)
-    const includeZero = this.includeZero(node, names)
     const [yes, no] = name === 'if' ? [main, other] : [other, main]
-    return (frame) => (isTruthy(value(frame), includeZero(frame)) ? yes(frame) : no(frame))
+    return (frame) => (isTruthy(value(frame), Boolean(includeZero(frame))) ? yes(frame) : no(frame))
   }
 
-  includeZero(node: hbs.AST.BlockStatement, names: BlockNames | undefined): Eval<boolean> {
-    let given: Eval = () => false
+  /** The one named argument that a block may have. */
+  hash(node: hbs.AST.BlockStatement, known: string | undefined, names: BlockNames | undefined): Eval {
+    let given: Eval = () => undefined
     for (const pair of node.hash?.pairs ?? []) {
-      if (pair.key === 'includeZero') given = this.expression(pair.value, names)
-      else this.refuse(`{{#${node.path.original}}} does not know "${pair.key}"`, pair, 'it knows includeZero')
+      if (pair.key === known) given = this.expression(pair.value, names)
+      else this.refuse(`{{#${node.path.original}}} does not know "${pair.key}"`, pair)
     }
-    return (frame) => Boolean(given(frame))
+    return given
   }
 
   each(
