@@ -5,8 +5,9 @@ import { PendingError } from '../values/index.ts'
 import type { Entry } from './entry.ts'
 import type { HostRun } from './host-run.ts'
 import { type Outcome, registered } from './outcome.ts'
-import { isTrouble } from './prepare.ts'
+import { isTrouble, taskName } from './prepare.ts'
 import type { Progress } from './progress.ts'
+import { taskScope } from './vars.ts'
 
 /** Stands in a report for what `no_log` hides. */
 const HIDDEN = 'hidden (no_log)'
@@ -132,7 +133,7 @@ function resultEvent(
     host: host.state.name,
     play: play.name,
     playId: play.id,
-    task: entry.name,
+    task: progress.isLoop ? taskName(task, taskScope(host.play, host.state, task, new Map())) : entry.name,
     taskId: task.id,
     module: task.moduleName,
     handler: host.isHandler(task),

@@ -197,6 +197,8 @@ export class HostRun {
   finish(slot: Slot, outcome: Outcome): boolean {
     const { progress, entry } = slot
     if (progress.outcomes.length === 0) for (const move of slot.before) move(this.cursor)
+    // Looking ahead was done with a copy: the cursor itself still stands in front of a block.
+    if (this.cursor.peek()?.id !== progress.task.id) throw new Error(`${progress.key} is not the task that comes next`)
     progress.outcomes.push(outcome)
     if (progress.isLoop && this.#breaks(progress, entry)) progress.broken = true
     if (!progress.done) {

@@ -1,5 +1,5 @@
-import type { Handler, Include, Task } from '../playbook/playbook.ts'
-import metaModule from '../module/none.ts'
+import none from '../module/none.ts'
+import { type Include, selectSteps, type Task } from '../playbook/index.ts'
 import { constant } from '../values/index.ts'
 import type { Opened } from './cursor.ts'
 import type { Entry } from './entry.ts'
@@ -41,7 +41,7 @@ export async function openInclude(
       const { steps, handlers } = await include.load(String(include.target.evaluate(inner)), from)
       play.addHandlers(handlers)
       const vars = new Map([...(outer ?? []), ...item.vars])
-      opened.push({ steps, vars: vars.size > 0 ? vars : undefined, key: item.label === undefined ? '' : `[${item.index}]` })
+      opened.push({ steps: selectSteps(steps, play.run.input.tags), vars: vars.size > 0 ? vars : undefined, key: item.label === undefined ? '' : `[${item.index}]` })
     }
     if (opened.length > 0) return { opened }
     return { entry: { ...common, name, kind: 'skip', msg: [...said][0] ?? 'the loop has no items' } }
@@ -69,7 +69,7 @@ function asTask(include: Include): Task {
     role,
     when,
     moduleName: `include_${include.what}`,
-    module: metaModule,
+    module: none,
     args: constant({}),
     argsNode: { kind: 'map', entries: new Map(), place } as never,
     argsPlace: place,
@@ -101,4 +101,3 @@ function asTask(include: Include): Task {
   tasks.set(include, task)
   return task
 }
-export type { Handler }

@@ -91,7 +91,8 @@ export function taskName(task: Task, scope: Scope): string {
     return String(task.name.evaluate(scope))
   } catch (error) {
     if (!isTrouble(error) && !(error instanceof PendingError)) throw error
-    return task.moduleName
+    const place = task.name.place
+    return place?.file.text.slice(place.offset, place.end).replace(/^(["'])(.*)\1$/s, '$2') || task.moduleName
   }
 }
 

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { hostname, userInfo } from 'node:os'
 import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
-import type { Play, Playbook, Task } from '../playbook/playbook.ts'
-import { tasksOf } from '../playbook/playbook.ts'
+import { type Play, type Playbook, selectTags, type TagSelection, type Task, tasksOf } from '../playbook/index.ts'
+import { gatherTask } from './gather.ts'
 import type { Connect, Prompt, Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import type { RunEvent } from '../shared/events.ts'
@@ -24,6 +24,7 @@ export interface RunInput {
   readonly inventory: Inventory
   /** `--limit`: a host pattern. */
   readonly limit?: string | undefined
+  readonly tags: TagSelection
   readonly extraVars: Vars
   readonly check: boolean
   /** Show diffs; changes carry them either way. */
@@ -85,7 +86,8 @@ export class Run {
     if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
     const scope = makeScope([{ name: 'command line', vars: this.input.extraVars }])
     return playbooks.flatMap(({ plays }) =>
-      plays.map((play) => {
+      plays.map((whole) => {
+        const play = selectTags(whole, this.input.tags)
         const pattern = [play.hosts.evaluate(scope)].flat().map(String).join(',')
         const hosts = inventory.match(pattern, play.hosts.place ?? play.place).filter((h) => !allowed || allowed.has(h))
         return {
@@ -111,7 +113,7 @@ export class Run {
       })
       for (const { play, hosts } of plays) {
         if (this.stopping) break
-        await this.#play(play, hosts)
+        if (play.sections.length > 0) await this.#play(await withFacts(play), hosts)
       }
       this.emit(this.#recap())
       this.events.end()
@@ -235,6 +237,14 @@ export class Run {
       owed,
     }
   }
+}
+
+/** Facts are read by a task in front of all others. */
+async function withFacts(play: Play): Promise<Play> {
+  const [first, ...others] = play.sections
+  if (!play.gatherFacts || !first) return play
+  const task = await gatherTask(play)
+  return { ...play, sections: [{ ...first, steps: [task, ...first.steps] }, ...others] }
 }
 
 /** Time first, so that runs sort by their start: `20261120-031500-4f2a`. */

@@ -30,10 +30,11 @@ export function taskScope(
   return makeScope(layers, { redactor: play.run.input.redactor, directory: play.run.input.baseDir })
 }
 
-/** A scope for a host outside of any task: host variables such as ansible_become. */
+/** A scope for a host outside of any task: what other hosts see of it. */
 export function hostScope(play: PlayRun, state: HostState): Scope {
   return makeScope(
     [
+      ...play.play.defaultVars,
       ...state.host.layers,
       factsLayer(state),
       ...play.play.vars,

@@ -11,24 +11,25 @@ export function sysctlPath(key: string): string {
   return `/proc/sys/${path}`
 }
 
-/** All of one file below /proc/sys without a process: `read` is a builtin. Values of several lines do not exist there. */
+/**
+ * One `grep` for all parameters. Not the shell's `read`: it asks for one byte at a time, and most files below /proc/sys
+ * answer only a read at their start.
+ */
 const sysctlKind: AskKind<string, string | undefined> = {
   name: 'sysctl',
   reads: (key) => [`sysctl:${key}`],
-  sections: (keys) => keys.length,
-  script: (keys) =>
-    keys
-      .map((key) => {
-        const path = quote(sysctlPath(key))
-        return `if [ -e ${path} ]; then if IFS= read -r rb_v < ${path}; then printf '=%s' "$rb_v"; else echo '!'; fi; fi 2>/dev/null; rb_mark\n`
-      })
-      .join(''),
-  parse: (sections, keys) =>
-    sections.map((section, i) => {
-      const out = text(section)
-      if (out === '!') throw new ReadError(`cannot read ${sysctlPath(keys[i]!)}`)
-      return out === '' ? undefined : out.slice(1)
-    }),
+  sections: () => 1,
+  script: (keys) => `grep -sH '' -- ${quoteAll(keys.map(sysctlPath))} /dev/null; rb_mark\n`,
+  parse: ([section], keys) => {
+    const values = new Map<string, string>()
+    for (const line of text(section).split('\n')) {
+      const at = line.indexOf(':')
+      const path = line.slice(0, at)
+      const before = values.get(path)
+      values.set(path, before === undefined ? line.slice(at + 1) : `${before}\n${line.slice(at + 1)}`)
+    }
+    return keys.map((key) => values.get(sysctlPath(key)))
+  },
 }
 
 /** Live values of kernel parameters, tabs as single spaces; a parameter that does not exist is left out. */
