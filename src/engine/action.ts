@@ -52,7 +52,7 @@ function contextOf(
 ): { ctx: ActionContext; timer: NodeJS.Timeout | undefined } {
   const { host } = performer
   const { run } = host.play
-  const { link } = entry
+  const { link } = entry.actor
   const timeout = new AbortController()
   const timer = entry.timeout === undefined ? undefined : setTimeout(() => timeout.abort(), entry.timeout)
   const signal = AbortSignal.any([run.input.abort, timeout.signal])

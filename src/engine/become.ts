@@ -6,20 +6,14 @@ import type { Scope } from '../values/index.ts'
 const METHODS = ['sudo', 'doas', 'su'] as const
 
 /**
- * Whom a task runs as: its keywords, then the host's `ansible_become…` variables. Undefined: as the login user.
- * `login` is the login user's name where it is known; becoming oneself needs no sudo.
+ * Whom a task runs as: its keywords, then the `ansible_become…` variables of the host that does the work. Undefined: as
+ * the login user.
  */
-export function becomeOf(
-  keywords: BecomeKeywords,
-  scope: Scope,
-  login: string | undefined,
-  password: string | undefined,
-): Become | undefined {
-  const wanted = keywords.become ? keywords.become.evaluate(scope) : variable(scope, 'ansible_become')
+export function becomeOf(keywords: BecomeKeywords, scope: Scope, host: Scope): Become | undefined {
+  const wanted = keywords.become ? keywords.become.evaluate(scope) : variable(host, 'ansible_become')
   if (!truth(wanted, 'become')) return undefined
-  const user = String(keywords.user?.evaluate(scope) ?? variable(scope, 'ansible_become_user') ?? 'root')
-  if (user === login) return undefined
-  const method = String(keywords.method?.evaluate(scope) ?? variable(scope, 'ansible_become_method') ?? 'sudo')
+  const user = String(keywords.user?.evaluate(scope) ?? variable(host, 'ansible_become_user') ?? 'root')
+  const method = String(keywords.method?.evaluate(scope) ?? variable(host, 'ansible_become_method') ?? 'sudo')
   if (!isMethod(method)) {
     throw new UserError({
       message: `become_method ${method} is not known`,
@@ -27,8 +21,8 @@ export function becomeOf(
       hint: `use one of ${METHODS.join(', ')}`,
     })
   }
-  const own = variable(scope, 'ansible_become_password') ?? variable(scope, 'ansible_become_pass')
-  return { method, user, password: own === undefined ? password : String(own) }
+  const password = variable(host, 'ansible_become_password') ?? variable(host, 'ansible_become_pass')
+  return { method, user, password: password === undefined ? undefined : String(password) }
 }
 
 function isMethod(method: string): method is Become['method'] {

@@ -27,7 +27,7 @@ export function concludeTask(
   const { state } = host
   const status = finalStatus(host, entry, outcome)
   if (entry.noLog && !options.silent) hide(host, outcome)
-  keep(host, task, outcome)
+  keep(host, entry, outcome)
   state.recap[status]++
   if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
   if (status === 'changed') host.notify(task, entry)
@@ -44,7 +44,7 @@ export function concludeTask(
     // An `always` part may still run; the host takes no part in anything after it.
     host.ending ??= status
     if (!goesOn) state.ended = host.ending
-    host.play.hostFailed(state)
+    host.play.hostFailed(state, task.anyErrorsFatal)
   }
   return false
 }
@@ -72,14 +72,16 @@ function flag(host: HostRun, value: Task['ignoreErrors'], entry: Entry, keyword:
   }
 }
 
-function keep(host: HostRun, task: Task, outcome: Outcome): void {
+function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
   const { state } = host
+  const { task } = entry
   const values: [string, unknown][] = []
   if (task.register !== undefined)
     values.push([task.register, outcome.unknown ? unknownResult(task, outcome) : registered(outcome)])
-  for (const [name, value] of Object.entries(outcome.sets ?? {})) values.push([name, value])
   if (values.length > 0) state.setVars(values)
-  if (outcome.facts) state.facts = { ...state.facts, ...outcome.facts }
+  const owner = task.delegateFacts && 'actor' in entry ? entry.actor : state
+  if (outcome.sets) owner.setVars(Object.entries(outcome.sets))
+  if (outcome.facts) owner.facts = { ...owner.facts, ...outcome.facts }
 }
 
 /** What a task with no_log gives is a secret from now on, wherever it turns up. */
@@ -140,7 +142,7 @@ function resultEvent(
     status,
     place: formatPlace(task.place),
     at: Date.now(),
-    elapsedMs: progress.outcomes.length === 0 ? outcome.elapsedMs : Date.now() - progress.startedAt,
+    elapsedMs: outcome.elapsedMs,
     ...(bad ? { frame: codeFrame(task.place) } : {}),
   } as const
   if (noLog) {

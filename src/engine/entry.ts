@@ -4,7 +4,7 @@ import type { Read } from '../module/read.ts'
 import type { Task } from '../playbook/playbook.ts'
 import type { Become } from '../session/session.ts'
 import type { Scope } from '../values/index.ts'
-import type { Link } from './link.ts'
+import type { HostState } from './host.ts'
 
 /** An item of a loop, or the only one of a task without a loop. */
 export interface Item {
@@ -48,7 +48,7 @@ interface Ready extends Common {
   /** Check mode of this task: of the run, or its own `check_mode`. */
   readonly check: boolean
   /** The host that does the work: another one with delegate_to. */
-  readonly link: Link
+  readonly actor: HostState
   readonly become: Become | undefined
   readonly environment: Readonly<Record<string, string>>
   /** Milliseconds. */

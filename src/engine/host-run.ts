@@ -96,7 +96,8 @@ export class HostRun {
           return
         }
         if (step.kind === 'task' && this.meets(step)) await this.#together(step)
-        else await this.#window((task) => this.meets(task))
+        else if (step.kind === 'task' && step.throttle) await this.#throttled(step)
+        else await this.#window((task) => this.meets(task) || task.throttle !== undefined)
       }
     } finally {
       this.cursor = outer
@@ -106,6 +107,21 @@ export class HostRun {
   /** Whether the hosts of the batch meet before this task. */
   meets(task: Task): boolean {
     return task.runOnce || this.play.play.strategy === 'linear'
+  }
+
+  /** Runs a task that only so many hosts may be at; while it waits its place among the forks is free. */
+  async #throttled(task: Task): Promise<void> {
+    const limit = Math.max(1, Number(task.throttle!.evaluate(taskScope(this.play, this.state, task, new Map()))))
+    const { run } = this.play
+    const places = this.play.throttle(task, limit)
+    run.forks.release()
+    await places.acquire()
+    await run.forks.acquire()
+    try {
+      if (!this.halted) await this.#only(task)
+    } finally {
+      places.release()
+    }
   }
 
   /** Waits for the others, then runs the task: alone for all of them with run_once. */

@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Host } from '../inventory/index.ts'
 import type { Handler } from '../playbook/playbook.ts'
 import type { HostRecap } from '../shared/events.ts'
+import type { Target } from '../session/session.ts'
 import type { Link } from './link.ts'
 
 /** Why a host takes no further part in the run. */
@@ -9,7 +11,8 @@ export type Ended = 'failed' | 'unreachable' | undefined
 /** What a run knows of one host. Lives as long as the run; plays come and go over it. */
 export class HostState {
   readonly host: Host
-  readonly link: Link
+  link: Link
+  #scriptsBefore = 0
   facts: Readonly<Record<string, unknown>> | undefined
   /** `register` and set_fact values. Replaced as a whole when it changes, so that a scope can keep the one it has. */
   vars: ReadonlyMap<string, unknown> = new Map()
@@ -34,6 +37,19 @@ export class HostState {
 
   get name(): string {
     return this.host.name
+  }
+
+  /** Scripts that were run on the host, over all connections. */
+  get scripts(): number {
+    return this.#scriptsBefore + this.link.scripts
+  }
+
+  /** A play can reach a host in another way (remote_user) than the one before; then the old connection ends. */
+  async use(target: Target, makeLink: () => Link): Promise<void> {
+    if (isDeepStrictEqual(target, this.link.target)) return
+    await this.link.drop()
+    this.#scriptsBefore = this.scripts
+    this.link = makeLink()
   }
 
   setVars(entries: Iterable<readonly [string, unknown]>): void {

@@ -80,7 +80,7 @@ export class Performer {
   }
 
   shell(entry: ModuleEntry | ActionEntry): Promise<Shell> {
-    return entry.link.shell(entry.become)
+    return entry.actor.link.shell(entry.become)
   }
 
   /** One request for all questions of a window. `again`: the connection was lost, and the window has to be made anew. */

@@ -65,9 +65,9 @@ export class PlayRun {
   readonly #failed = new Set<HostState>()
 
   /** A host has failed: decides whether the play goes on for the others. */
-  hostFailed(state: HostState): void {
+  hostFailed(state: HostState, fatal: boolean): void {
     const { anyErrorsFatal, maxFailPercentage } = this.play
-    if (anyErrorsFatal) this.stopped ??= `any_errors_fatal: ${state.name} failed`
+    if (anyErrorsFatal || fatal) this.stopped ??= `any_errors_fatal: ${state.name} failed`
     if (maxFailPercentage !== undefined) {
       const failed = this.#failed.add(state).size
       const percent = (failed / this.batch.length) * 100

@@ -9,7 +9,7 @@ import { becomeOf, truth } from './become.ts'
 import type { Entry, Item, ModuleEntry } from './entry.ts'
 import type { HostState } from './host.ts'
 import type { PlayRun } from './play.ts'
-import { taskScope } from './vars.ts'
+import { hostScope, taskScope } from './vars.ts'
 
 /**
  * Renders one task (or one item of its loop) for a host. Throws PendingError when it needs a value that is not known yet;
@@ -51,14 +51,16 @@ async function ready(
   const check =
     task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')
   const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout')
-  const link =
-    task.delegateTo === undefined ? state.link : play.run.linkOf(String(task.delegateTo.evaluate(scope)), task)
+  const actor =
+    task.delegateTo === undefined ? state : play.run.delegate(String(task.delegateTo.evaluate(scope)), task)
+  // Another host's own variables say how to become somebody there.
+  const become = becomeOf(task.become, scope, actor === state ? scope : hostScope(play, actor))
   const base = {
     ...common,
-    link,
+    actor,
     check,
     timeout,
-    become: becomeOf(task.become, scope, link.target.user, play.run.input.becomePassword),
+    become: become && { ...become, password: become.password ?? play.run.input.becomePassword },
     environment: environment(task, scope),
     args: parseArgs(task, scope),
   }

@@ -13,8 +13,6 @@ export class Progress {
   readonly outcomes: Outcome[] = []
   /** `loop_control.break_when` held: the items that are left do not run. */
   broken = false
-  /** Started at, milliseconds since the epoch. */
-  readonly startedAt = Date.now()
 
   /** The loop itself could not be evaluated: the one entry that says so. */
   readonly failed: Entry | undefined

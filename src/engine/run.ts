@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname, userInfo } from 'node:os'
 import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
-import { type Play, type Playbook, selectTags, type TagSelection, type Task, tasksOf } from '../playbook/index.ts'
+import { type Play, type Playbook, type Remote, selectTags, type TagSelection, type Task, tasksOf } from '../playbook/index.ts'
 import { gatherTask } from './gather.ts'
 import type { Connect, Prompt, Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
@@ -17,6 +17,8 @@ import { Meeting } from './meeting.ts'
 import { PlayRun } from './play.ts'
 import { EventQueue } from './queue.ts'
 import { Semaphore } from './semaphore.ts'
+
+const NO_REMOTE: Remote = { connection: undefined, user: undefined, port: undefined }
 
 /** Everything a run needs; nothing is read from the process. */
 export interface RunInput {
@@ -141,33 +143,42 @@ export class Run {
     if (!state) {
       const [host] = this.input.inventory.match(name)
       if (!host) throw new UserError(`there is no host "${name}" in the inventory`)
-      const link: Link = new Link(this.#target(host), {
-        connect: this.input.connect,
-        prompt: this.input.prompt,
-        addSecret: (secret) => this.input.redactor.add(secret),
-        holder: this.input.check
-          ? undefined
-          : `run ${this.id} of ${userInfo().username}@${hostname()}, pid ${process.pid}`,
-        signal: this.input.abort,
-        note: (msg) => this.emit({ type: 'host_note', host: name, level: 'warning', msg }),
-      })
-      state = new HostState(host, link)
+      state = new HostState(host, this.#link(host, NO_REMOTE))
       this.#states.set(name, state)
     }
     return state
   }
 
-  #target(host: Host): Target {
+  #link(host: Host, remote: Remote): Link {
+    const { input, id } = this
+    return new Link(this.#target(host, remote), {
+      connect: input.connect,
+      prompt: input.prompt,
+      addSecret: (secret) => input.redactor.add(secret),
+      holder: input.check ? undefined : `run ${id} of ${userInfo().username}@${hostname()}, pid ${process.pid}`,
+      signal: input.abort,
+      note: (msg) => this.emit({ type: 'host_note', host: host.name, level: 'warning', msg }),
+    })
+  }
+
+  /** The command line's settings lie under the play's (`remote_user`), and those under the host's variables. */
+  #target(host: Host, { connection, user, port }: Remote): Target {
     const { extraVars, redactor, target } = this.input
     const magic = { inventory_hostname: host.name, group_names: host.groups, groups: this.groupNames }
-    const layers = [...host.layers, { name: 'command line', vars: extraVars }, { name: 'runbook', vars: magic }]
+    const remote = defined({ ansible_connection: connection, ansible_user: user, ansible_port: port })
+    const layers = [
+      { name: 'play', vars: remote },
+      ...host.layers,
+      { name: 'command line', vars: extraVars },
+      { name: 'runbook', vars: magic },
+    ]
     return { ...target, ...defined(targetOf(host, makeScope(layers, { redactor }))) }
   }
 
-  /** The way to the host that a task is delegated to. */
-  linkOf(name: string, task: Task): Link {
+  /** The host that a task is delegated to. */
+  delegate(name: string, task: Task): HostState {
     try {
-      return this.stateOf(name).link
+      return this.stateOf(name)
     } catch (error) {
       if (!(error instanceof UserError)) throw error
       throw new UserError({ message: `delegate_to: ${error.message}`, place: task.delegateTo?.place ?? task.place })
@@ -179,7 +190,10 @@ export class Run {
     const tasks = play.sections.reduce((n, s) => n + [...tasksOf(s.steps)].length, 0)
     const names = hosts.map((h) => h.name)
     this.emit({ type: 'play_started', play: play.name, playId: play.id, hosts: names, tasks })
-    for (const state of hosts) this.#played.add(state)
+    for (const state of hosts) {
+      this.#played.add(state)
+      await state.use(this.#target(state.host, play.remote), () => this.#link(state.host, play.remote))
+    }
     for (const batch of batches(
       play,
       hosts.filter((h) => h.ended === undefined),
@@ -216,7 +230,7 @@ export class Run {
   #recap(): RunEvent {
     const hosts = Object.fromEntries(
       [...this.#played].map((s) => {
-        s.recap.round_trips = s.link.scripts
+        s.recap.round_trips = s.scripts
         return [s.name, s.recap]
       }),
     )

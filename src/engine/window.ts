@@ -166,7 +166,7 @@ class WindowBuilder {
   #fits(entry: Entry): boolean {
     const first = this.slots.find((s) => isReady(s.entry))?.entry
     if (!first || !isReady(first) || !isReady(entry)) return true
-    const same = first.link === entry.link && first.become?.user === entry.become?.user
+    const same = first.actor === entry.actor && first.become?.user === entry.become?.user
     if (!same) this.full = true
     return same
   }
