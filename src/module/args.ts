@@ -12,19 +12,14 @@ export const path = z
  * Permission bits as an octal string ('0644') or in chmod's symbolic form ('u=rw,go=r', 'u+x'). A number is refused: YAML
  * would already have read 0644 as a decimal number.
  */
-export const mode = z.union(
-  [
-    z
-      .string()
-      .regex(/^([0-7]{3,4}|0o[0-7]{3,4}|([ugoa]*[-+=][rwxXst]*,?)+)$/, "must be an octal string such as '0644'"),
-  ],
-  {
+export const mode = z
+  .string({
     error: (issue) =>
       typeof issue.input === 'number'
         ? "must be a quoted string: without quotes YAML 1.2 reads 0644 as the number 644. Write mode: '0644'"
         : undefined,
-  },
-)
+  })
+  .regex(/^([0-7]{3,4}|0o[0-7]{3,4}|([ugoa]*[-+=][rwxXst]*,?)+)$/, "must be an octal string such as '0644'")
 
 /**
  * The permission bits that a `mode` asks for, given those that are there (chmod(1)); `umask`-less: `a` is meant when no

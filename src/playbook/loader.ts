@@ -5,7 +5,7 @@ import * as registry from '../module/registry.ts'
 import { Problems, UserError } from '../shared/errors.ts'
 import type { Place, SourceFile } from '../shared/source.ts'
 import { parseYaml, readSource, type YamlNode } from '../shared/yaml.ts'
-import { makeScope, type Scope, type Value } from '../values/index.ts'
+import { makeScope, type Scope, type Vars as ScopeVars, type Value } from '../values/index.ts'
 
 /** Where modules come from; the registry of `modules/`, or a test's own. */
 export interface ModuleSource {
@@ -15,7 +15,7 @@ export interface ModuleSource {
 
 export interface LoadOptions {
   /** `-e`: the variables that names of imported files, `serial` and the like may use. */
-  readonly extraVars?: Readonly<Record<string, unknown>> | undefined
+  readonly extraVars?: ScopeVars | undefined
   readonly modules?: ModuleSource | undefined
   /** Reads a vars file (and decrypts it, if it is encrypted); plain YAML without it. */
   readonly readVars?: ((path: string, place: Place) => YamlNode | Promise<YamlNode>) | undefined

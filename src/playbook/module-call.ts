@@ -60,7 +60,8 @@ export async function readModuleCall(
     )
   }
   if (!call) {
-    if (unknown.length === 0) loader.problems.add(`this ${level} has no module to run`, task.place, exampleFor(task))
+    if (unknown.length === 0 && !rest.some(isAction))
+      loader.problems.add(`this ${level} has no module to run`, task.place, exampleFor(task))
     return undefined
   }
   const args = loader.problems.catch(() => readArgs(call, more))

@@ -27,8 +27,10 @@ export interface RoleFrom {
 /** The steps of an entry of `roles:` or of a role's dependencies: none when the same was there before. */
 export async function readRoleEntry(node: YamlNode, outer: Context, id: string): Promise<readonly Step[]> {
   const { loader, play } = outer
-  if (isString(node))
+  if (isString(node)) {
+    refuseCycle(`role ${node.value}`, outer, node.place)
     return isRepeated(node.value, undefined, outer) ? [] : readRole(node.value, {}, outer, id, node.place)
+  }
   const map = asMap(node, 'a role', 'write its name, or {role: NAME, vars: {…}}')
   const { keywords, rest } = readKeywords(map, ROLE, loader.problems)
   for (const entry of rest) addUnknownToRole(entry, outer)
@@ -36,10 +38,11 @@ export async function readRoleEntry(node: YamlNode, outer: Context, id: string):
   const name = keywords.role ?? (keywords.name?.static ? String(keywords.name.evaluate(play.scope)) : undefined)
   if (name === undefined)
     throw new UserError({ message: 'a role needs its name', place: map.place, hint: 'write role: NAME' })
+  const place = map.get('role')?.place ?? map.place
+  refuseCycle(`role ${name}`, outer, place)
   if (isRepeated(name, map, outer)) return []
   const defaults = await readModuleDefaults(keywords.module_defaults, loader)
   const inherited = inherit(outer.inherited, keywords, layerName(`vars of role ${name}`, map.file), defaults)
-  const place = map.get('role')?.place ?? map.place
   return readRole(name, {}, { ...outer, inherited }, id, place, map.get('vars'))
 }
 

@@ -139,14 +139,26 @@ function explainUnion(
   of: ArgumentsOf,
 ): Problem[] {
   const value = valueAt(data, path)
-  const fits = issue.errors.find((issues) => issues.every((one) => one.path.length > 0 || one.code !== 'invalid_type'))
+  const fits = issue.errors.find((issues) => !issues.some(isOtherType))
   if (fits && fits.length > 0) return fits.flatMap((one) => explain(one, path, data, of))
   if (holdsLater(value)) return []
-  const expected = issue.errors.flatMap((issues) =>
-    issues.map((one) => (one.code === 'invalid_type' ? nameOf(one.expected) : undefined)),
+  const names = [...new Set(expectedOf(issue))].join(' or ')
+  return [{ message: `${label} must be ${names || 'something else'}, not ${typeOf(value)}`, place }]
+}
+
+/** The value is of another type than this alternative. */
+function isOtherType(issue: Issue): boolean {
+  if (issue.path.length > 0) return false
+  return (
+    issue.code === 'invalid_type' ||
+    (issue.code === 'invalid_union' && issue.errors.every((one) => one.some(isOtherType)))
   )
-  const names = [...new Set(expected.filter((one) => one !== undefined))]
-  return [{ message: `${label} must be ${names.join(' or ') || 'something else'}, not ${typeOf(value)}`, place }]
+}
+
+/** What the alternatives want, for people. */
+function expectedOf(issue: Issue): string[] {
+  if (issue.code === 'invalid_type') return [nameOf(issue.expected)]
+  return issue.code === 'invalid_union' ? issue.errors.flat().flatMap(expectedOf) : []
 }
 
 function unknownName(key: string, path: Path, of: ArgumentsOf): Problem {

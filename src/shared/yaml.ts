@@ -103,7 +103,7 @@ export function readSource(path: string, place?: Place): SourceFile {
         hint: 'give large data to a host with copy or get_url instead of variables',
       })
     }
-    return { path, text: readFileSync(path, 'utf8').replace(/^\uFEFF/, '') }
+    return { path, text: decode(readFileSync(path), path, place) }
   } catch (error) {
     if (error instanceof UserError) throw error
     const { code, message } = error as NodeJS.ErrnoException
@@ -113,6 +113,19 @@ export function readSource(path: string, place?: Place): SourceFile {
       EISDIR: 'it is a folder',
     }
     throw new UserError({ message: `cannot read ${path}: ${reasons[code ?? ''] ?? message}`, place })
+  }
+}
+
+/** UTF-8 without its byte order mark. Throws UserError for any other encoding. */
+function decode(bytes: Buffer, path: string, place?: Place): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new UserError({
+      message: `cannot read ${path}: it is not UTF-8`,
+      place,
+      hint: 'convert it, e.g. with iconv -t UTF-8',
+    })
   }
 }
 
@@ -274,6 +287,11 @@ function explain(file: SourceFile, error: { code: string; message: string; pos: 
     }
   }
   const tag = text.slice(offset, end)
+  // The parser's position for a key after an empty value is the end of that value.
+  if (error.code === 'DUPLICATE_KEY' && /\s/.test(text[offset] ?? '')) {
+    offset += /^(\s|#.*)*/.exec(text.slice(offset))![0].length
+    end = offset + 1
+  }
   const place = placeAt(file, offset, end)
   switch (error.code) {
     case 'RESOURCE_EXHAUSTION':
