@@ -83,7 +83,9 @@ export async function authenticate(
 /** sudo asks with our own prompt. su knows no such option: any unfinished line that ends with a colon is a question. */
 function asksPassword(become: Become, nonce: string, text: string): boolean {
   if (become.method === 'sudo') return text.includes(promptOf(nonce))
-  return become.method === 'su' && /(^|\n)[^\n]+[:：]\s*$/.test(text) && !/^su: /.test(text.trim())
+  const last = text.slice(text.lastIndexOf('\n') + 1)
+  // su writes its own complaints in pieces: "su: " first.
+  return become.method === 'su' && /[:：]\s*$/.test(last) && !last.startsWith('su:')
 }
 
 /** Puts what the host said before it gave up into the user's words. */

@@ -1,4 +1,4 @@
-import type { Channel } from './channel.ts'
+import { AFTER_EXIT_MS, type Channel } from './channel.ts'
 
 /**
  * How every channel begins. The login shell (which may be fish or csh and may print a greeting) only has to `exec` one
@@ -62,7 +62,7 @@ export function watchBoot(channel: Channel, nonce: string): Boot {
     noise: () => [noise.stderr.trim(), noise.stdout.trim()].filter(Boolean).join('\n'),
   }
   const until = (stream: 'stdout' | 'stderr') =>
-    new Promise<string>((resolve, reject) => {
+    new Promise<string | undefined>((resolve) => {
       const source = channel[stream]
       let seen: Buffer = Buffer.alloc(0)
       const data = (chunk: Buffer) => {
@@ -83,8 +83,10 @@ export function watchBoot(channel: Channel, nonce: string): Boot {
       }
       const end = () => {
         stop()
-        reject(new BootError())
+        resolve(undefined)
       }
+      // Something that is left behind may keep the stream open.
+      channel.exit.then(() => setTimeout(end, AFTER_EXIT_MS).unref())
       const stop = () => {
         source.off('data', data)
         source.off('end', end)
@@ -94,7 +96,8 @@ export function watchBoot(channel: Channel, nonce: string): Boot {
       source.on('end', end)
       source.on('close', end)
     })
-  const ready = Promise.all([until('stdout'), until('stderr')]).then(([said]) => {
+  const ready = Promise.all([until('stdout'), until('stderr')]).then(([said, too]) => {
+    if (said === undefined || too === undefined) throw new BootError()
     const [pid, group, kind] = said.split(' ')
     return { pid: Number(pid), processGroup: group ? Number(group) : Number.NaN, bash: kind === 'bash' }
   })

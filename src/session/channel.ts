@@ -36,7 +36,7 @@ export function newNonce(): string {
 }
 
 /** How long output may trickle in after the end of its process: a child left behind may hold the streams for ever. */
-const AFTER_EXIT_MS = 500
+export const AFTER_EXIT_MS = 500
 
 /** Settles when the process has ended and all its output was read. Something else must be reading. */
 export async function drained(channel: Channel): Promise<void> {

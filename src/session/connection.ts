@@ -27,7 +27,7 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   const closed = transport.closed.then((error) => {
     lost ??= new SessionError('lost', host, error ? `the connection was lost: ${error.message}` : CLOSED)
   })
-  const settled = () => Promise.race([closed, sleep(SETTLE_MS, undefined, { ref: false })])
+  const settled = () => Promise.race([closed, sleep(SETTLE_MS)])
 
   const askPassword = (become: Become) => {
     const known = become.password

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import ssh2, { type Client, type ClientChannel, type ServerHostKeyAlgorithm } from 'ssh2'
 import { type Authenticator, authenticator, type Login } from './auth.ts'
-import type { Channel, ChannelKind, Transport } from './channel.ts'
+import type { Channel, Transport } from './channel.ts'
 import { ChannelSlots } from './channel-slots.ts'
 import { checkHostKey, type HostKeys, keyAlgorithms } from './host-key.ts'
 import { SessionError } from './session.ts'
@@ -157,23 +157,27 @@ export function ssh2Transport(hop: Hop, { client, closed, close }: Ssh2Client): 
   }
 }
 
-/** SSH_MSG_CHANNEL_OPEN_FAILURE reasons that pass (RFC 4254 section 5.1): prohibited (MaxSessions) and shortage. */
-const PASSING_REASONS = new Set<unknown>([1, 4])
-const OPEN_ATTEMPTS = 6
+/**
+ * SSH_MSG_CHANNEL_OPEN_FAILURE reasons that may pass (RFC 4254 section 5.1): prohibited, connect failed (so OpenSSH calls
+ * it when MaxSessions are open), resource shortage.
+ */
+const PASSING_REASONS = new Set<unknown>([1, 2, 4])
+const MAX_WAIT_MS = 300
 
 /** A channel that sshd has closed still counts against MaxSessions for a moment, so `open failed` is tried again. */
 async function openRetrying(client: Client, host: string, command: string, timeoutMs: number, signal?: AbortSignal) {
-  for (let attempt = 1; ; attempt++) {
+  const end = performance.now() + timeoutMs
+  for (let wait = 20; ; wait = Math.min(2 * wait, MAX_WAIT_MS)) {
     try {
       return await openOnce(client, host, command, timeoutMs, signal)
     } catch (error) {
       if (!PASSING_REASONS.has((error as { reason?: unknown }).reason)) throw error
-      if (attempt === OPEN_ATTEMPTS) {
-        throw new SessionError('timeout', host, `the host opens no channel: ${(error as Error).message}`, {
+      if (performance.now() + wait > end) {
+        throw new SessionError('timeout', host, `the host opens no more channels: ${(error as Error).message}`, {
           hint: 'is MaxSessions in its sshd_config below 5?',
         })
       }
-      await sleep(20 * 2 ** attempt, undefined, signal ? { signal } : {})
+      await sleep(wait, undefined, signal ? { signal } : {})
     }
   }
 }
@@ -193,6 +197,7 @@ function openOnce(
       reject(error)
     }
     const onAbort = () => fail(signal!.reason)
+    const lost = (cause: unknown) => new SessionError('lost', host, 'the connection was lost', { cause })
     const late = () =>
       fail(new SessionError('timeout', host, `the host opened no channel within ${timeoutMs / 1000} s`))
     const timer = setTimeout(late, timeoutMs)
@@ -204,13 +209,13 @@ function openOnce(
     try {
       client.exec(command, (error, channel) => {
         if (over) return void channel?.close()
-        if (error) return fail(error)
+        if (error) return fail('reason' in error && error.reason ? error : lost(error))
         stop()
         resolve(channel)
       })
     } catch (error) {
       // ssh2 throws "Not connected" here.
-      fail(new SessionError('lost', host, 'the connection was lost', { cause: error }))
+      fail(lost(error))
     }
   })
 }
@@ -260,5 +265,3 @@ export function forward(hop: Hop, { client }: Ssh2Client, next: Hop, signal?: Ab
     })
   })
 }
-
-export type { ChannelKind }
