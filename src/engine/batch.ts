@@ -37,7 +37,7 @@ export async function applyBatch(
   answers: Map<string, Answer>,
   finish: Finish = (slot, outcome) => performer.host.finish(slot, outcome),
 ): Promise<number | undefined> {
-  const doubt = doubtKey(slots[at]!)
+  const doubt = slotKey(slots[at]!)
   if (performer.doubtful.delete(doubt)) {
     const msg =
       'the connection was lost while this command ran: it may have run to its end, in part, or not at all; ' +
@@ -49,6 +49,7 @@ export async function applyBatch(
   const rest = batch.end < slots.length ? stale(slots.slice(batch.end), batch.touched) : []
   const changing = batch.members.filter((m) => m.changes.length > 0)
   const verify = changing.flatMap((m) => moduleOf(m).read.asks)
+  for (const m of changing) performer.host.oweAhead(m.slot.entry.task, m.slot.entry)
   let reply: Reply
   try {
     reply = await carryOut(performer, changing, [...verify, ...rest.flatMap((e) => e.read.asks)])
@@ -58,8 +59,10 @@ export async function applyBatch(
       finish(slots[at]!, judged(moduleOf(changing[0]!), performer.unlucky(error)))
       return undefined
     }
-    for (const m of changing)
-      if (m.changes.some((c) => c.transient && touchesEverything(c))) performer.doubtful.add(doubtKey(m.slot))
+    for (const m of changing) {
+      performer.attempted.set(slotKey(m.slot), report(m.changes))
+      if (m.changes.some((c) => c.transient && touchesEverything(c))) performer.doubtful.add(slotKey(m.slot))
+    }
     return undefined
   }
   for (const [id, answer] of reply.answers) answers.set(id, answer)
@@ -89,7 +92,7 @@ function gather(
     if (entry.kind !== 'module' || (end > at && (isRetried(entry.task) || entry.timeout !== undefined || entry.check)))
       break
     if (touched.affects(entry.resources)) break
-    if (performer.doubtful.has(doubtKey(slot)) && end > at) break
+    if (performer.doubtful.has(slotKey(slot)) && end > at) break
     const plan = end === at ? first : performer.plan(entry, answers)
     if ('failed' in plan) break
     const uploads = plan.changes.some((c) => c.upload)
@@ -200,7 +203,7 @@ async function settleAll(
     const entry = moduleOf(member)
     const outcome =
       member.changes.length === 0
-        ? performer.settled(entry, member.state)
+        ? performer.settled(slot, entry, member.state)
         : ended(
             performer,
             member,
@@ -291,6 +294,7 @@ function ended(
   })
 }
 
-function doubtKey({ entry }: Slot): string {
-  return `${entry.task.id} ${entry.item?.index ?? 0}`
+/** Names an item of a task in a place of the play. */
+export function slotKey({ entry, progress }: Slot): string {
+  return `${progress.key} ${entry.item?.index ?? 0}`
 }

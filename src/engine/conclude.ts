@@ -30,7 +30,8 @@ export function concludeTask(
   keep(host, entry, outcome)
   state.recap[status]++
   if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
-  if (status === 'changed') host.notify(task, entry)
+  // A change that was made before a failure is a change: its handlers are owed too.
+  host.notify(task, entry, status === 'changed' || (outcome.status === 'failed' && outcome.changes.length > 0))
   if (status !== 'failed' && status !== 'rescued' && status !== 'unreachable') {
     host.cursor.advance()
     return true
@@ -136,7 +137,7 @@ function resultEvent(
     play: play.name,
     playId: play.id,
     task: progress.isLoop ? taskName(task, taskScope(host.play, host.state, task, new Map())) : entry.name,
-    taskId: task.id,
+    taskId: progress.key,
     module: task.moduleName,
     handler: host.isHandler(task),
     status,

@@ -42,6 +42,13 @@ export interface UnknownEntry extends Common {
   readonly variable: string
 }
 
+/** It came to its end in the run that is resumed. */
+export interface ResumedEntry extends Common {
+  readonly kind: 'resumed'
+  /** Its `register` value. */
+  readonly result: Readonly<Record<string, unknown>>
+}
+
 interface Ready extends Common {
   /** Parsed arguments. */
   readonly args: unknown
@@ -70,7 +77,7 @@ export interface ActionEntry extends Ready {
   readonly action: Action
 }
 
-export type Entry = SkipEntry | BrokenEntry | UnknownEntry | ModuleEntry | ActionEntry
+export type Entry = SkipEntry | BrokenEntry | UnknownEntry | ResumedEntry | ModuleEntry | ActionEntry
 
 /** Whether the controller has to look at a task's result before it can know how it ended. */
 export function needsJudgement(task: Task): boolean {

@@ -1,5 +1,5 @@
-import type { Handler, Section, Task } from '../playbook/playbook.ts'
-import { tasksOf } from '../playbook/playbook.ts'
+import { findHandlers, type Handler, type Section, type Task, tasksOf } from '../playbook/index.ts'
+import { UserError } from '../shared/errors.ts'
 import { PendingError } from '../values/index.ts'
 import { truth } from './become.ts'
 import { concludeTask } from './conclude.ts'
@@ -28,6 +28,8 @@ export class HostRun {
   /** The task that is under way with some of its items done. */
   #progress: Progress | undefined
   #begun = false
+  /** Handlers that are owed for a change which is just being made, and by which task. */
+  readonly #ahead = new Map<Handler, Task>()
   /** For a run_once task that this host runs for the others. */
   #shared: Met | undefined
   readonly #performer: Performer
@@ -200,7 +202,7 @@ export class HostRun {
     const msg = `check mode cannot tell: it depends on ${variable}, which only a real run gives`
     return {
       entry,
-      progress: Progress.failed(task, entry),
+      progress: Progress.of(task, entry),
       settled: { ...NOTHING, status: 'skipped', msg, unknown: true },
       before: [],
     }
@@ -263,25 +265,44 @@ export class HostRun {
     }
   }
 
-  /** A task that changed something asks for handlers. */
-  notify(task: Task, entry: Entry): void {
-    for (const value of task.notify) {
-      for (const wanted of [value.evaluate(entry.scope)].flat().map(String)) this.#owe(wanted, entry.name)
+  /**
+   * The handlers that a task's change will be followed by are owed from before the change is made: a run that dies in
+   * between would find the change done and never run them.
+   */
+  oweAhead(task: Task, entry: Entry): void {
+    const { run, key } = this.play
+    for (const handler of this.#wanted(task, entry)) {
+      if (this.state.notified.has(handler)) continue
+      run.input.journal.owe(key, this.state.name, this.handlerName(handler), entry.name, run.id)
+      this.#ahead.set(handler, task)
     }
   }
 
-  #owe(wanted: string, by: string): void {
-    const { run, play, key, handlers } = this.play
-    const found = handlers.filter((h) => this.handlerName(h) === wanted || h.listen.includes(wanted))
-    // Of several handlers with the same name the last one counts, as with Ansible; listeners all do.
-    const byName = found.filter((h) => this.handlerName(h) === wanted).slice(-1)
-    for (const handler of [...byName, ...found.filter((h) => h.listen.includes(wanted))]) {
-      if (this.state.notified.has(handler)) continue
-      this.state.notified.set(handler, by)
+  /** A task has ended: what it notified is owed if it changed something, and no longer if it did not. */
+  notify(task: Task, entry: Entry, changed: boolean): void {
+    if (task.notify.length === 0) return
+    const { run, play, key } = this.play
+    for (const handler of this.#wanted(task, entry)) {
       const name = this.handlerName(handler)
-      if (!run.input.check) run.input.journal.owe(key, this.state.name, name, by, run.id)
-      run.emit({ type: 'notified', host: this.state.name, playId: play.id, handler: name, by })
+      const ahead = this.#ahead.get(handler) === task
+      if (ahead) this.#ahead.delete(handler)
+      if (this.state.notified.has(handler)) continue
+      if (changed) {
+        this.state.notified.set(handler, entry.name)
+        if (!ahead && !run.input.check) run.input.journal.owe(key, this.state.name, name, entry.name, run.id)
+        run.emit({ type: 'notified', host: this.state.name, playId: play.id, handler: name, by: entry.name })
+      } else if (ahead) run.input.journal.paid(key, this.state.name, name)
     }
+  }
+
+  #wanted(task: Task, entry: Entry): readonly Handler[] {
+    const names = task.notify.flatMap((value) => [value.evaluate(entry.scope)].flat().map(String))
+    const found = names.flatMap((name) => {
+      const handlers = findHandlers(this.play.handlers, name, task.role, (h) => this.handlerName(h))
+      if (handlers.length > 0) return handlers
+      throw new UserError({ message: `no handler has the name or topic "${name}"`, place: task.notify[0]!.place })
+    })
+    return [...new Set(found)]
   }
 
   handlerName(handler: Handler): string {

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Host } from '../inventory/index.ts'
 import type { Handler } from '../playbook/playbook.ts'
-import type { HostRecap } from '../shared/events.ts'
 import type { Target } from '../session/session.ts'
+import type { HostRecap } from '../shared/events.ts'
 import type { Link } from './link.ts'
 
 /** Why a host takes no further part in the run. */

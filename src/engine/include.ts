@@ -41,7 +41,11 @@ export async function openInclude(
       const { steps, handlers } = await include.load(String(include.target.evaluate(inner)), from)
       play.addHandlers(handlers)
       const vars = new Map([...(outer ?? []), ...item.vars])
-      opened.push({ steps: selectSteps(steps, play.run.input.tags), vars: vars.size > 0 ? vars : undefined, key: item.label === undefined ? '' : `[${item.index}]` })
+      opened.push({
+        steps: selectSteps(steps, play.run.input.tags),
+        vars: vars.size > 0 ? vars : undefined,
+        key: item.label === undefined ? '' : `[${item.index}]`,
+      })
     }
     if (opened.length > 0) return { opened }
     return { entry: { ...common, name, kind: 'skip', msg: [...said][0] ?? 'the loop has no items' } }

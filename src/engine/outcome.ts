@@ -22,6 +22,8 @@ export interface Outcome {
   readonly elapsedMs: number
   /** Tasks of the same request that did not run because this one failed. */
   readonly notRun?: readonly string[] | undefined
+  /** `data` is the whole register value, from the run that is resumed. */
+  readonly resumed?: boolean | undefined
   /** Check mode: what the task would give is not known. */
   readonly unknown?: boolean | undefined
   /** Values for the host: set_fact, gathered facts. */
@@ -39,6 +41,7 @@ export const NOTHING: Pick<Outcome, 'changes' | 'msg' | 'data' | 'elapsedMs'> = 
 /** The register value of an outcome. A skipped one keeps the shape of a command's, so that `r.stdout` still is a text. */
 export function registered(outcome: Outcome): Record<string, unknown> {
   const { status, msg, data } = outcome
+  if (outcome.resumed) return { ...data }
   const shape = status === 'skipped' ? { rc: 0, stdout: '', stdout_lines: [], stderr: '', stderr_lines: [] } : {}
   return {
     ...shape,

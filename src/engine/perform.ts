@@ -3,9 +3,10 @@ import { TaskFailure } from '../module/define.ts'
 import { ReadError } from '../module/read.ts'
 import { EVERYTHING, Touched } from '../module/resources.ts'
 import { SessionError, type Shell } from '../session/session.ts'
+import type { ReportedChange } from '../shared/events.ts'
 import { PendingError } from '../values/index.ts'
 import { runAction } from './action.ts'
-import { applyBatch } from './batch.ts'
+import { applyBatch, slotKey } from './batch.ts'
 import { type ActionEntry, isRetried, type ModuleEntry } from './entry.ts'
 import type { HostRun } from './host-run.ts'
 import { isDone, judge } from './judge.ts'
@@ -29,6 +30,8 @@ export class Performer {
   readonly unapplied = new Touched()
   /** Tasks (with items) whose command was under way when the connection was lost. */
   readonly doubtful = new Set<string>()
+  /** What was being changed when the connection was lost: found done later, it counts as changed. */
+  readonly attempted = new Map<string, readonly ReportedChange[]>()
   #lost = 0
 
   constructor(host: HostRun) {
@@ -61,7 +64,7 @@ export class Performer {
         }
         const plan = this.plan(entry, answers)
         if ('failed' in plan) goesOn = this.host.finish(slot, judged(entry, plan.failed))
-        else if (plan.changes.length === 0) goesOn = this.host.finish(slot, this.settled(entry, plan.state))
+        else if (plan.changes.length === 0) goesOn = this.host.finish(slot, this.settled(slot, entry, plan.state))
         else if (entry.check) goesOn = this.host.finish(slot, this.foreseen(entry, plan.changes))
         else {
           const next = await applyBatch(this, slots, at, plan, answers)
@@ -146,9 +149,12 @@ export class Performer {
   }
 
   /** The outcome of a module with nothing to change. */
-  settled(entry: ModuleEntry, state: unknown): Outcome {
+  settled(slot: Slot, entry: ModuleEntry, state: unknown): Outcome {
     try {
-      return judged(entry, conclude(entry, state))
+      const outcome = conclude(entry, state)
+      const changes = this.attempted.get(slotKey(slot))
+      if (!changes) return judged(entry, outcome)
+      return judged(entry, { ...outcome, status: 'changed', changes, msg: 'done before the connection was lost' })
     } catch (error) {
       return judged(entry, failure(error))
     }
@@ -254,7 +260,7 @@ export class Performer {
     if (error) return judged(entry, error)
     const plan = this.plan(entry, answers)
     if ('failed' in plan) return judged(entry, plan.failed)
-    if (plan.changes.length === 0) return this.settled(entry, plan.state)
+    if (plan.changes.length === 0) return this.settled(slot, entry, plan.state)
     if (entry.check) return this.foreseen(entry, plan.changes)
     let ended: Outcome | undefined
     await applyBatch(this, [slot], 0, plan, answers, (_slot, outcome) => {

@@ -1,9 +1,12 @@
+import type { HostProgress } from '../journal/journal.ts'
 import type { Handler, Play, Task } from '../playbook/playbook.ts'
 import { tasksOf } from '../playbook/playbook.ts'
 import type { HostState } from './host.ts'
 import type { Meeting } from './meeting.ts'
 import type { Run } from './run.ts'
 import { Semaphore } from './semaphore.ts'
+
+type Earlier = HostProgress['results'][number]
 
 /** One play on one batch of hosts. */
 export class PlayRun {
@@ -21,6 +24,7 @@ export class PlayRun {
   readonly order: ReadonlyMap<Task, number>
   /** Those of the play, and of the roles that were included while it runs. */
   readonly handlers: Handler[]
+  readonly #earlier = new Map<HostState, ReadonlyMap<string, Earlier>>()
   readonly #throttles = new Map<Task, Semaphore>()
   /** Set when the whole play has to end: any_errors_fatal, max_fail_percentage, `meta: end_play`. */
   stopped: string | undefined
@@ -38,6 +42,19 @@ export class PlayRun {
     this.handlers = [...play.handlers]
     this.order = new Map([...tasks, ...play.handlers].map((task, i) => [task, i]))
     this.dynamicNames = new Set([...tasks, ...play.handlers].flatMap((t) => (t.register ? [t.register] : [])))
+  }
+
+  /** How a task ended in the run that is resumed, if it came to an end there and its result is still known. */
+  earlier(state: HostState, key: string): Earlier | undefined {
+    const { resume, journal } = this.run.input
+    if (resume === undefined) return undefined
+    let results = this.#earlier.get(state)
+    if (!results) {
+      const { results: rows } = journal.progress(resume, this.play.id, state.name)
+      results = new Map(rows.map((row) => [row.taskId, row]))
+      this.#earlier.set(state, results)
+    }
+    return results.get(key)
   }
 
   addHandlers(handlers: readonly Handler[]): void {

@@ -1,8 +1,8 @@
 import type { Module } from '../module/define.ts'
 import { TaskFailure } from '../module/define.ts'
 import { resourcesOf } from '../module/read.ts'
-import type { Task } from '../playbook/playbook.ts'
 import { parseArgs } from '../playbook/index.ts'
+import type { Task } from '../playbook/playbook.ts'
 import { UserError } from '../shared/errors.ts'
 import { PendingError, type Scope } from '../values/index.ts'
 import { becomeOf, truth } from './become.ts'
@@ -51,8 +51,7 @@ async function ready(
   const check =
     task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')
   const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout')
-  const actor =
-    task.delegateTo === undefined ? state : play.run.delegate(String(task.delegateTo.evaluate(scope)), task)
+  const actor = task.delegateTo === undefined ? state : play.run.delegate(String(task.delegateTo.evaluate(scope)), task)
   // Another host's own variables say how to become somebody there.
   const become = becomeOf(task.become, scope, actor === state ? scope : hostScope(play, actor))
   const base = {

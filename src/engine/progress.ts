@@ -14,25 +14,26 @@ export class Progress {
   /** `loop_control.break_when` held: the items that are left do not run. */
   broken = false
 
-  /** The loop itself could not be evaluated: the one entry that says so. */
-  readonly failed: Entry | undefined
+  /** The one entry of a task whose loop could not be evaluated, or need not be. */
+  readonly only: Entry | undefined
 
   /** Tells this running of the task from others that an include brings. */
   readonly key: string
 
-  constructor(task: Task, items: readonly Item[], key = '', failed?: Entry) {
+  constructor(task: Task, items: readonly Item[], key = '', only?: Entry) {
     this.task = task
     this.items = items
     this.key = task.id + key
-    this.failed = failed
+    this.only = only
   }
 
-  static failed(task: Task, entry: Entry): Progress {
-    return new Progress(task, [NO_ITEM], '', entry)
+  /** A task with one entry that is known already. */
+  static of(task: Task, entry: Entry, key = ''): Progress {
+    return new Progress(task, [NO_ITEM], key, entry)
   }
 
   get isLoop(): boolean {
-    return this.task.loop !== undefined && this.failed === undefined
+    return this.task.loop !== undefined && this.only === undefined
   }
 
   get done(): boolean {

@@ -2,14 +2,23 @@ import { randomBytes } from 'node:crypto'
 import { hostname, userInfo } from 'node:os'
 import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
-import { type Play, type Playbook, type Remote, selectTags, type TagSelection, type Task, tasksOf } from '../playbook/index.ts'
-import { gatherTask } from './gather.ts'
+import {
+  type Play,
+  type Playbook,
+  type Remote,
+  selectTags,
+  type TagSelection,
+  type Task,
+  tasksOf,
+  type Prompt as VarsPrompt,
+} from '../playbook/index.ts'
 import type { Connect, Prompt, Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import type { RunEvent } from '../shared/events.ts'
 import type { Redactor } from '../shared/redact.ts'
-import { makeScope, type Vars } from '../values/index.ts'
+import { makeScope, type Scope, type Vars } from '../values/index.ts'
 import { ControllerFiles } from './controller-files.ts'
+import { gatherTask } from './gather.ts'
 import { HostState } from './host.ts'
 import { HostRun } from './host-run.ts'
 import { Link } from './link.ts'
@@ -18,6 +27,7 @@ import { PlayRun } from './play.ts'
 import { EventQueue } from './queue.ts'
 import { Semaphore } from './semaphore.ts'
 
+const NO_VARS: ReadonlyMap<string, unknown> = new Map()
 const NO_REMOTE: Remote = { connection: undefined, user: undefined, port: undefined }
 
 /** Everything a run needs; nothing is read from the process. */
@@ -72,13 +82,12 @@ export class Run {
   /** In the recap: hosts of the plays, not those that were only delegated to. */
   readonly #played = new Set<HostState>()
   readonly #started = performance.now()
+  readonly #answers = new Map<string, ReadonlyMap<string, unknown>>()
 
   constructor(input: RunInput) {
     this.input = input
     this.forks = new Semaphore(input.forks)
-    this.groupNames = Object.fromEntries(
-      [...input.inventory.groups].map(([name, g]) => [name, g.hosts]),
-    )
+    this.groupNames = Object.fromEntries([...input.inventory.groups].map(([name, g]) => [name, g.hosts]))
   }
 
   /** The hosts of each play. Throws UserError for a pattern that names what is not there. */
@@ -113,6 +122,7 @@ export class Run {
         playbooks: this.input.playbooks.map((p) => p.file.path),
         check: this.input.check,
       })
+      await this.#askAll(plays.map(({ play }) => play))
       for (const { play, hosts } of plays) {
         if (this.stopping) break
         if (play.sections.length > 0) await this.#play(await withFacts(play), hosts)
@@ -147,6 +157,43 @@ export class Run {
       this.#states.set(name, state)
     }
     return state
+  }
+
+  /** What the person answered to the `vars_prompt` of a play. */
+  answers(play: Play): ReadonlyMap<string, unknown> {
+    return this.#answers.get(play.id) ?? NO_VARS
+  }
+
+  /** All questions of all plays, before anything is done. */
+  async #askAll(plays: readonly Play[]): Promise<void> {
+    const given = makeScope([{ name: 'command line', vars: this.input.extraVars }])
+    for (const play of plays) {
+      const answers = new Map<string, unknown>()
+      for (const prompt of play.prompts)
+        if (!given.has(prompt.name)) answers.set(prompt.name, await this.#ask(prompt, given))
+      this.#answers.set(play.id, answers)
+    }
+  }
+
+  async #ask(prompt: VarsPrompt, scope: Scope): Promise<string> {
+    const fallback = prompt.default === undefined ? undefined : String(prompt.default.evaluate(scope))
+    const ask = this.input.prompt
+    if (!ask) {
+      if (fallback !== undefined) return fallback
+      const hint = `give it with -e ${prompt.name}=…`
+      throw new UserError({
+        message: `nobody can be asked for "${prompt.name}": there is no terminal`,
+        place: prompt.place,
+        hint,
+      })
+    }
+    const question = fallback === undefined || prompt.private ? prompt.question : `${prompt.question} [${fallback}]`
+    for (;;) {
+      const answer = (await ask(question, { secret: prompt.private })) || fallback || ''
+      if (prompt.private && answer !== '') this.input.redactor.add(answer)
+      if (!prompt.confirm || (await ask(`${prompt.question} (again)`, { secret: prompt.private })) === answer)
+        return answer
+    }
   }
 
   #link(host: Host, remote: Remote): Link {

@@ -21,6 +21,7 @@ export function taskScope(
     ...state.host.layers,
     factsLayer(state),
     ...play.play.vars,
+    { name: 'vars_prompt', vars: play.run.answers(play.play) },
     ...task.vars,
     { name: 'set_fact and register', vars: state.vars },
   ]
@@ -38,6 +39,7 @@ export function hostScope(play: PlayRun, state: HostState): Scope {
       ...state.host.layers,
       factsLayer(state),
       ...play.play.vars,
+      { name: 'vars_prompt', vars: play.run.answers(play.play) },
       { name: 'set_fact and register', vars: state.vars },
       { name: 'command line', vars: play.run.input.extraVars },
       { name: 'runbook', vars: magic(play, state) },

@@ -1,13 +1,14 @@
 import type { Module } from '../module/define.ts'
 import type { Include, Task } from '../playbook/playbook.ts'
+import { REDACTED } from '../shared/redact.ts'
 import { PENDING, PendingError, type Scope } from '../values/index.ts'
 import type { Cursor } from './cursor.ts'
 import { type Entry, type Item, isRetried, type ModuleEntry, type SkipEntry } from './entry.ts'
 import type { HostState } from './host.ts'
+import { openInclude } from './include.ts'
 import { judge } from './judge.ts'
 import { failure, NOTHING, type Outcome, registered } from './outcome.ts'
 import type { PlayRun } from './play.ts'
-import { openInclude } from './include.ts'
 import { isTrouble, prepare, taskName } from './prepare.ts'
 import { itemsOf, Progress } from './progress.ts'
 import { taskScope } from './vars.ts'
@@ -88,7 +89,7 @@ class WindowBuilder {
   async include(step: Include, ahead: Cursor): Promise<void> {
     const result = await openInclude(this.#play, this.#state, step, this.#overlay, ahead.vars)
     if ('entry' in result) {
-      const progress = Progress.failed(result.entry.task, result.entry)
+      const progress = Progress.of(result.entry.task, result.entry)
       this.#push(result.entry, progress, settle(result.entry))
       if (result.entry.kind === 'broken') this.full = true
       else ahead.advance()
@@ -109,11 +110,11 @@ class WindowBuilder {
   /** Adds a task, item by item. Throws PendingError when not even its first item can be rendered. */
   async add(task: Task, started: Progress | undefined, ahead: Cursor): Promise<void> {
     this.#outer = ahead.vars
-    const progress = started ?? (await this.#begin(task, ahead.key))
+    const progress = started ?? this.#resume(task, ahead.key) ?? (await this.#begin(task, ahead.key))
     const overlay = new Map(this.#overlay)
     const added: Slot[] = []
     for (const item of progress.items.slice(progress.outcomes.length)) {
-      const entry = progress.failed ?? (await this.#next(task, item, overlay, added.length > 0))
+      const entry = progress.only ?? (await this.#next(task, item, overlay, added.length > 0))
       if (!entry || !this.#fits(entry)) {
         this.full = true
         break
@@ -146,6 +147,26 @@ class WindowBuilder {
     }
   }
 
+  /** A task that came to its end in the run that is resumed is not done again; what it gave is taken from there. */
+  #resume(task: Task, key: string): Progress | undefined {
+    const earlier = this.#play.earlier(this.#state, task.id + key)
+    if (!earlier || !['ok', 'changed', 'skipped', 'ignored'].includes(earlier.status)) return undefined
+    if (task.module.type === 'module' && task.module.provides) return undefined
+    if (task.register !== undefined && (!earlier.result || JSON.stringify(earlier.result).includes(REDACTED)))
+      return undefined
+    const scope = taskScope(this.#play, this.#state, task, this.#overlay, this.#outer)
+    const entry: Entry = {
+      kind: 'resumed',
+      task,
+      item: undefined,
+      scope,
+      name: taskName(task, scope),
+      noLog: false,
+      result: earlier.result ?? {},
+    }
+    return Progress.of(task, entry, key)
+  }
+
   async #begin(task: Task, key: string): Promise<Progress> {
     const scope = taskScope(this.#play, this.#state, task, this.#overlay, this.#outer)
     try {
@@ -155,7 +176,7 @@ class WindowBuilder {
       // A loop that cannot be evaluated does not matter where `when` is false without its items.
       const entry = await prepare(this.#play, this.#state, task, undefined, this.#overlay, this.#outer)
       const { name, noLog } = entry
-      return Progress.failed(
+      return Progress.of(
         task,
         entry.kind === 'skip' ? entry : { kind: 'broken', task, item: undefined, scope, name, noLog, error },
       )
@@ -201,6 +222,8 @@ function endsWindow(entry: Entry, settled: Outcome | undefined): boolean {
 
 /** Tasks that read nothing of the host and change nothing (debug, assert, set_fact) are over as soon as they are rendered. */
 function settle(entry: Entry): Outcome | undefined {
+  if (entry.kind === 'resumed')
+    return { ...NOTHING, status: 'ok', msg: 'done in the run that is resumed', data: entry.result, resumed: true }
   if (entry.kind === 'skip') return { ...NOTHING, status: 'skipped', msg: entry.msg }
   if (entry.kind !== 'module' || !entry.module.readOnly || entry.read.asks.length > 0 || isRetried(entry.task))
     return undefined
@@ -228,5 +251,13 @@ export function conclude(entry: ModuleEntry, state: unknown): Outcome {
 }
 
 function emptyLoop(task: Task, scope: Scope): SkipEntry {
-  return { kind: 'skip', task, item: undefined, scope, name: taskName(task, scope), noLog: false, msg: 'the loop has no items' }
+  return {
+    kind: 'skip',
+    task,
+    item: undefined,
+    scope,
+    name: taskName(task, scope),
+    noLog: false,
+    msg: 'the loop has no items',
+  }
 }
