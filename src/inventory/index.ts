@@ -1,0 +1,5 @@
+export { explain, type Origin } from './explain.ts'
+export { type Group, type Host, Inventory } from './inventory.ts'
+export { type InventoryOptions, loadInventory } from './load.ts'
+export { targetOf } from './target.ts'
+export { type Decrypt, readVarsFile, varsOf } from './vars-files.ts'
