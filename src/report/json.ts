@@ -1,0 +1,57 @@
+import type { ItemResult, Recap, ReportedChange, RunEvent, TaskResultEvent } from '../shared/events.ts'
+import type { Reporter, ReportOptions } from './reporter.ts'
+
+/**
+ * NDJSON for programs: a `task_result` object for each result as it comes and one `recap` at the end; nothing else goes
+ * to stdout. Members are only ever added, never renamed. Diffs come with --diff, registered results with -vv.
+ */
+export function jsonReporter({ stdout, stderr, diff, verbosity }: ReportOptions): Reporter {
+  const write = (object: object): void => stdout.write(`${JSON.stringify(object)}\n`)
+  return {
+    event(event: RunEvent) {
+      if (event.type === 'task_result') write(taskResult(event, diff, verbosity >= 2))
+      else if (event.type === 'recap') write(recap(event))
+      else if (event.type === 'host_note' && event.level === 'warning')
+        stderr.write(`warning: ${event.host}: ${event.msg}\n`)
+    },
+    warn: (text) => stderr.write(`warning: ${text}\n`),
+    close: async () => {},
+    suspend: (fn) => fn(),
+  }
+}
+
+function taskResult(e: TaskResultEvent, diff: boolean, result: boolean): object {
+  return {
+    type: e.type,
+    host: e.host,
+    play: e.play,
+    task: e.task,
+    module: e.module,
+    status: e.status,
+    changes: changes(e.changes, diff),
+    msg: e.msg,
+    elapsed_ms: Math.round(e.elapsedMs),
+    at: new Date(e.at).toISOString(),
+    play_id: e.playId,
+    task_id: e.taskId,
+    place: e.place,
+    handler: e.handler,
+    hint: e.hint,
+    cmd: e.cmd,
+    rc: e.rc,
+    stdout: e.stdout,
+    stderr: e.stderr,
+    items: e.items?.map((item: ItemResult) => ({ ...item, changes: changes(item.changes, diff) })),
+    not_run: e.notRun,
+    result: result ? e.result : undefined,
+  }
+}
+
+function changes(list: readonly ReportedChange[], diff: boolean): object[] {
+  return list.map(({ summary, diff: d }) => (diff && d ? { summary, diff: d } : { summary }))
+}
+
+function recap(e: Recap): object {
+  const { type, run, hosts, interrupted, owed } = e
+  return { type, run, hosts, elapsed_ms: Math.round(e.elapsedMs), interrupted, owed }
+}

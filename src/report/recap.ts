@@ -1,0 +1,108 @@
+import type { HostRecap, Recap } from '../shared/events.ts'
+import { duration } from './duration.ts'
+import type { Style } from './style.ts'
+import { count, some, width } from './text.ts'
+
+const COLUMNS = ['ok', 'changed', 'skipped', 'failed', 'ignored', 'rescued', 'unreachable'] as const
+type Column = (typeof COLUMNS)[number]
+
+/** More hosts than this are folded: those with trouble get a row, the others one line for all that came out the same. */
+const MOST_ROWS = 40
+
+/**
+ * The end of a run: a row a host, those that need somebody last, just above the prompt; then one line that says it all.
+ * `fold` puts the unremarkable of many hosts together.
+ */
+export function recapBlock(recap: Recap, style: Style, { fold, check }: { fold: boolean; check: boolean }): string {
+  const { chalk } = style
+  const all = Object.entries(recap.hosts)
+  const folded = fold && all.length > MOST_ROWS
+  const shown = folded ? all.filter(([, r]) => !isGood(r)) : all
+  const rows = shown.toSorted(([, a], [, b]) => Number(!isGood(a)) - Number(!isGood(b)))
+  const columns = COLUMNS.filter(
+    (c) => c === 'ok' || c === 'changed' || c === 'failed' || all.some(([, r]) => r[c] > 0),
+  )
+  const names = [...rows.map(([host]) => host), ...(folded ? ['all other hosts'] : [])]
+  const nameWidth = Math.max(4, ...names.map(width))
+  const widths = columns.map((c) => Math.max(c.length, ...all.map(([, r]) => String(r[c]).length)))
+
+  const lines = [chalk.bold(check ? 'RECAP (check mode: nothing was changed)' : 'RECAP')]
+  lines.push(
+    chalk.dim(
+      `  ${'host'.padEnd(nameWidth)}  ${columns.map((c, i) => c.padStart(widths[i]!)).join('  ')}  round trips`,
+    ),
+  )
+  if (folded)
+    lines.push(
+      ...foldedRows(
+        all.filter(([, r]) => isGood(r)).map(([, r]) => r),
+        style,
+      ),
+    )
+  for (const [host, r] of rows) {
+    const cells = columns.map((c, i) => paint(c, r[c], widths[i]!, style)).join('  ')
+    const name = host + ' '.repeat(nameWidth - width(host))
+    lines.push(
+      `  ${isGood(r) ? name : chalk.red.bold(name)}  ${cells}  ${chalk.dim(String(r.round_trips).padStart(11))}`,
+    )
+  }
+  for (const [host, handlers] of Object.entries(recap.owed)) {
+    if (handlers.length > 0)
+      lines.push(
+        chalk.yellow(
+          `  ${host} is owed ${count(handlers.length, 'handler')}, run by the next run: ${some(handlers, 5)}`,
+        ),
+      )
+  }
+  lines.push(verdict(recap, style, check))
+  return `${lines.join('\n')}\n`
+}
+
+const isGood = (r: HostRecap): boolean => r.failed === 0 && r.unreachable === 0
+
+function paint(column: Column, n: number, cells: number, { chalk, status }: Style): string {
+  const text = String(n).padStart(cells)
+  return n === 0 ? chalk.dim(text) : status[column](text)
+}
+
+function foldedRows(good: readonly HostRecap[], { chalk, status }: Style): string[] {
+  const changed = good.filter((r) => r.changed > 0)
+  const trips = (list: readonly HostRecap[]): string => {
+    const sorted = list.map((r) => r.round_trips).sort((a, b) => a - b)
+    return chalk.dim(`round trips ${sorted[0]}–${sorted.at(-1)}, median ${sorted[Math.floor(sorted.length / 2)]}`)
+  }
+  const row = (list: readonly HostRecap[], text: string): string[] =>
+    list.length === 0 ? [] : [`  ${text}  ${trips(list)}`]
+  return [
+    ...row(
+      good.filter((r) => r.changed === 0),
+      status.ok(`${count(good.length - changed.length, 'host')} unchanged`),
+    ),
+    ...row(changed, status.changed(`${count(changed.length, 'host')} changed`)),
+  ]
+}
+
+/** `2 of 300 hosts failed: k8s-012 k8s-207 · 1m 12s` */
+function verdict(recap: Recap, style: Style, check: boolean): string {
+  const { chalk, status } = style
+  const all = Object.entries(recap.hosts)
+  const which = (c: Column): string[] => all.filter(([, r]) => r[c] > 0).map(([host]) => host)
+  const [failed, unreachable, changed] = [which('failed'), which('unreachable'), which('changed')]
+  const parts: string[] = []
+  if (recap.interrupted) parts.push(chalk.yellow.bold('interrupted; the same command with --resume goes on from here'))
+  if (failed.length > 0)
+    parts.push(status.failed(`${failed.length} of ${count(all.length, 'host')} failed: ${some(failed, 10)}`))
+  if (unreachable.length > 0)
+    parts.push(
+      status.unreachable(`${unreachable.length} of ${count(all.length, 'host')} unreachable: ${some(unreachable, 10)}`),
+    )
+  if (parts.length === 0) {
+    const what = check ? 'would change' : 'changed'
+    parts.push(
+      changed.length > 0
+        ? status.changed(`${changed.length} of ${count(all.length, 'host')} ${what}`)
+        : status.ok(`nothing to change on ${count(all.length, 'host')}`),
+    )
+  }
+  return `${parts.join(' · ')} ${chalk.dim(`· ${duration(recap.elapsedMs)}`)}`
+}

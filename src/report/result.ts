@@ -1,0 +1,86 @@
+/** One task's result as text, for the reporters that are read by people. */
+import type { ReportedChange, TaskResultEvent } from '../shared/events.ts'
+import { diffLines } from './diff.ts'
+import { duration } from './duration.ts'
+import type { Style } from './style.ts'
+import { count, indent, printable } from './text.ts'
+
+/** Lines of stdout or stderr of a failed command that are shown in full; of more, the beginning and the end. */
+const MOST_LINES = 200
+
+/** True for what a person must look at: failures that stop a host, and those that something took. */
+export const isFailure = ({ status }: Pick<TaskResultEvent, 'status'>): boolean =>
+  status === 'failed' || status === 'unreachable' || status === 'ignored' || status === 'rescued'
+
+/** A failure in full: where in the YAML, what ran, how it ended, what it printed and what to do. Ends in a newline or two. */
+export function failureBlock(event: TaskResultEvent, style: Style): string {
+  const { chalk, symbol } = style
+  const paint = style.status[event.status]
+  const head = [
+    paint(
+      `${symbol[event.status]} ${event.status.toUpperCase()}  ${event.host}  ${event.handler ? 'handler ' : ''}${event.task}`,
+    ),
+    chalk.dim(`(${event.module}, ${duration(event.elapsedMs)})`),
+  ].join('  ')
+  const lines = [head]
+  const add = (label: string, text: string): void => {
+    lines.push(`    ${chalk.dim(label.padEnd(7))} ${text.replaceAll('\n', `\n${' '.repeat(12)}`)}`)
+  }
+  if (event.msg) lines.push(indent(printable(event.msg), '    '))
+  // A host that cannot be reached says nothing about the task that happened to be the next.
+  if (event.status !== 'unreachable') {
+    add('play', event.play)
+    add('at', event.place)
+  }
+  if (event.frame) lines.push(chalk.dim(indent(event.frame, '            ')))
+  if (event.cmd !== undefined) add('cmd', printable(event.cmd))
+  if (event.rc !== undefined) add('rc', String(event.rc))
+  if (event.stdout) add('stdout', shorten(printable(event.stdout)))
+  if (event.stderr) add('stderr', chalk.red(shorten(printable(event.stderr))))
+  for (const item of event.items ?? []) {
+    if (isFailure(item)) add('item', `${printable(item.label)}: ${printable(item.msg)}`)
+  }
+  if (event.changes.length > 0) add('done', event.changes.map((c) => printable(c.summary)).join('\n'))
+  if (event.notRun?.length) add('not run', event.notRun.join('\n'))
+  if (event.hint) add('hint', chalk.cyan(printable(event.hint)))
+  return `${lines.join('\n')}\n${event.status === 'unreachable' ? '' : '\n'}`
+}
+
+function shorten(text: string): string {
+  const lines = text.replace(/\n+$/, '').split('\n')
+  if (lines.length <= MOST_LINES) return lines.join('\n')
+  const half = MOST_LINES / 2
+  const left = count(lines.length - MOST_LINES, 'line')
+  return [...lines.slice(0, half), `… ${left} left out; --output json has them all …`, ...lines.slice(-half)].join('\n')
+}
+
+/** What changes do, one line each, with their diffs when asked for. Every line ends in a newline. */
+export function changeBlock(
+  changes: readonly ReportedChange[],
+  style: Style,
+  { diff, summaries, by }: { diff: boolean; summaries: boolean; by: string },
+): string {
+  let text = ''
+  for (const change of changes) {
+    const lines = diff && change.diff ? diffLines(change.diff, style) : []
+    if (summaries || lines.length > 0) text += `${by}${style.chalk.yellow(printable(change.summary))}\n`
+    for (const line of lines) text += `${by}  ${line}\n`
+  }
+  return text
+}
+
+/** What `-v` and `-vv` add to a result. Every line ends in a newline. */
+export function detailBlock(event: TaskResultEvent, style: Style, verbosity: number, by: string): string {
+  let text = ''
+  const add = (line: string): void => {
+    text += `${indent(line, by)}\n`
+  }
+  if (verbosity >= 1) {
+    if (event.msg) add(printable(event.msg))
+    for (const { label, status, msg } of event.items ?? [])
+      add(`${style.status[status](status)} ${printable(label)}${msg ? `: ${printable(msg)}` : ''}`)
+  }
+  if (verbosity >= 2 && event.result) add(style.chalk.dim(printable(JSON.stringify(event.result, undefined, 2))))
+  if (verbosity >= 3) add(style.chalk.dim(`at ${event.place}`))
+  return text
+}
