@@ -1,5 +1,6 @@
 /** Argument types that many modules share. */
 import { z } from 'zod'
+import { splitWords } from '../shared/quote.ts'
 
 const rawPath = z
   .string()
@@ -81,6 +82,14 @@ export const boolean = z.boolean({
 export const principal = z
   .union([z.string().regex(/^[^\s:/-]([^:/\n]*[^\s:/])?$/, 'must be a name or a numeric id'), z.int().nonnegative()])
   .transform(String)
+
+/** A command line, split into words as a shell would without expanding anything. */
+export const words = z.string().transform((line, ctx) => {
+  const parts = splitWords(line)
+  if (parts?.[0]) return parts
+  ctx.addIssue({ code: 'custom', message: parts ? 'is empty' : 'has a quote that is not closed', input: line })
+  return z.NEVER
+})
 
 /** One or a list of something. */
 export const list = <T extends z.ZodType>(item: T) =>
