@@ -91,6 +91,20 @@ export const words = z.string().transform((line, ctx) => {
   return z.NEVER
 })
 
+/**
+ * A regular expression in JavaScript's syntax. Python's `(?P<name>…)` and a leading `(?i)` are understood, and `\\Z`, for
+ * playbooks that were written for Ansible.
+ */
+export const regexp = z.string().transform((source, ctx) => {
+  const [, flags = '', rest = ''] = /^(?:\(\?([ims]+)\))?(.*)$/s.exec(source)!
+  try {
+    return new RegExp(rest.replaceAll('(?P<', '(?<').replaceAll('\\Z', '$'), flags)
+  } catch (error) {
+    ctx.addIssue({ code: 'custom', message: (error as Error).message, input: source })
+    return z.NEVER
+  }
+})
+
 /** One or a list of something. */
 export const list = <T extends z.ZodType>(item: T) =>
   z.union([item, z.array(item)]).transform((v) => (Array.isArray(v) ? v : [v]) as z.output<T>[])
@@ -101,6 +115,20 @@ export const attributes = {
   group: principal.optional().describe('group name or id'),
   mode: mode.optional().describe("permissions as '0644' or symbolic as 'u=rw,go=r'; absent: as they are"),
 }
+
+/** A URL to fetch from, in the form that goes over the wire. */
+export const url = z.string().transform((text, ctx) => {
+  const parsed = URL.parse(text)
+  const problem =
+    !parsed || !/^(https?|ftp):$/.test(parsed.protocol)
+      ? 'must be a http, https or ftp URL'
+      : parsed.username || parsed.password
+        ? 'may not hold a user or password, which other users of the host would see; use url_username and url_password'
+        : undefined
+  if (!problem) return parsed!.href
+  ctx.addIssue({ code: 'custom', message: problem, input: text })
+  return z.NEVER
+})
 
 /** Seconds; a fraction is fine. */
 export const seconds = z.number().nonnegative()

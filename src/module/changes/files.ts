@@ -112,6 +112,18 @@ export function put(
   return [write(path, content, { ...wanted, mode, summary, diff })]
 }
 
+/** What makes a text file, as `read.text` gave it, hold `after` with `wanted` attributes. */
+export function editText(
+  path: string,
+  before: { readonly exists: boolean; readonly text: string; readonly stat: FileStat | undefined },
+  after: string,
+  wanted: Attributes & Pick<WriteOptions, 'validate' | 'backup'>,
+): Change[] {
+  const content = Buffer.from(before.text)
+  const state = before.exists ? { sha256: sha256Of(content), content } : undefined
+  return put(after, { path, stat: before.stat, content: state }, wanted)
+}
+
 function textDiff(path: string, before: Buffer, after: Buffer): Diff | undefined {
   if (!isPlainText(before) || !isPlainText(after)) return undefined
   return { kind: 'text', path, before: before.toString('utf8'), after: after.toString('utf8') }

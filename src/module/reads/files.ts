@@ -1,5 +1,5 @@
 import { quote, quoteAll } from '../../shared/quote.ts'
-import { type AskKind, all, ask, map, type Read, ReadError, type Section } from '../read.ts'
+import { type AskKind, all, ask, each, map, type Read, ReadError, type Section } from '../read.ts'
 
 export type FileType = 'file' | 'directory' | 'link' | 'socket' | 'fifo' | 'char' | 'block'
 
@@ -140,6 +140,21 @@ const treeKind: AskKind<string, readonly TreeEntry[]> = {
     ),
 }
 
+const digestKind: AskKind<{ path: string; algorithm: string }, string | undefined> = {
+  name: 'digest',
+  reads: ({ path }) => [`file:${path}`],
+  sections: (keys) => keys.length,
+  script: (keys) =>
+    keys
+      .map(({ path, algorithm }) => `if [ -f ${quote(path)} ]; then ${algorithm}sum < ${quote(path)}; fi; rb_mark\n`)
+      .join(''),
+  parse: (sections, keys) =>
+    sections.map(({ out, rc }, i) => {
+      if (rc !== 0) throw new ReadError(`cannot make the ${keys[i]!.algorithm} of ${keys[i]!.path}`)
+      return out.length === 0 ? undefined : out.toString('latin1').split(' ')[0]
+    }),
+}
+
 const linkKind: AskKind<string, string | undefined> = {
   name: 'link',
   reads: (path) => [`file:${path}`],
@@ -219,6 +234,11 @@ rb_content() {
 /** `stat` of a path; undefined when nothing is there. */
 export function stat(path: string, options: { follow?: boolean } = {}): Read<FileStat | undefined> {
   return ask(statKind, { path, follow: options.follow ?? false })
+}
+
+/** Digests of files by one of the `…sum` programs; undefined where there is no regular file. */
+export function digests(paths: readonly string[], algorithm: string): Read<(string | undefined)[]> {
+  return each(paths.map((path) => ask(digestKind, { path, algorithm })))
 }
 
 /** The combinations of type, permissions and owner in a folder and all below it; [] when nothing is there. */
