@@ -42,10 +42,10 @@ export class LocalShell implements Shell {
       const applets = join(folder, 'applets')
       mkdirSync(applets)
       spawnSync('busybox', ['--install', '-s', applets])
-      this.argv = [...wrap, 'busybox', 'sh']
+      this.argv = [...wrap, '/bin/busybox', 'sh']
       this.env = { ...process.env, PATH: `${applets}:${path}` }
     } else {
-      this.argv = [...wrap, name, ...(name === 'bash' ? ['--posix'] : [])]
+      this.argv = [...wrap, `/bin/${name}`, ...(name === 'bash' ? ['--posix'] : [])]
       this.env = { ...process.env }
     }
   }

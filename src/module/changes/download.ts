@@ -60,8 +60,9 @@ export function fetchTo({ url, headers, timeout, validateCerts }: Download, path
 
 /**
  * `rb_fetch FILE TIMEOUT INSECURE HEADERS URL`: FILE `-` is standard output; HEADERS, one a line, may hold secrets and so
- * never stand on a command line: curl and GNU wget get them through a configuration on standard input. busybox wget
- * cannot. `rb_checksum ALGORITHM DIGEST FILE URL` says what was expected and what came.
+ * never stand on a command line: curl gets them on standard input, GNU wget in a file that only the user can read (it
+ * refuses a pipe). busybox wget can do neither, and 1.35 of Debian 12 dies of SIGSEGV when -T is given, so it gets none.
+ * `rb_checksum ALGORITHM DIGEST FILE URL` says what was expected and what came.
  */
 export const FETCH_PRELUDE = `
 rb_fetch() {
@@ -72,12 +73,15 @@ rb_fetch() {
     echo 'neither curl nor wget is there: install one, or say via: controller' >&2; return 1
   elif wget --version 2>/dev/null | grep -q GNU; then
     if [ -z "$4" ]; then wget -nv -t 1 -T "$2" \${3:+--no-check-certificate} -O "$1" -- "$5"
-    else printf '%s\\n' "$4" | sed 's/^/header = /' |
-      wget --config=/dev/stdin -nv -t 1 -T "$2" \${3:+--no-check-certificate} -O "$1" -- "$5"
+    else
+      rb_c=$(mktemp) || return 1
+      printf '%s\\n' "$4" | sed 's/^/header = /' > "$rb_c"
+      wget --config="$rb_c" -nv -t 1 -T "$2" \${3:+--no-check-certificate} -O "$1" -- "$5"
+      set -- $? "$rb_c"; rm -f -- "$2"; return "$1"
     fi
   elif [ -n "$4" ]; then
     echo 'busybox wget would show the headers to other users: install curl, or say via: controller' >&2; return 1
-  else wget -q -T "$2" \${3:+--no-check-certificate} -O "$1" -- "$5"
+  else wget -q \${3:+--no-check-certificate} -O "$1" -- "$5"
   fi
 }
 rb_checksum() {
