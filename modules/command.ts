@@ -8,8 +8,7 @@ export default defineModule({
   freeForm: 'cmd',
   args: z
     .strictObject({
-      cmd: z
-        .string()
+      cmd: args.words
         .optional()
         .describe('the command as one line, split at white space as a shell would, without expansion'),
       argv: z
@@ -20,14 +19,14 @@ export default defineModule({
       chdir: args.path.optional().describe('folder to run it in'),
       creates: args.path.optional().describe('do nothing when this path exists'),
       removes: args.path.optional().describe('do nothing when this path does not exist'),
-      stdin: z.string().optional().describe('text for its standard input'),
+      stdin: args.text.optional().describe('text for its standard input'),
       stdin_add_newline: args.boolean.default(true).describe('end `stdin` with a newline'),
       strip_empty_ends: args.boolean
         .default(true)
         .describe('drop empty lines at the end of stdout and stderr in the result'),
     })
     .refine((a) => (a.cmd === undefined) !== (a.argv === undefined), 'give either `cmd` or `argv`')
-    .transform(({ cmd, ...a }) => ({ ...a, argv: a.argv ?? splitWords(cmd!) })),
+    .transform(({ cmd, ...a }) => ({ ...a, argv: a.argv ?? cmd! })),
   returns: {
     rc: 'exit status',
     stdout: 'what it printed',
@@ -54,17 +53,3 @@ export default defineModule({
     ...change.commandResult(outputs[0], strip_empty_ends),
   }),
 })
-
-/** Splits a line as POSIX sh splits words and takes off quotes, without any expansion. */
-export function splitWords(line: string): string[] {
-  const words: string[] = []
-  let word: string | undefined
-  for (const m of line.matchAll(/'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|(\s+)|([^\s'"\\]+)/gs)) {
-    if (m[4] !== undefined) {
-      if (word !== undefined) words.push(word)
-      word = undefined
-    } else word = (word ?? '') + (m[1] ?? m[2]?.replace(/\\(["\\$`])/g, '$1') ?? m[3] ?? m[5] ?? '')
-  }
-  if (word !== undefined) words.push(word)
-  return words
-}

@@ -1,12 +1,19 @@
 /** Argument types that many modules share. */
 import { z } from 'zod'
+import { splitWords } from '../shared/quote.ts'
 
-/** A path on the host: absolute, without the characters that would make its reading ambiguous. */
-export const path = z
+const rawPath = z
   .string()
   .regex(/^\//, 'must be an absolute path')
   .regex(/^[^\0\n\\]*$/, 'may not hold a line break, a backslash or NUL')
-  .transform((p) => (p.length > 1 ? p.replace(/\/+$/, '') || '/' : p))
+
+const trim = (p: string): string => (p.length > 1 ? p.replace(/\/+$/, '') || '/' : p).replace(/\/{2,}/g, '/')
+
+/** A path on the host: absolute, without the characters that would make its reading ambiguous. */
+export const path = rawPath.transform(trim)
+
+/** A path where something is put: a slash at its end says that it is a folder, to put it into. */
+export const target = rawPath.transform((p) => ({ path: trim(p), intoFolder: p.endsWith('/') }))
 
 /**
  * Permission bits as an octal string ('0644') or in chmod's symbolic form ('u=rw,go=r', 'u+x'). A number is refused: YAML
@@ -19,7 +26,10 @@ export const mode = z
         ? "must be a quoted string: without quotes YAML 1.2 reads 0644 as the number 644. Write mode: '0644'"
         : undefined,
   })
-  .regex(/^([0-7]{3,4}|0o[0-7]{3,4}|([ugoa]*[-+=][rwxXst]*,?)+)$/, "must be an octal string such as '0644'")
+  .regex(
+    /^([0-7]{3,4}|0o[0-7]{3,4}|[ugoa]*([-+=][rwxXst]*)+(,[ugoa]*([-+=][rwxXst]*)+)*)$/,
+    "must be an octal string such as '0644', or symbolic as 'u=rw,go=r'",
+  )
 
 /**
  * The permission bits that a `mode` asks for, given those that are there (chmod(1)); `umask`-less: `a` is meant when no
@@ -43,8 +53,9 @@ function applyClause(bits: number, classes: string, op: string, perms: string, d
   for (const c of classes) {
     const shift = c === 'u' ? 6 : c === 'g' ? 3 : 0
     clear |= 0o7 << shift
-    if (c === 'u') clear |= 0o4000
-    if (c === 'g') clear |= 0o2000
+    // As GNU chmod does it, `=` leaves these bits of a folder alone.
+    if (c === 'u' && !directory) clear |= 0o4000
+    if (c === 'g' && !directory) clear |= 0o2000
     for (const p of perms) {
       if (p === 'r') mask |= 4 << shift
       if (p === 'w') mask |= 2 << shift
@@ -69,9 +80,99 @@ export const boolean = z.boolean({
 
 /** A user or group name, or an id. */
 export const principal = z
-  .union([z.string().regex(/^[^\s:]+$/, 'must be a name or a numeric id'), z.int().nonnegative()])
+  .union([z.string().regex(/^[^\s:/-]([^:/\n]*[^\s:/])?$/, 'must be a name or a numeric id'), z.int().nonnegative()])
   .transform(String)
+
+/** A command line, split into words as a shell would without expanding anything. */
+export const words = z.string().transform((line, ctx) => {
+  const parts = splitWords(line)
+  if (parts?.[0]) return parts
+  ctx.addIssue({ code: 'custom', message: parts ? 'is empty' : 'has a quote that is not closed', input: line })
+  return z.NEVER
+})
+
+/**
+ * A regular expression in JavaScript's syntax. Python's `(?P<name>…)` and a leading `(?i)` are understood, and `\\Z`, for
+ * playbooks that were written for Ansible.
+ */
+export const regexp = z.string().transform((source, ctx) => {
+  const [, flags = '', rest = ''] = /^(?:\(\?([ims]+)\))?(.*)$/s.exec(source)!
+  try {
+    return new RegExp(rest.replaceAll('(?P<', '(?<').replaceAll('\\Z', '$'), flags)
+  } catch (error) {
+    ctx.addIssue({ code: 'custom', message: (error as Error).message, input: source })
+    return z.NEVER
+  }
+})
 
 /** One or a list of something. */
 export const list = <T extends z.ZodType>(item: T) =>
   z.union([item, z.array(item)]).transform((v) => (Array.isArray(v) ? v : [v]) as z.output<T>[])
+
+/** Owner, group and permissions, the same for all modules that write files: spread into their schema. */
+export const attributes = {
+  owner: principal.optional().describe('user name or id; absent: as it is, for a new file the task’s user'),
+  group: principal.optional().describe('group name or id'),
+  mode: mode.optional().describe("permissions as '0644' or symbolic as 'u=rw,go=r'; absent: as they are"),
+}
+
+/** A URL to fetch from, in the form that goes over the wire. */
+export const url = z.string().transform((text, ctx) => {
+  const parsed = URL.parse(text)
+  const problem =
+    !parsed || !/^(https?|ftp):$/.test(parsed.protocol)
+      ? 'must be a http, https or ftp URL'
+      : parsed.username || parsed.password
+        ? 'may not hold a user or password, which other users of the host would see; use url_username and url_password'
+        : undefined
+  if (!problem) return parsed!.href
+  ctx.addIssue({ code: 'custom', message: problem, input: text })
+  return z.NEVER
+})
+
+/** Seconds; a fraction is fine. */
+export const seconds = z.number().nonnegative()
+
+/** Text that goes through `printf`: no NUL, which no shell word can hold. */
+export const text = z.string().regex(/^[^\0]*$/, 'may not hold a NUL byte')
+
+/**
+ * An argument that is a CEL expression over the host's variables. The playbook gives a string (or a boolean, which stands
+ * for itself); the loader compiles it where it finds the marker `cel: true` (see celArguments), and the engine puts
+ * `{source, value}` in its place before the schema sees it. In a list each string is an expression.
+ */
+export const expression = z.object({ source: z.string(), value: z.unknown() }).meta({ cel: true })
+
+/** An expression that must be a boolean. */
+export const condition = z.object({ source: z.string(), value: z.boolean() }).meta({ cel: true })
+
+/** The names of a module's arguments that are expressions, or lists of them. */
+export function celArguments(schema: z.ZodType): string[] {
+  const shape = objectShape(schema)
+  return Object.keys(shape).filter((name) => isCel(shape[name]!))
+}
+
+/** zod keeps wrapped schemas under these names. */
+interface Inner {
+  readonly type: string
+  readonly shape?: Record<string, z.ZodType>
+  readonly innerType?: z.ZodType
+  readonly in?: z.ZodType
+  readonly element?: z.ZodType
+  readonly options?: readonly z.ZodType[]
+}
+
+const inner = (schema: z.ZodType): Inner => schema.def as unknown as Inner
+
+function objectShape(schema: z.ZodType): Record<string, z.ZodType> {
+  const { shape, innerType, in: source } = inner(schema)
+  if (shape) return shape
+  const next = innerType ?? source
+  return next ? objectShape(next) : {}
+}
+
+function isCel(schema: z.ZodType): boolean {
+  if (schema.meta()?.cel === true) return true
+  const { innerType, in: source, element, options } = inner(schema)
+  return [innerType, source, element, ...(options ?? [])].some((s) => s !== undefined && isCel(s))
+}

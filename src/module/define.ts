@@ -1,13 +1,13 @@
 import type { z } from 'zod'
 import type { Action, ActionContext, ActionResult } from './action.ts'
 import type { Change, ChangeOutput } from './change.ts'
-import { all, known, type Read } from './read.ts'
+import { type AnswerOf, all, known, type Read } from './read.ts'
 
 /** Register values of a module beyond `changed`, `failed`, `msg`; plain JSON-like data. */
 export type ResultData = Record<string, unknown>
 
 type Reads = Record<string, Read<unknown> | undefined>
-type StateOf<R extends Reads> = { [P in keyof R]: R[P] extends Read<infer T> ? T : undefined }
+type StateOf<R extends Reads> = { [P in keyof R]: AnswerOf<R[P]> }
 
 export interface Example {
   /** What it is for, one line. */
@@ -58,7 +58,7 @@ export interface ControllerFile {
   readonly path: string
   /** Under which folders of the playbook or role to look. */
   readonly kind: 'file' | 'template'
-  /** A folder is walked; its files come with paths relative to it. */
+  /** It may be a folder: that is walked then, links followed, and the folder itself comes first, with `relative` ''. */
   readonly folder?: boolean
 }
 
@@ -67,6 +67,8 @@ export interface LoadedFile {
   readonly path: string
   /** Below the folder that was asked for; the base name for a single file. */
   readonly relative: string
+  /** A folder, without content; those of a walked folder come before what is in them. */
+  readonly directory?: boolean
   readonly mode: number
   readonly size: number
   readonly sha256: string

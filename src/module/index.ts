@@ -2,7 +2,7 @@
 
 export { z } from 'zod'
 export { quote, quoteAll } from '../shared/quote.ts'
-export type { ActionContext, ActionResult } from './action.ts'
+export type { Action, ActionContext, ActionResult } from './action.ts'
 export * as args from './args.ts'
 export type { Change, ChangeOutput, Diff } from './change.ts'
 export * as change from './change.ts'

@@ -64,10 +64,13 @@ export function known<T>(value: T): Read<T> {
   return { asks: [], from: () => value }
 }
 
+/** What a read answers; undefined where the read itself may be undefined. */
+export type AnswerOf<R> = R extends Read<infer T> ? T : undefined
+
 /** Several reads as one; the answer has the same shape. Undefined members stay undefined. */
 export function all<R extends Record<string, Read<unknown> | undefined>>(
   reads: R,
-): Read<{ [P in keyof R]: R[P] extends Read<infer T> ? T : undefined }> {
+): Read<{ [P in keyof R]: AnswerOf<R[P]> }> {
   const names = Object.keys(reads)
   const asks: Ask[] = []
   const spans = names.map((name) => {

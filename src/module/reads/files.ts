@@ -1,5 +1,5 @@
 import { quote, quoteAll } from '../../shared/quote.ts'
-import { type AskKind, all, ask, map, type Read, ReadError, type Section } from '../read.ts'
+import { type AskKind, all, ask, each, map, type Read, ReadError, type Section } from '../read.ts'
 
 export type FileType = 'file' | 'directory' | 'link' | 'socket' | 'fifo' | 'char' | 'block'
 
@@ -24,16 +24,17 @@ export interface FileStat {
 
 /** The file types of st_mode, from sys/stat.h. */
 const TYPES: Readonly<Record<number, FileType>> = {
-  11: 'socket',
-  9: 'link',
-  7: 'file',
+  12: 'socket',
+  10: 'link',
+  8: 'file',
   6: 'block',
   4: 'directory',
   2: 'char',
   1: 'fifo',
 }
 
-const STAT_FORMAT = '%f %u %g %U %G %s %X %Y %Z %h %i %d %n'
+// Names of users and groups can hold spaces (winbind), but no slash; a path begins with one.
+const STAT_FORMAT = '%f %u %g %s %X %Y %Z %h %i %d %U/%G/%n'
 
 const statKind: AskKind<{ path: string; follow: boolean }, FileStat | undefined> = {
   name: 'stat',
@@ -46,7 +47,7 @@ const statKind: AskKind<{ path: string; follow: boolean }, FileStat | undefined>
       .map((paths, i) =>
         paths.length === 0
           ? ''
-          : `stat ${i === 1 ? '-L ' : ''}-c '${STAT_FORMAT}' -- ${quoteAll(paths)} 2>&1; rb_mark\n`,
+          : `LC_ALL=C stat ${i === 1 ? '-L ' : ''}-c '${STAT_FORMAT}' -- ${quoteAll(paths)} 2>&1; rb_mark\n`,
       )
       .join(''),
   parse: (sections, keys) => {
@@ -72,7 +73,9 @@ function parseStat(section: Section, paths: readonly string[]): (FileStat | unde
   const found = new Map<string, FileStat>()
   const complaints: string[] = []
   for (const line of lines) {
-    const m = /^([0-9a-f]+) (\d+) (\d+) (\S+) (\S+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (.*)$/.exec(line)
+    const m = /^([0-9a-f]+) (\d+) (\d+) (\d+) (-?\d+) (-?\d+) (-?\d+) (\d+) (\d+) (\d+) ([^/]*)\/([^/]*)\/(.*)$/.exec(
+      line,
+    )
     if (m) {
       const bits = Number.parseInt(m[1]!, 16)
       found.set(m[13]!, {
@@ -80,15 +83,15 @@ function parseStat(section: Section, paths: readonly string[]): (FileStat | unde
         mode: bits & 0o7777,
         uid: Number(m[2]),
         gid: Number(m[3]),
-        owner: m[4]!,
-        group: m[5]!,
-        size: Number(m[6]),
-        atime: Number(m[7]),
-        mtime: Number(m[8]),
-        ctime: Number(m[9]),
-        links: Number(m[10]),
-        inode: Number(m[11]),
-        device: Number(m[12]),
+        size: Number(m[4]),
+        atime: Number(m[5]),
+        mtime: Number(m[6]),
+        ctime: Number(m[7]),
+        links: Number(m[8]),
+        inode: Number(m[9]),
+        device: Number(m[10]),
+        owner: m[11]!,
+        group: m[12]!,
       })
     } else if (line !== '' && !/: (No such file or directory|Not a directory)$/.test(line)) {
       complaints.push(line)
@@ -101,6 +104,55 @@ function parseStat(section: Section, paths: readonly string[]): (FileStat | unde
     if (complaint !== undefined) throw new ReadError(complaint)
     return undefined
   })
+}
+
+/** Files of a tree that have the same type, permissions and owner. */
+export interface TreeEntry extends Pick<FileStat, 'type' | 'mode' | 'uid' | 'gid' | 'owner' | 'group'> {
+  readonly count: number
+}
+
+/** Which combinations of type, mode and owner there are, not which file has which: short however large the tree is. */
+const treeKind: AskKind<string, readonly TreeEntry[]> = {
+  name: 'tree',
+  reads: (path) => [`file:${path}`, `file:${path === '/' ? '' : path}/*`],
+  sections: (keys) => keys.length,
+  script: (keys) =>
+    keys
+      .map(
+        (path) =>
+          `if [ -e ${quote(path)} ]; then find ${quote(path)} -exec stat -c '%f %u %g %U/%G' {} + | sort | uniq -c; fi; rb_mark\n`,
+      )
+      .join(''),
+  parse: (sections) =>
+    sections.map(({ out }) =>
+      [...out.toString('utf8').matchAll(/^ *(\d+) ([0-9a-f]+) (\d+) (\d+) ([^/\n]*)\/(.*)$/gm)].map((m) => {
+        const bits = Number.parseInt(m[2]!, 16)
+        return {
+          count: Number(m[1]),
+          type: TYPES[bits >> 12] ?? 'file',
+          mode: bits & 0o7777,
+          uid: Number(m[3]),
+          gid: Number(m[4]),
+          owner: m[5]!,
+          group: m[6]!,
+        }
+      }),
+    ),
+}
+
+const digestKind: AskKind<{ path: string; algorithm: string }, string | undefined> = {
+  name: 'digest',
+  reads: ({ path }) => [`file:${path}`],
+  sections: (keys) => keys.length,
+  script: (keys) =>
+    keys
+      .map(({ path, algorithm }) => `if [ -f ${quote(path)} ]; then ${algorithm}sum < ${quote(path)}; fi; rb_mark\n`)
+      .join(''),
+  parse: (sections, keys) =>
+    sections.map(({ out, rc }, i) => {
+      if (rc !== 0) throw new ReadError(`cannot make the ${keys[i]!.algorithm} of ${keys[i]!.path}`)
+      return out.length === 0 ? undefined : out.toString('latin1').split(' ')[0]
+    }),
 }
 
 const linkKind: AskKind<string, string | undefined> = {
@@ -182,6 +234,16 @@ rb_content() {
 /** `stat` of a path; undefined when nothing is there. */
 export function stat(path: string, options: { follow?: boolean } = {}): Read<FileStat | undefined> {
   return ask(statKind, { path, follow: options.follow ?? false })
+}
+
+/** Digests of files by one of the `…sum` programs; undefined where there is no regular file. */
+export function digests(paths: readonly string[], algorithm: string): Read<(string | undefined)[]> {
+  return each(paths.map((path) => ask(digestKind, { path, algorithm })))
+}
+
+/** The combinations of type, permissions and owner in a folder and all below it; [] when nothing is there. */
+export function tree(path: string): Read<readonly TreeEntry[]> {
+  return ask(treeKind, path)
 }
 
 /** Where a symbolic link points to; undefined when it is no link. */
