@@ -1,12 +1,11 @@
-import { createReadStream } from 'node:fs'
-import type { Change, ChangeOutput, Upload } from '../module/change.ts'
+import type { Change, ChangeOutput } from '../module/change.ts'
 import { Touched } from '../module/resources.ts'
-import type { Shell } from '../session/session.ts'
 import { quote } from '../shared/quote.ts'
 import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
 import { changeFailed, failure, NOTHING, type Outcome, report } from './outcome.ts'
 import { judged, type Performer, touchesEverything } from './perform.ts'
-import { type Answer, type Reply, request } from './request.ts'
+import { type Answer, type Reply, type RequestOptions, request } from './request.ts'
+import { upload } from './upload.ts'
 import type { Slot } from './window.ts'
 
 /** A slot of a batch, with the changes it needs; without any it only waits for those before it. */
@@ -119,7 +118,7 @@ function moduleOf(member: Member): ModuleEntry {
   return member.slot.entry as ModuleEntry
 }
 
-/** One request with all changes and questions; uploads go before the script they belong to. */
+/** One request with all changes and questions; an upload ends a request, so that it comes after the changes before it. */
 async function carryOut(
   performer: Performer,
   changing: readonly Member[],
@@ -127,15 +126,30 @@ async function carryOut(
 ): Promise<Reply> {
   const entries = changing.flatMap((m) => m.changes.map(() => moduleOf(m)))
   const changes = changing.flatMap((m) => m.changes)
-  const first = entries[0]!
-  const shell = await performer.shell(first)
+  const shell = await performer.shell(entries[0]!)
   const { abort } = performer.host.play.run.input
+  const outputs: ChangeOutput[] = []
+  performer.started(entries[0]!)
+  for (let from = 0; ; ) {
+    const next = changes.findIndex((c, i) => i > from && c.upload)
+    const to = next === -1 ? changes.length : next
+    const first = changes[from]!
+    if (first.upload) await upload(shell, first.upload, abort)
+    const part = changes.slice(from, to).map((c) => (c.script === undefined ? { ...c, script: ':' } : c))
+    const options = watching(performer, entries.slice(from, to))
+    const reply = await request(shell, part, to === changes.length ? asks : [], { ...options, signal: abort })
+    outputs.push(...reply.outputs)
+    const failed = reply.outputs.length < part.length || reply.outputs.some((o, i) => !isOk(part[i]!, o))
+    if (failed || to === changes.length) return { outputs, answers: reply.answers }
+    from = to
+  }
+}
+
+/** Tells those who watch which task is at work and what it prints. */
+function watching(performer: Performer, entries: readonly ModuleEntry[]): RequestOptions {
   const decoders = new Map<string, InstanceType<typeof TextDecoder>>()
-  performer.started(first)
-  const scripts = await uploadFirst(shell, changes, abort)
-  return request(shell, scripts, asks, {
-    timeoutMs: first.timeout,
-    signal: abort,
+  return {
+    timeoutMs: entries[0]!.timeout,
     wrap: (i, script) => withEnvironment(entries[i]!, script),
     onOutput: (i, stream, chunk) => {
       const key = `${i} ${stream}`
@@ -147,24 +161,11 @@ async function carryOut(
       const next = entries[i + 1]
       if (next && next !== entries[i]) performer.started(next)
     },
-  })
-}
-
-/** Does the uploads; what is left of each is a change without a script, so that outputs still count one by one. */
-async function uploadFirst(shell: Shell, changes: readonly Change[], signal: AbortSignal): Promise<Change[]> {
-  const scripts: Change[] = []
-  for (const change of changes) {
-    if (change.upload) {
-      await upload(shell, change.upload, signal)
-      scripts.push({ ...change, script: ':' })
-    } else scripts.push(change)
   }
-  return scripts
 }
 
-async function upload(shell: Shell, { path, source, mode, owner, group }: Upload, signal: AbortSignal): Promise<void> {
-  const content = 'content' in source ? source.content : createReadStream(source.file)
-  await shell.upload(content, path, { mode, owner, group, signal })
+function isOk(change: Change, output: ChangeOutput): boolean {
+  return (change.okCodes ?? [0]).includes(output.rc)
 }
 
 function withEnvironment(entry: ModuleEntry, script: string): string {

@@ -1,6 +1,7 @@
 /** One task or handler. */
 import type { YamlMap, YamlNode } from '../shared/yaml.ts'
-import { compileNode, constant, type Value } from '../values/index.ts'
+import { constant, type Value } from '../values/index.ts'
+import { compileArguments } from './cel-arguments.ts'
 import { type Context, searchPath } from './context.ts'
 import { inherit, layerName } from './inherit.ts'
 import { readKeywords, readOnlyKeywords } from './keyword-reader.ts'
@@ -22,7 +23,7 @@ export async function readTask(map: YamlMap, context: Context, id: string): Prom
   if (!call) return undefined
   const inherited = inherit(context.inherited, keywords, layerName('task vars', map.file), defaults)
   const own = inherited.moduleDefaults.flatMap((one) => one.get(call.name) ?? [])
-  const args = loader.problems.catch(() => compileNode(call.args))
+  const args = loader.problems.catch(() => compileArguments(call.module.args, call.args))
   const checked = checkStatic(
     { moduleName: call.name, schema: call.module.args, node: call.args, place: call.entry.keyPlace },
     own.map(({ node }) => node),

@@ -5,6 +5,7 @@ import type { Place } from '../shared/source.ts'
 import type { YamlNode } from '../shared/yaml.ts'
 import type { Scope } from '../values/index.ts'
 import { argumentNames } from './argument-names.ts'
+import { expressionNames } from './cel-arguments.ts'
 import { TASK } from './keywords.ts'
 import { isTemplate } from './kinds.ts'
 import type { Task } from './playbook.ts'
@@ -31,7 +32,8 @@ export function checkStatic(
   defaults: readonly YamlNode[] = [],
 ): { problems: Problem[]; parsed?: unknown } {
   const state = { later: false }
-  const data = Object.assign({}, ...[...defaults, of.node].map((node) => partial(node, state)))
+  const expressions = expressionNames(of.schema)
+  const data = Object.assign({}, ...[...defaults, of.node].map((node) => withoutExpressions(node, expressions, state)))
   // A whole map that comes from a template: nothing is known.
   if ([...defaults, of.node].some(isTemplate)) return { problems: [] }
   let result: z.ZodSafeParseResult<unknown>
@@ -69,6 +71,18 @@ export function parseArgs(task: Task, scope: Scope): unknown {
 export function validateArguments(task: Task, rendered: unknown): unknown {
   const { moduleName, module, argsNode, argsPlace } = task
   return parseArguments({ moduleName, schema: module.args, node: argsNode, place: argsPlace }, rendered)
+}
+
+/** Expressions are known at run time only. */
+function withoutExpressions(node: YamlNode, names: readonly string[], state: { later: boolean }): unknown {
+  const data = partial(node, state)
+  if (node.kind !== 'map') return data
+  for (const name of names) {
+    if (!node.entries.has(name)) continue
+    state.later = true
+    ;(data as Record<string, unknown>)[name] = LATER
+  }
+  return data
 }
 
 function partial(node: YamlNode, state: { later: boolean }): unknown {

@@ -147,3 +147,38 @@ export function complete<T>(value: T): T {
   for (const part of Object.values(value)) complete(part)
   return value
 }
+
+/** A list of values. */
+export function listOf(items: readonly Value[], at?: Placed): Value {
+  return new ListValue(items, at)
+}
+
+/** A map of values. */
+export function mapOf(entries: readonly (readonly [string, Value])[], at?: Placed): Value {
+  return new MapValue(entries, at)
+}
+
+/** A value made from what another one reads. */
+export function computed(evaluate: (scope: Scope) => unknown, from: Value): Value {
+  return new ComputedValue(evaluate, from)
+}
+
+class ComputedValue extends Compiled {
+  readonly static = false
+  readonly #evaluate: (scope: Scope) => unknown
+  readonly #from: Value
+
+  constructor(evaluate: (scope: Scope) => unknown, from: Value) {
+    super(from)
+    this.#evaluate = evaluate
+    this.#from = from
+  }
+
+  view(scope: Scope): unknown {
+    return this.#evaluate(scope)
+  }
+
+  references(): Iterable<string> {
+    return this.#from.references()
+  }
+}
