@@ -23,6 +23,9 @@ export interface Login {
   readonly addSecret: ((secret: string) => void) | undefined
 }
 
+/** Waits for an answer of the user with the clock stopped. */
+export type During = <T>(answer: Promise<T>) => Promise<T>
+
 export interface Authenticator {
   /** ssh2's `authHandler`. */
   readonly handler: (
@@ -41,13 +44,14 @@ const DEFAULT_IDENTITIES = ['id_rsa', 'id_ecdsa', 'id_ed25519'].map((name) => jo
 
 /**
  * Offers the ways to log in one after another, publickey first (without asking for the list of methods: that would be a
- * round trip), then keyboard-interactive and password, each only as far as the host takes it.
+ * round trip), then keyboard-interactive and password, each only as far as the host takes it. `during` is given each
+ * wait for the user.
  */
-export function authenticator(login: Login): Authenticator {
+export function authenticator(login: Login, during: During): Authenticator {
   const tried: string[] = []
   let accepted: readonly string[] | undefined
   const self = { failure: undefined as Error | undefined }
-  const steps = methods(login, tried, () => accepted)
+  const steps = methods(login, tried, () => accepted, during)
   return {
     handler: (left, _partial, next) => {
       if (left) accepted = left
@@ -73,6 +77,7 @@ async function* methods(
   login: Login,
   tried: string[],
   accepted: () => readonly string[] | undefined,
+  during: During,
 ): AsyncGenerator<AnyAuthMethod, undefined> {
   const { user: username, prompt } = login
   const takes = (method: string) => accepted()?.includes(method) ?? true
@@ -97,7 +102,7 @@ async function* methods(
       if (configured.length > 0) tried.push(`${file} (${key.reason})`)
       continue
     }
-    const opened = key.state === 'locked' ? await unlock(file, login) : key.privateKey
+    const opened = key.state === 'locked' ? await during(unlock(file, login)) : key.privateKey
     if (!opened) {
       tried.push(`${file} (${key.state === 'locked' ? 'needs its passphrase' : key.reason})`)
       continue
@@ -124,10 +129,10 @@ async function* methods(
   }
   if (takes('keyboard-interactive') && (login.password !== undefined || prompt)) {
     tried.push('keyboard-interactive')
-    yield { type: 'keyboard-interactive', username, prompt: answerPrompts(login) }
+    yield { type: 'keyboard-interactive', username, prompt: answerPrompts(login, during) }
   }
   if (takes('password') && login.password === undefined && prompt) {
-    const password = await prompt(`${username}@${login.host}'s password: `, { secret: true })
+    const password = await during(prompt(`${username}@${login.host}'s password: `, { secret: true }))
     login.addSecret?.(password)
     tried.push('password')
     yield { type: 'password', username, password }
@@ -136,7 +141,7 @@ async function* methods(
 }
 
 /** Answers the first hidden question with the password that we have, and passes the others on. */
-function answerPrompts(login: Login) {
+function answerPrompts(login: Login, during: During) {
   let { password } = login
   return (
     _name: string,
@@ -153,7 +158,7 @@ function answerPrompts(login: Login) {
       }
       if (!login.prompt) return ''
       const words = [instructions, `(${login.user}@${login.host}) ${question}`].filter(Boolean).join('\n')
-      const said = await login.prompt(words, { secret: !echo })
+      const said = await during(login.prompt(words, { secret: !echo }))
       if (!echo) login.addSecret?.(said)
       return said
     }

@@ -6,6 +6,7 @@ import type { Channel, Transport } from './channel.ts'
 import { ChannelSlots } from './channel-slots.ts'
 import { spawnChannel } from './local.ts'
 import { type ConnectOptions, SessionError, type Target } from './session.ts'
+import { expandHome } from './ssh-config.ts'
 
 const CONNECT_MS = 10_000
 const KEEPALIVE_MS = 15_000
@@ -80,6 +81,8 @@ export async function openOpenssh(target: Target, options: ConnectOptions = {}):
     open: async (command, kind, signal) => {
       const release = await slots.take(kind, signal)
       const channel = spawnChannel('ssh', [
+        '-F',
+        'none',
         '-S',
         socket,
         '-o',
@@ -111,7 +114,7 @@ function sshOptions(target: Target, timeoutMs: number): string[] {
   const keepalive = Math.max(1, Math.round((target.keepaliveMs ?? KEEPALIVE_MS) / 1000))
   return [
     '-T',
-    ...(target.sshConfigFile ? ['-F', target.sshConfigFile] : []),
+    ...(target.sshConfigFile ? ['-F', expandHome(target.sshConfigFile)] : []),
     ...(target.port === undefined ? [] : ['-p', String(target.port)]),
     ...(target.user === undefined ? [] : ['-l', target.user]),
     ...(target.privateKeyFile === undefined ? [] : ['-i', target.privateKeyFile]),
@@ -120,6 +123,9 @@ function sshOptions(target: Target, timeoutMs: number): string[] {
     // Nobody can answer: the program has no terminal of its own to ask on.
     ...option('BatchMode', 'yes'),
     ...option('ControlPersist', 'no'),
+    // What the configuration adds to a session for people is not wanted here.
+    ...option('ClearAllForwardings', 'yes'),
+    ...option('RemoteCommand', 'none'),
     ...option('ConnectTimeout', Math.ceil(timeoutMs / 1000)),
     ...option('ServerAliveInterval', keepalive),
     ...option('ServerAliveCountMax', 3),

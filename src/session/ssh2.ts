@@ -34,7 +34,6 @@ const GOODBYE_MS = 500
 export async function connectHop(hop: Hop, through?: Duplex, signal?: AbortSignal): Promise<Ssh2Client> {
   const { name, address, port, login } = hop
   const client = new ssh2.Client()
-  const auth = authenticator(login)
   const closed = Promise.withResolvers<Error | undefined>()
   const ready = Promise.withResolvers<void>()
   let failure: Error | undefined
@@ -56,11 +55,9 @@ export async function connectHop(hop: Hop, through?: Duplex, signal?: AbortSigna
     client.destroy()
     sock.destroy()
   }
-  const timer = setTimeout(() => {
-    ready.reject(
-      new SessionError('unreachable', name, `no connection to ${address}:${port} within ${hop.timeoutMs / 1000} s`),
-    )
-  }, hop.timeoutMs)
+  const message = `no connection to ${address}:${port} within ${hop.timeoutMs / 1000} s`
+  const clock = pausable(hop.timeoutMs, () => ready.reject(new SessionError('unreachable', name, message)))
+  const auth = authenticator(login, clock.during)
   const abort = () => ready.reject(signal?.reason)
   signal?.addEventListener('abort', abort, { once: true })
   try {
@@ -104,8 +101,37 @@ export async function connectHop(hop: Hop, through?: Duplex, signal?: AbortSigna
     if (signal?.aborted) throw signal.reason
     throw hostKeyError ?? explain(hop, error as Error, auth)
   } finally {
-    clearTimeout(timer)
+    clock.stop()
     signal?.removeEventListener('abort', abort)
+  }
+}
+
+/** A time limit that does not run while somebody is asked for a password: `during` waits for that. */
+function pausable(ms: number, late: () => void) {
+  let left = ms
+  let began = performance.now()
+  let waits = 0
+  let stopped = false
+  let timer = setTimeout(late, left)
+  return {
+    stop: () => {
+      stopped = true
+      clearTimeout(timer)
+    },
+    during: async <T>(answer: Promise<T>): Promise<T> => {
+      if (waits++ === 0) {
+        clearTimeout(timer)
+        left -= performance.now() - began
+      }
+      try {
+        return await answer
+      } finally {
+        if (--waits === 0 && !stopped) {
+          began = performance.now()
+          timer = setTimeout(late, left)
+        }
+      }
+    },
   }
 }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { appendFile, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import ssh2 from 'ssh2'
 import t from 'tap'
 import { connect } from '../../src/session/connect.ts'
@@ -301,6 +302,12 @@ t.test('passwords', async (t) => {
   }
   await ok(base, { prompt })
   t.strictSame(asked.splice(0), ["u@127.0.0.1's password: true"])
+  const slow = async (question: string) => {
+    await sleep(600)
+    return question.includes('password') ? 'pass word' : ''
+  }
+  await ok({ ...base, connectTimeoutMs: 400 }, { prompt: slow })
+  t.pass('the time limit does not run while the user is asked')
   takes = 'keyboard-interactive'
   await ok({ ...base, password: 'pass word' }, { prompt })
   t.strictSame(asked.splice(0), ['(u@127.0.0.1) Code: false'], 'the password answers the hidden question')

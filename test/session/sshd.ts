@@ -45,6 +45,8 @@ export async function startSshd(
     'StrictModes no',
     'PermitRootLogin yes',
     'UsePAM no',
+    // Whatever the tester's own .bashrc does is not what is tested here.
+    `SetEnv HOME=${folder}`,
     ...config,
   ]
   await writeFile(join(folder, 'sshd_config'), `${lines.join('\n')}\n`)

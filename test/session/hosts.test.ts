@@ -1,0 +1,157 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import type { Channel } from '../../src/session/channel.ts'
+import { makeConnection } from '../../src/session/connection.ts'
+import { openLocal, spawnChannel } from '../../src/session/local.ts'
+import { lockLine } from '../../src/session/lock.ts'
+import { sessionError } from './match.ts'
+
+const missing = (program: string) =>
+  spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? false : `${program} is not installed`
+
+/** A connection whose channels start with a login shell of our choice. */
+function loginShell(file: string, args: (command: string) => string[], env?: NodeJS.ProcessEnv) {
+  const local = openLocal('h1')
+  const channels: Channel[] = []
+  return makeConnection({
+    ...local,
+    open: async (command) => {
+      const channel = spawnChannel(file, args(command), env)
+      channels.push(channel)
+      return channel
+    },
+    close: async () => {
+      for (const channel of channels) channel.close()
+      await local.close()
+    },
+  })
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'session-hosts-'))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+
+for (const [file, greeting] of [
+  ['fish', 'echo "a greeting of fish"; echo "and an error" >&2'],
+  ['tcsh', 'echo "a greeting! of tcsh"'],
+  ['bash', 'echo a greeting; sleep 0.3; printf "without an end"'],
+  ['dash', ''],
+] as const) {
+  t.test(`a login shell that is ${file}`, { skip: missing(file) }, async (t) => {
+    const args = (command: string) =>
+      file === 'fish' ? ['-C', greeting, '-c', command] : ['-c', file === 'bash' ? `${greeting}\n${command}` : command]
+    await using connection = loginShell(file, args, { ...process.env, HOME: folder })
+    if (file === 'tcsh') writeFileSync(join(folder, '.tcshrc'), `${greeting}\n`)
+    const shell = await connection.shell()
+    const result = await shell.run(`echo "it's"; echo '!$ \\ "' >&2; echo "$0"`)
+    t.strictSame([result.stdout.toString(), result.stderr.toString()], ["it's\n/bin/sh\n", '!$ \\ "\n'])
+    const path = join(folder, `${file} $x 'y' "z" !! \\n`)
+    await shell.upload(Buffer.from('content'), path)
+    t.equal(readFileSync(path, 'utf8'), 'content')
+    await t.rejects(shell.run('sleep 30', { timeoutMs: 50 }), sessionError('timeout'))
+    await connection.lock("it's me")
+    await connection.close()
+    await sleep(100)
+  })
+}
+
+t.test('a host with nothing but busybox', { skip: missing('busybox') }, async (t) => {
+  const bin = join(folder, 'bin')
+  spawnSync('mkdir', ['-p', bin])
+  const busybox = spawnSync('sh', ['-c', 'command -v busybox'], { encoding: 'utf8' }).stdout.trim()
+  for (const applet of spawnSync('busybox', ['--list'], { encoding: 'utf8' }).stdout.trim().split('\n')) {
+    symlinkSync(busybox, join(bin, applet))
+  }
+  await using connection = loginShell(busybox, (command) => ['sh', '-c', command], { PATH: bin, HOME: folder })
+  const shell = await connection.shell()
+  t.match((await shell.run('command -v stat; command -v python3')).stdout.toString(), /^.*\/bin\/stat\n$/)
+  const path = join(folder, 'busy')
+  for (const size of [0, 100, 300_000]) {
+    const content = Buffer.alloc(size, 'abc')
+    await shell.upload(content, path, { mode: 0o604 })
+    t.ok(readFileSync(path).equals(content))
+    t.equal(statSync(path).mode & 0o777, 0o604)
+    await shell.upload(content, path)
+    t.equal(statSync(path).mode & 0o777, 0o604, 'kept')
+    const back: Buffer[] = []
+    for await (const chunk of shell.download(path)) back.push(chunk)
+    t.ok(Buffer.concat(back).equals(content))
+  }
+  await connection.lock('busy')
+  await using second = loginShell(busybox, (command) => ['sh', '-c', command], { PATH: bin, HOME: folder })
+  await t.rejects(second.lock('other'), sessionError('locked', /: busy$/))
+  await connection.close()
+  await sleep(100)
+  await second.lock('after the end of the first')
+  t.strictSame(
+    readdirSync(folder).filter((name) => name.startsWith('.runbook')),
+    [],
+  )
+})
+
+t.test('no shell at all', async (t) => {
+  await using connection = loginShell('/bin/sh', () => [
+    '-c',
+    'echo "This account is currently not available."; exit 1',
+  ])
+  const shell = await connection.shell()
+  await t.rejects(
+    shell.run('echo'),
+    sessionError('auth', /gets no shell on the host: This account is currently not available/),
+  )
+})
+
+t.test('the lock does not follow what others left in a folder that everybody may write to', async (t) => {
+  const victim = join(folder, 'victim')
+  writeFileSync(victim, 'precious')
+  const place = join(folder, 'runbook.lock')
+  const run = () =>
+    spawnSync('sh', ['-c', lockLine('me').replaceAll('/run/lock', folder).replaceAll('/tmp', folder)], {
+      encoding: 'utf8',
+      input: '',
+    })
+  symlinkSync(victim, place)
+  t.match(run(), { status: 1, stdout: /is not a plain file/ })
+  t.equal(readFileSync(victim, 'utf8'), 'precious')
+  rmSync(place)
+  symlinkSync(join(folder, 'nowhere'), place)
+  t.match(run(), { status: 1, stdout: /is not a plain file/ })
+  rmSync(place)
+  t.match(run(), { status: 0, stdout: 'locked\n' })
+  t.equal(statSync(place).mode & 0o777, 0o666)
+})
+
+t.test('a lock by link that a dead process left behind', async (t) => {
+  const run = () =>
+    spawnSync(
+      'sh',
+      [
+        '-c',
+        `flock() { :; }; command() { false; }; ${lockLine('me').replaceAll('/run/lock', folder).replaceAll('/tmp', folder)}`,
+      ],
+      {
+        encoding: 'utf8',
+        input: '',
+      },
+    )
+  const link = join(folder, 'runbook.lock.link')
+  symlinkSync('999999999 1 gone', link)
+  t.match(run(), { status: 0, stdout: 'locked\n' }, 'no such process')
+  // Process 1 lives, but has another start time than the holder had.
+  symlinkSync('1 999999999 gone', link)
+  t.match(run(), { status: 0, stdout: 'locked\n' }, 'another process')
+  const start = readFileSync('/proc/self/stat', 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')[19]
+  symlinkSync(`${process.pid} ${start} run 5 by me`, link)
+  t.match(run(), { status: 1, stdout: 'held run 5 by me\n' })
+  rmSync(link)
+  t.match(run(), { status: 0, stdout: 'locked\n' })
+  t.notOk(
+    readdirSync(folder).some((name) => name.startsWith('runbook.lock.link')),
+    'it is gone with its holder',
+  )
+})
