@@ -161,9 +161,11 @@ export class Builder {
     return own
   }
 
-  #reaches(from: string, to: string): boolean {
+  #reaches(from: string, to: string, seen = new Set<string>()): boolean {
     if (from === to) return true
-    return [...(this.#groups.get(from)?.children ?? [])].some((child) => this.#reaches(child, to))
+    if (seen.has(from)) return false
+    seen.add(from)
+    return [...(this.#groups.get(from)?.children ?? [])].some((child) => this.#reaches(child, to, seen))
   }
 }
 

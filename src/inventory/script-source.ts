@@ -92,6 +92,7 @@ function execute(path: string, args: string[], timeoutMs: number, name: string):
     let size = 0
     let errors = ''
     const stop = (message: string) => {
+      clearTimeout(timer)
       try {
         process.kill(-child.pid!, 'SIGKILL')
       } catch {

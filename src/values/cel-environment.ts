@@ -1,7 +1,8 @@
 /** CEL with our functions, and without its habit to swallow errors. */
 import { Environment, EvaluationError } from '@marcbachmann/cel-js'
 import { fromCel, toCel } from './cel-data.ts'
-import { HelperError, helpers, runHelper } from './helpers.ts'
+import { HelperError } from './helper-parts.ts'
+import { helpers, runHelper } from './helpers.ts'
 import type { ScopeOptions } from './scope.ts'
 
 /** A node of the library's syntax tree, as far as we look into it. */
@@ -29,7 +30,7 @@ interface Macro {
 }
 
 /** Helpers that are operators in CEL, or macros below. */
-const NOT_FUNCTIONS = ['default', 'defined', 'eq', 'ne', 'lt', 'le', 'gt', 'ge', 'and', 'or', 'not', 'lookup']
+export const NOT_FUNCTIONS = ['default', 'defined', 'eq', 'ne', 'lt', 'le', 'gt', 'ge', 'and', 'or', 'not', 'lookup']
 
 export const environment = makeEnvironment()
 

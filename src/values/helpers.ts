@@ -2,8 +2,6 @@
  * The helpers of templates and functions of expressions: one table, from which the documentation is made and whose
  * examples a test runs. `{{ name a b }}` in text is `name(a, b)` in CEL.
  */
-import { createHash, getHashes } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
 import { posix, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { stringify } from 'yaml'
@@ -12,8 +10,30 @@ import { quote, quoteAll } from '../shared/quote.ts'
 import type { Place } from '../shared/source.ts'
 import { parseYaml, toPlain } from '../shared/yaml.ts'
 import { cidrContains, cidrIp, cidrNetmask, cidrNetwork, cidrPrefix } from './cidr.ts'
+import {
+  cidr,
+  compare,
+  contains,
+  count,
+  decodeBase64,
+  digest,
+  HelperError,
+  integer,
+  isTrue,
+  item,
+  list,
+  map,
+  parseWith,
+  readText,
+  regex,
+  size,
+  sorted,
+  text,
+  unique,
+  versionTest,
+  word,
+} from './helper-parts.ts'
 import type { ScopeOptions } from './scope.ts'
-import { compareVersions } from './version.ts'
 
 export interface Helper {
   readonly signature: string
@@ -28,12 +48,6 @@ export interface Helper {
   /** Throws HelperError for arguments that it cannot use. */
   readonly call: (args: unknown[], options: ScopeOptions) => unknown
 }
-
-/** What is wrong with a helper's arguments; `callHelper` adds the helper's name and place. */
-export class HelperError extends Error {}
-
-/** Bytes that the `file` helper reads at most. */
-const MAX_FILE = 1024 * 1024
 
 export const helpers: Readonly<Record<string, Helper>> = {
   default: {
@@ -308,152 +322,4 @@ function pure(
     .filter((word) => word !== '…')
   const min = params.filter((param) => !param.startsWith('[')).length
   return { signature, summary, examples: [[example, result]], min, max: params.length, call }
-}
-
-function kind(value: unknown): string {
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return 'a list'
-  return typeof value === 'object' ? 'a map' : `the ${typeof value} ${String(value).slice(0, 30)}`
-}
-
-function text(value: unknown): string {
-  if (typeof value === 'object' || value === undefined) throw new HelperError(`expected a text, got ${kind(value)}`)
-  return String(value)
-}
-
-const word = text
-
-function list(value: unknown): unknown[] {
-  if (!Array.isArray(value)) throw new HelperError(`expected a list, got ${kind(value)}`)
-  return value
-}
-
-function map(value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new HelperError(`expected a map, got ${kind(value)}`)
-  return value as Record<string, unknown>
-}
-
-function integer(value: unknown): number {
-  if (!Number.isSafeInteger(value)) throw new HelperError(`expected a whole number, got ${kind(value)}`)
-  return value as number
-}
-
-/** A small number of spaces. */
-function count(value: unknown): number {
-  const n = integer(value)
-  if (n < 0 || n > 100) throw new HelperError(`expected a number from 0 to 100, got ${n}`)
-  return n
-}
-
-function size(value: unknown): number {
-  if (typeof value === 'string') return [...value].length
-  return Array.isArray(value) ? value.length : Object.keys(map(value)).length
-}
-
-function item(value: unknown, index: number): unknown {
-  const found = list(value).at(index)
-  if (found === undefined || found === null) throw new HelperError('the list is empty')
-  return found
-}
-
-function sorted(items: unknown[]): unknown[] {
-  return items.toSorted(compare)
-}
-
-function compare(a: unknown, b: unknown): number {
-  if (typeof a !== typeof b || (typeof a !== 'number' && typeof a !== 'string')) {
-    throw new HelperError(`cannot compare ${kind(a)} with ${kind(b)}`)
-  }
-  return (a as string) < (b as string) ? -1 : a === b ? 0 : 1
-}
-
-function unique(items: unknown[]): unknown[] {
-  const seen = new Map(items.map((one) => [typeof one === 'object' ? JSON.stringify(one) : one, one]))
-  return [...seen.values()]
-}
-
-function contains(value: unknown, part: unknown): boolean {
-  if (typeof value === 'string') return value.includes(text(part))
-  if (Array.isArray(value)) return value.some((one) => isDeepStrictEqual(one, part))
-  return Object.hasOwn(map(value), text(part))
-}
-
-function isTrue(value: unknown): boolean {
-  return Array.isArray(value) ? value.length > 0 : Boolean(value)
-}
-
-const patterns = new Map<string, RegExp>()
-
-function regex(pattern: unknown, flags: string): RegExp {
-  const key = `${flags}/${text(pattern)}`
-  const known = patterns.get(key)
-  if (known) return known
-  try {
-    const made = new RegExp(text(pattern), flags)
-    if (patterns.size > 1000) patterns.clear()
-    patterns.set(key, made)
-    return made
-  } catch (error) {
-    throw new HelperError((error as Error).message)
-  }
-}
-
-function decodeBase64(value: string): string {
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(value.replace(/\s/g, ''))) throw new HelperError('this is not base64')
-  return Buffer.from(value, 'base64').toString('utf8')
-}
-
-function digest(value: string, algorithm: string): string {
-  if (!getHashes().includes(algorithm)) throw new HelperError(`unknown algorithm "${algorithm}"`)
-  return createHash(algorithm).update(value).digest('hex')
-}
-
-function parseWith(parser: (text: string) => unknown, value: string, name: string): unknown {
-  try {
-    return parser(value)
-  } catch {
-    // The parser's message quotes the text, which may be a secret.
-    throw new HelperError(`the text is not ${name}`)
-  }
-}
-
-function readText(path: string): string {
-  try {
-    const { size } = statSync(path)
-    if (size > MAX_FILE) throw new HelperError(`${path} has more than 1 MiB`)
-    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
-  } catch (error) {
-    if (error instanceof HelperError) throw error
-    throw new HelperError(`cannot read ${path} (${(error as NodeJS.ErrnoException).code})`)
-  }
-}
-
-function versionTest(a: string, operator: string, b: string): boolean {
-  const order = compareVersions(a, b)
-  switch (operator) {
-    case '<':
-      return order < 0
-    case '<=':
-      return order <= 0
-    case '==':
-      return order === 0
-    case '!=':
-      return order !== 0
-    case '>=':
-      return order >= 0
-    case '>':
-      return order > 0
-    default:
-      throw new HelperError(`unknown operator "${operator}"; known: < <= == != >= >`)
-  }
-}
-
-function cidr<T>(compute: () => T): T {
-  try {
-    return compute()
-  } catch (error) {
-    if (error instanceof RangeError) throw new HelperError(error.message)
-    throw error
-  }
 }

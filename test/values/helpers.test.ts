@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { UserError } from '../../src/shared/errors.ts'
 import { cidrContains, cidrIp, cidrNetmask, cidrNetwork } from '../../src/values/cidr.ts'
+import { helpersAsMarkdown } from '../../src/values/document.ts'
 import { helpers } from '../../src/values/helpers.ts'
 import { compareVersions } from '../../src/values/version.ts'
 import { expression, plain, problem, text } from './support.ts'
@@ -15,6 +16,14 @@ t.test('every helper is documented and its examples hold', async (t) => {
     if (name !== 'file') t.ok(helper.examples.length > 0, `${name} has an example`)
     for (const [template, result] of helper.examples) t.same(text(template).evaluate(plain({})), result, template)
   }
+})
+
+t.test('docs/helpers.md is up to date', async (t) => {
+  const path = new URL('../../docs/helpers.md', import.meta.url)
+  const page = readFileSync(path, 'utf8')
+  const start = page.indexOf('| In templates')
+  if (process.env.UPDATE_DOCS) writeFileSync(path, page.slice(0, start) + helpersAsMarkdown())
+  else t.equal(page.slice(start), helpersAsMarkdown())
 })
 
 t.test('more of them', async (t) => {

@@ -1,0 +1,159 @@
+/** What the helpers are made of: checked arguments and small functions. All throw HelperError. */
+import { createHash, getHashes } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import { compareVersions } from './version.ts'
+
+/** What is wrong with a helper's arguments; `callHelper` adds the helper's name and place. */
+export class HelperError extends Error {}
+
+/** Bytes that the `file` helper reads at most. */
+const MAX_FILE = 1024 * 1024
+
+function kind(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'a map' : `the ${typeof value} ${String(value).slice(0, 30)}`
+}
+
+export function text(value: unknown): string {
+  if (typeof value === 'object' || value === undefined) throw new HelperError(`expected a text, got ${kind(value)}`)
+  return String(value)
+}
+
+export const word = text
+
+export function list(value: unknown): unknown[] {
+  if (!Array.isArray(value)) throw new HelperError(`expected a list, got ${kind(value)}`)
+  return value
+}
+
+export function map(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new HelperError(`expected a map, got ${kind(value)}`)
+  return value as Record<string, unknown>
+}
+
+export function integer(value: unknown): number {
+  if (!Number.isSafeInteger(value)) throw new HelperError(`expected a whole number, got ${kind(value)}`)
+  return value as number
+}
+
+/** A small number of spaces. */
+export function count(value: unknown): number {
+  const n = integer(value)
+  if (n < 0 || n > 100) throw new HelperError(`expected a number from 0 to 100, got ${n}`)
+  return n
+}
+
+export function size(value: unknown): number {
+  if (typeof value === 'string') return [...value].length
+  return Array.isArray(value) ? value.length : Object.keys(map(value)).length
+}
+
+export function item(value: unknown, index: number): unknown {
+  const found = list(value).at(index)
+  if (found === undefined || found === null) throw new HelperError('the list is empty')
+  return found
+}
+
+export function sorted(items: unknown[]): unknown[] {
+  return items.toSorted(compare)
+}
+
+export function compare(a: unknown, b: unknown): number {
+  if (typeof a !== typeof b || (typeof a !== 'number' && typeof a !== 'string')) {
+    throw new HelperError(`cannot compare ${kind(a)} with ${kind(b)}`)
+  }
+  return (a as string) < (b as string) ? -1 : a === b ? 0 : 1
+}
+
+export function unique(items: unknown[]): unknown[] {
+  const seen = new Map(items.map((one) => [typeof one === 'object' ? JSON.stringify(one) : one, one]))
+  return [...seen.values()]
+}
+
+export function contains(value: unknown, part: unknown): boolean {
+  if (typeof value === 'string') return value.includes(text(part))
+  if (Array.isArray(value)) return value.some((one) => isDeepStrictEqual(one, part))
+  return Object.hasOwn(map(value), text(part))
+}
+
+export function isTrue(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : Boolean(value)
+}
+
+const patterns = new Map<string, RegExp>()
+
+export function regex(pattern: unknown, flags: string): RegExp {
+  const key = `${flags}/${text(pattern)}`
+  const known = patterns.get(key)
+  if (known) return known
+  try {
+    const made = new RegExp(text(pattern), flags)
+    if (patterns.size > 1000) patterns.clear()
+    patterns.set(key, made)
+    return made
+  } catch (error) {
+    throw new HelperError((error as Error).message)
+  }
+}
+
+export function decodeBase64(value: string): string {
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(value.replace(/\s/g, ''))) throw new HelperError('this is not base64')
+  return Buffer.from(value, 'base64').toString('utf8')
+}
+
+export function digest(value: string, algorithm: string): string {
+  if (!getHashes().includes(algorithm)) throw new HelperError(`unknown algorithm "${algorithm}"`)
+  return createHash(algorithm).update(value).digest('hex')
+}
+
+export function parseWith(parser: (text: string) => unknown, value: string, name: string): unknown {
+  try {
+    return parser(value)
+  } catch {
+    // The parser's message quotes the text, which may be a secret.
+    throw new HelperError(`the text is not ${name}`)
+  }
+}
+
+export function readText(path: string): string {
+  try {
+    const { size } = statSync(path)
+    if (size > MAX_FILE) throw new HelperError(`${path} has more than 1 MiB`)
+    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+  } catch (error) {
+    if (error instanceof HelperError) throw error
+    throw new HelperError(`cannot read ${path} (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
+export function versionTest(a: string, operator: string, b: string): boolean {
+  const order = compareVersions(a, b)
+  switch (operator) {
+    case '<':
+      return order < 0
+    case '<=':
+      return order <= 0
+    case '==':
+      return order === 0
+    case '!=':
+      return order !== 0
+    case '>=':
+      return order >= 0
+    case '>':
+      return order > 0
+    default:
+      throw new HelperError(`unknown operator "${operator}"; known: < <= == != >= >`)
+  }
+}
+
+export function cidr<T>(compute: () => T): T {
+  try {
+    return compute()
+  } catch (error) {
+    if (error instanceof RangeError) throw new HelperError(error.message)
+    throw error
+  }
+}
