@@ -5,6 +5,7 @@ import { didYouMean, UserError } from '../shared/errors.ts'
 import type { Scope } from '../values/index.ts'
 import { explain } from './explain.ts'
 import type { Host } from './inventory.ts'
+import { parseSshArguments } from './ssh-arguments.ts'
 
 /** Ansible's connection plugins that mean ssh to us, and our own names. */
 const CONNECTIONS: Readonly<Record<string, Target['connection']>> = {
@@ -19,8 +20,8 @@ const CONNECTIONS: Readonly<Record<string, Target['connection']>> = {
   'ansible.builtin.local': 'local',
 }
 
-/** Options for the ssh program. They cannot be honoured by another client, and dropping them could reach the wrong host. */
-const UNSUPPORTED = ['ansible_ssh_common_args', 'ansible_ssh_extra_args', 'ansible_ssh_args', 'ansible_ssh_executable']
+/** Ansible's variables with arguments for the ssh program. */
+const SSH_ARGUMENTS = ['ansible_ssh_args', 'ansible_ssh_common_args', 'ansible_ssh_extra_args']
 
 /**
  * The target of a host. `scope` renders its variables. Throws UserError, with the place of the variable, for what
@@ -53,14 +54,13 @@ export function targetOf(host: Host, scope: Scope): Target {
     return value
   }
 
-  for (const name of UNSUPPORTED) {
-    if (find(name))
-      throw problem(
-        name,
-        `${name} is not supported`,
-        'write ProxyJump and other options into ~/.ssh/config, which is read',
-      )
-  }
+  const sshOptions = SSH_ARGUMENTS.flatMap((name) => {
+    const args = text(name)
+    const parsed = args === undefined ? [] : parseSshArguments(args)
+    if (typeof parsed === 'string')
+      throw problem(name, `${name}: ${parsed}`, 'other options can stand in ~/.ssh/config')
+    return parsed
+  })
   const wanted = text('ansible_connection') ?? 'ssh'
   const connection = Object.hasOwn(CONNECTIONS, wanted) ? CONNECTIONS[wanted] : undefined
   if (!connection) {
@@ -84,5 +84,6 @@ export function targetOf(host: Host, scope: Scope): Target {
     privateKeyFile: text('ansible_private_key_file', 'ansible_ssh_private_key_file'),
     privateKeyPassphrase: text('ansible_private_key_passphrase', 'ansible_ssh_private_key_passphrase'),
     connectTimeoutMs: timeout === undefined ? undefined : timeout * 1000,
+    sshOptions: sshOptions.length > 0 ? sshOptions : undefined,
   }
 }

@@ -85,7 +85,7 @@ async function shareJump(hops: readonly Hop[]): Promise<{ client: Ssh2Client; re
 
 /** From the first jump host to the target itself. */
 export function planHops(target: Target, options: ConnectOptions): Hop[] {
-  const config = lookupHost(target.address, target.sshConfigFile, target.user)
+  const config = lookupHost(target.address, target.sshConfigFile, target.user, target.sshOptions)
   const hop = makeHop(target, options, config, target.address)
   return [...planJumps(target, options, config.proxyJump, [target.name]), hop]
 }

@@ -119,6 +119,7 @@ function sshOptions(target: Target, timeoutMs: number): string[] {
     ...(target.user === undefined ? [] : ['-l', target.user]),
     ...(target.privateKeyFile === undefined ? [] : ['-i', target.privateKeyFile]),
     ...(target.knownHostsFile === undefined ? [] : option('UserKnownHostsFile', target.knownHostsFile)),
+    ...(target.sshOptions ?? []).flatMap(([name, value]) => option(name, value)),
     ...option('StrictHostKeyChecking', target.hostKeys === 'accept-new' ? 'accept-new' : 'yes'),
     // Nobody can answer: the program has no terminal of its own to ask on.
     ...option('BatchMode', 'yes'),

@@ -125,6 +125,8 @@ export interface Target {
   /** Instead of ~/.ssh/config; `none` reads no configuration. */
   readonly sshConfigFile?: string | undefined
   readonly knownHostsFile?: string | undefined
+  /** As `-o NAME=VALUE` of ssh: they win over the configuration files. Names in lower case. */
+  readonly sshOptions?: readonly (readonly [name: string, value: string])[] | undefined
 }
 
 /** Asks the user; only called when a terminal is there. Rejects when nobody can be asked. */

@@ -5,6 +5,7 @@ import { dirname, isAbsolute, join } from 'node:path'
 import SSHConfig, { type Line } from 'ssh-config'
 import { UserError } from '../shared/errors.ts'
 import { matchPatterns } from './patterns.ts'
+import type { Target } from './session.ts'
 
 /** What ssh_config(5) says about one host, as far as it concerns us; the rest is left to the openssh transport. */
 export interface HostConfig {
@@ -36,9 +37,9 @@ const DEFAULT_GLOBAL_FILES = ['/etc/ssh/ssh_known_hosts', '/etc/ssh/ssh_known_ho
 const CUMULATIVE = new Set(['identityfile', 'certificatefile'])
 
 /** Looks `name` up like `ssh NAME` does: in `file` alone, or in ~/.ssh/config and then the system's; `none`: nowhere. */
-export function lookupHost(name: string, file?: string, user?: string): HostConfig {
+export function lookupHost(name: string, file?: string, user?: string, options: Target['sshOptions'] = []): HostConfig {
   const files = file === 'none' ? [] : file ? [expandHome(file)] : [join(HOME, '.ssh/config'), SYSTEM]
-  const found = new Found(name, user)
+  const found = new Found(name, user, options)
   for (const path of files) found.read(path, path === file || (file !== undefined && path === expandHome(file)))
   if (found.wantsFinal) {
     found.final = true
@@ -58,9 +59,10 @@ class Found {
   wantsFinal = false
   final = false
 
-  constructor(name: string, user: string | undefined) {
+  constructor(name: string, user: string | undefined, options: NonNullable<Target['sshOptions']>) {
     this.#name = name
     if (user !== undefined) this.#values.set('user', [[user]])
+    for (const [key, value] of options) if (!this.#values.has(key)) this.#values.set(key, [wordsOf(value)])
   }
 
   read(path: string, mustExist: boolean, depth = 0): void {
