@@ -53,8 +53,12 @@ const jumps = new Map<string, Jump>()
 
 /** A jump host's connection, opened by the first that needs it and closed after the last. */
 async function shareJump(hops: readonly Hop[]): Promise<{ client: Ssh2Client; release: () => void }> {
+  // Everything that decides whom we reach and whom we trust: a connection is never shared by a laxer check.
   const key = JSON.stringify(
-    hops.map((hop) => [hop.login.user, hop.address, hop.port, hop.hostKeys.name, hop.hostKeys.policy]),
+    hops.map(({ address, port, login, hostKeys }) => {
+      const { known, name, policy } = hostKeys
+      return [address, port, login.user, login.identityFiles, login.agent, name, policy, known.files]
+    }),
   )
   let jump = jumps.get(key)
   if (!jump) {
