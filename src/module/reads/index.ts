@@ -1,3 +1,4 @@
+export * from './archive.ts'
 export * from './files.ts'
 export * from './script.ts'
 export * from './system.ts'
