@@ -2,6 +2,7 @@ import type { Diff } from '../shared/diff.ts'
 import { quote, quoteAll } from '../shared/quote.ts'
 import { FETCH_PRELUDE } from './changes/download.ts'
 import { FILE_PRELUDE } from './changes/files.ts'
+import { MANIFEST_PRELUDE } from './reads/archive.ts'
 import { EVERYTHING } from './resources.ts'
 
 export * from './changes/download.ts'
@@ -9,7 +10,7 @@ export * from './changes/files.ts'
 export type { Diff }
 
 /** sh functions that changes call; sent to a shell once a request. */
-export const CHANGE_PRELUDE = FILE_PRELUDE + FETCH_PRELUDE
+export const CHANGE_PRELUDE = FILE_PRELUDE + FETCH_PRELUDE + MANIFEST_PRELUDE
 
 /** What one change printed and how it ended. */
 export interface ChangeOutput {

@@ -1,4 +1,6 @@
+export * from './archive.ts'
 export * from './files.ts'
+export * from './mounts.ts'
 export * from './script.ts'
 export * from './system.ts'
 export * from './url.ts'
