@@ -64,12 +64,15 @@ export class SqliteJournal implements Journal {
       )
       this.#run = { key: Number(lastInsertRowid), check: run.check }
     })
+    this.#flushOrReport()
   }
 
   record(event: RunEvent): void {
     // Output can be without bounds; what a failed task printed stands in its result.
-    if (event.type === 'task_output' || this.#broken || !this.#run) return
+    if (event.type === 'task_output' || this.#broken) return
     this.#waiting.push(event)
+    // What comes before `begin` waits for it: the run's first event is what tells its id.
+    if (!this.#run) return
     if (this.#waiting.length >= GROUP_SIZE) this.#flushOrReport()
     else this.#timer ??= setTimeout(() => this.#flushOrReport(), GROUP_AGE).unref()
   }
@@ -229,6 +232,7 @@ export class SqliteJournal implements Journal {
   }
 
   #takeWaiting(): RunEvent[] {
+    if (!this.#run) return []
     clearTimeout(this.#timer)
     this.#timer = undefined
     return this.#waiting.splice(0)

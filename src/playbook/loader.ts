@@ -17,6 +17,8 @@ export interface LoadOptions {
   /** `-e`: the variables that names of imported files, `serial` and the like may use. */
   readonly extraVars?: ScopeVars | undefined
   readonly modules?: ModuleSource | undefined
+  /** Playbooks that are on no disk, by their path: `runbook run` makes one. */
+  readonly texts?: ReadonlyMap<string, string> | undefined
   /** Reads a vars file (and decrypts it, if it is encrypted); plain YAML without it. */
   readonly readVars?: ((path: string, place: Place) => YamlNode | Promise<YamlNode>) | undefined
 }
@@ -48,7 +50,8 @@ export class Loader {
   source(path: string, place?: Place): SourceFile {
     const known = this.files.get(path)
     if (known) return known
-    const file = readSource(path, place)
+    const text = this.options.texts?.get(path)
+    const file = text === undefined ? readSource(path, place) : { path, text }
     this.files.set(path, file)
     return file
   }

@@ -7,11 +7,14 @@ export interface Output {
   readonly closed: boolean
 }
 
+/** EIO: the terminal was closed. */
+const GONE = new Set<string | undefined>(['EPIPE', 'EIO', 'ERR_STREAM_DESTROYED'])
+
 /** A stream whose reader may go away: what is written after that is dropped, and nothing is thrown. */
 export function output(stream: Writable): Output {
   let closed = false
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
+    if (!GONE.has(error.code)) throw error
     closed = true
   })
   return {

@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+// Plain JavaScript, so that every Node can read it far enough to say that it is too old.
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync } from 'node:fs'
+import module from 'node:module'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const source = join(root, 'src/cli/main.ts')
+
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  const own = join(root, 'node_modules/node/bin/node')
+  if (existsSync(own)) runWith(own)
+  else {
+    process.stderr.write(
+      `runbook needs Node 24 or newer; this is ${process.version} (${process.execPath}).\n` +
+        '  Install it, or run `npm ci` in a checkout, which brings a Node of its own.\n',
+    )
+    process.exitCode = 3
+  }
+} else {
+  keepCompiled()
+  // A checkout runs its sources; the published package has dist/ alone (Node strips no types below node_modules).
+  await import(pathToFileURL(existsSync(source) ? source : join(root, 'dist/src/cli/main.js')).href)
+}
+
+/** The same with another Node. Ctrl-C reaches both of us from the terminal; other signals are handed on. */
+function runWith(node) {
+  const child = spawn(node, process.argv.slice(1), { stdio: 'inherit' })
+  process.on('SIGINT', () => {})
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code)
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}
+
+/** Node keeps what it compiled. Not in /tmp, where others could put code there for us. */
+function keepCompiled() {
+  try {
+    const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runbook')
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    module.enableCompileCache(join(folder, 'compiled'))
+  } catch {
+    // Only slower: a home that cannot be written.
+  }
+}

@@ -1,0 +1,277 @@
+/** The commands, their options and their help. What a command needs is imported when it runs: start-up time counts. */
+import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import type { RunFlags } from './run.ts'
+
+/** Commander's options as they come; commands narrow them. */
+type Flags = RunFlags & { folder: string; limit: string; json: boolean; verbose: 0 | 1 | 2 | 3 }
+
+/** Builds the program; `done` is told the exit code of the command that ran. */
+export function makeProgram(version: string, done: (exitCode: number) => void): Command {
+  const program = new Command('runbook')
+    .description(
+      'Declarative playbooks over SSH for bare metal: from power-on to Kubernetes node, and through maintenance.',
+    )
+    .version(version, '-V, --version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [COMMAND]', 'show help of a command')
+    .showSuggestionAfterError()
+    .addHelpText('after', ROOT_HELP)
+    .exitOverride()
+
+  const command = (parent: Command, usage: string, summary: string, examples: string): Command =>
+    parent
+      .command(usage)
+      .summary(summary)
+      .description(`${summary}.`)
+      .helpOption('-h, --help', 'show help')
+      .exitOverride()
+      .addHelpText('after', `\nExamples:\n${examples}`)
+
+  runOptions(
+    command(program, 'apply', 'Converge hosts to playbooks', APPLY_EXAMPLES).argument(
+      '<playbook...>',
+      'playbooks, run one after another',
+    ),
+    { check: true },
+  ).action(async (playbooks: string[], flags: Flags) => {
+    const { apply } = await import('./commands/apply.ts')
+    done(await apply(playbooks, flags))
+  })
+
+  runOptions(
+    command(program, 'plan', 'Show what apply would change, with diffs, and touch nothing', PLAN_EXAMPLES).argument(
+      '<playbook...>',
+      'playbooks',
+    ),
+    { check: false },
+  ).action(async (playbooks: string[], flags: Flags) => {
+    const { apply } = await import('./commands/apply.ts')
+    done(await apply(playbooks, { ...flags, check: true, diff: true, resume: false }))
+  })
+
+  runOptions(
+    command(program, 'run', 'Run one module on hosts', RUN_EXAMPLES)
+      .argument('<pattern>', 'hosts, e.g. workers, k8s-*, all:!bastion')
+      .argument('<module>', 'see runbook modules')
+      .argument('[args...]', 'key=value; or words, for modules with a free form such as command')
+      .passThroughOptions(false),
+    { check: true },
+  ).action(async (pattern: string, module: string, words: string[], flags: Flags) => {
+    const { runModule } = await import('./commands/run.ts')
+    done(await runModule(pattern, module, words, { ...flags, resume: false }))
+  })
+
+  inputOptions(
+    command(program, 'validate', 'Check playbooks, without any host', VALIDATE_EXAMPLES).argument(
+      '<playbook...>',
+      'playbooks',
+    ),
+  ).action(async (playbooks: string[], flags: Flags) => {
+    const { validate } = await import('./commands/validate.ts')
+    done(await validate(playbooks, flags))
+  })
+
+  addInventory(command(program, 'inventory', 'Look at hosts, groups and variables', INVENTORY_EXAMPLES), command, done)
+
+  command(
+    program,
+    'modules',
+    'List modules, or show the reference of one',
+    '  runbook modules\n  runbook modules sysctl',
+  )
+    .argument('[name]', 'a module')
+    .action(async (name: string | undefined) => {
+      const { listModules, showModule } = await import('./commands/modules.ts')
+      done(await (name === undefined ? listModules() : showModule(name)))
+    })
+
+  command(program, 'schema', 'Print the JSON Schema of playbooks or inventories, for editors', SCHEMA_EXAMPLES)
+    .addArgument(new Argument('[kind]', 'which').choices(['playbook', 'inventory']).default('playbook'))
+    .action(async (kind: 'playbook' | 'inventory') => {
+      const { schema } = await import('./commands/schema.ts')
+      done(await schema(kind))
+    })
+
+  command(
+    program,
+    'completion',
+    'Print a completion script',
+    '  source <(runbook completion bash)\n  runbook completion fish | source',
+  )
+    .addArgument(new Argument('<shell>', 'your shell').choices(['bash', 'zsh', 'fish']))
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completion } = await import('./commands/completion.ts')
+      done(await completion(program, shell))
+    })
+
+  command(
+    program,
+    'init',
+    'Write a starter folder that works',
+    '  runbook init my-cluster && cd my-cluster && runbook plan site.yml',
+  )
+    .argument('[folder]', 'where', '.')
+    .action(async (folder: string) => {
+      const { init } = await import('./commands/init.ts')
+      done(await init(folder))
+    })
+
+  addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
+  return program
+}
+
+type AddCommand = (parent: Command, usage: string, summary: string, examples: string) => Command
+
+function addInventory(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
+  const json = new Option('--json', 'as JSON').default(false)
+  inputOptions(
+    command(
+      parent,
+      'list',
+      'Names of the hosts that a pattern means',
+      "  runbook inventory list 'workers:!k8s-3' -i inventories/lab.yml\n  runbook inventory list --json",
+    ),
+  )
+    .argument('[pattern]', 'hosts', 'all')
+    .addOption(json)
+    .action(async (pattern: string, flags: Flags) => {
+      const { listHosts } = await import('./commands/inventory.ts')
+      done(await listHosts(pattern, flags))
+    })
+  inputOptions(command(parent, 'graph', 'Groups as a tree', '  runbook inventory graph workers'))
+    .argument('[group]', 'where to begin', 'all')
+    .action(async (group: string, flags: Flags) => {
+      const { graphGroups } = await import('./commands/inventory.ts')
+      done(await graphGroups(group, flags))
+    })
+  inputOptions(
+    command(parent, 'host', 'Variables of a host, and where each comes from', '  runbook inventory host k8s-1'),
+  )
+    .argument('<name>', 'a host')
+    .addOption(json)
+    .action(async (name: string, flags: Flags) => {
+      const { showHost } = await import('./commands/inventory.ts')
+      done(await showHost(name, flags))
+    })
+}
+
+function addHistory(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
+  const folder = (): Option =>
+    new Option('--folder <folder>', 'where the playbook stands, and .runbook/ with it').default('.')
+  command(parent, 'list', 'The newest runs, newest first', '  runbook history')
+    .addOption(folder())
+    .option('--limit <n>', 'how many', positive, 20)
+    .action(async (flags: { folder: string; limit: number }) => {
+      const { listRuns } = await import('./commands/history.ts')
+      done(listRuns(flags.folder, flags.limit))
+    })
+  reportOptions(
+    command(
+      parent,
+      'show',
+      'What a run said, again',
+      '  runbook history show 20261120-0315\n  runbook history show 20261120-0315 --output json',
+    ).argument('<id>', 'the run, or the beginning of its id'),
+  )
+    .addOption(folder())
+    .action(async (id: string, flags: Flags) => {
+      const { showRun } = await import('./commands/history.ts')
+      done(await showRun(flags.folder, id, flags))
+    })
+}
+
+/** `list` is what `runbook history` alone means. */
+export const DEFAULT_SUBCOMMANDS: Readonly<Record<string, string>> = { history: 'list' }
+
+function inputOptions(command: Command): Command {
+  return command
+    .option(
+      '-i, --inventory <path>',
+      'inventory file, folder or executable, or names: a,b, (again for more)',
+      append,
+      [],
+    )
+    .option('-e, --extra-vars <vars>', 'name=value …, {"name": value} or @file.yml (again for more)', append, [])
+}
+
+function reportOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('-o, --output <kind>', 'default: tree on a terminal, else plain').choices(['tree', 'plain', 'json']),
+    )
+    .option(
+      '-v, --verbose',
+      'results of unchanged tasks and all changes; -vv: registered results; -vvv: every event',
+      more,
+      0,
+    )
+    .option('-D, --diff', 'show what changes in files and values', false)
+}
+
+function runOptions(command: Command, { check }: { check: boolean }): Command {
+  reportOptions(inputOptions(command))
+    .option('-l, --limit <pattern>', 'only these hosts')
+    .option('-t, --tags <tags>', 'only tasks with these tags, separated by commas', list, [])
+    .option('--skip-tags <tags>', 'no tasks with these tags', list, [])
+    .option('-f, --forks <n>', 'hosts worked on at the same time', positive, 50)
+    .option('-u, --user <name>', 'log in as, where the inventory does not say')
+    .option('--private-key <file>', 'key to log in with, where the inventory does not say')
+    .option('-K, --ask-become-pass', 'ask once for the password of sudo, doas or su', false)
+    .option(
+      '--accept-new-host-keys',
+      'record keys of hosts that are not known yet; a changed key is always refused',
+      false,
+    )
+    .option('--detailed-exitcode', 'exit with 8 when something changed, or would', false)
+  if (check) command.option('-C, --check', 'touch nothing, show what would change', false)
+  if (check && command.name() === 'apply')
+    command.option('--resume', 'go on with the last run of these playbooks that did not come to its end', false)
+  return command
+}
+
+const append = (value: string, before: readonly string[]): string[] => [...before, value]
+const list = (value: string, before: readonly string[]): string[] => [
+  ...before,
+  ...value
+    .split(',')
+    .map((s) => s.trim())
+    .filter(Boolean),
+]
+const more = (_: unknown, before: number): number => Math.min(3, before + 1)
+
+function positive(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number above 0.')
+  return Number(text)
+}
+
+const ROOT_HELP = `
+Examples:
+  runbook init my-cluster                     a folder to start from
+  runbook plan site.yml -i inventory.yml      what would change
+  runbook apply site.yml --limit 'workers'    make it so
+  runbook run all command uptime              one command everywhere
+
+Exit codes: 0 done, 2 a host failed, 3 the input is wrong and nothing was touched, 4 a host was unreachable,
+8 changes are pending (--detailed-exitcode), 130 interrupted, 1 a bug in runbook.`
+
+const APPLY_EXAMPLES = `  runbook apply site.yml
+  runbook apply site.yml -i inventories/lab.yml --limit 'k8s-*:!k8s-3' --diff
+  runbook apply site.yml --tags containerd -e version=2.1.4
+  runbook apply site.yml --resume             after a run that was killed or failed
+  runbook apply site.yml --output json | jq 'select(.status == "failed")'
+
+Ctrl-C once: each host finishes the step it is at. Twice: stop now.`
+const PLAN_EXAMPLES = `  runbook plan site.yml
+  runbook plan site.yml --detailed-exitcode   exits with 8 when there is something to do`
+const RUN_EXAMPLES = `  runbook run all command uptime
+  runbook run workers shell 'df -h / | tail -1' -vv
+  runbook run k8s-1 service name=kubelet state=restarted
+  runbook run all sysctl name=vm.swappiness value=10 --check --diff`
+const VALIDATE_EXAMPLES = `  runbook validate site.yml upgrade.yml
+  runbook validate site.yml -i inventory.yml  the host patterns too`
+const INVENTORY_EXAMPLES = `  runbook inventory graph
+  runbook inventory host k8s-1                where each variable comes from`
+const SCHEMA_EXAMPLES = `  runbook schema > .schema/playbook.json
+  # first line of a playbook:  # yaml-language-server: $schema=.schema/playbook.json`
+const HISTORY_EXAMPLES = `  runbook history
+  runbook history show 20261120-0315`

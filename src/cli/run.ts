@@ -1,0 +1,131 @@
+/** One run, from the options of `apply`, `plan` and `run` to the exit code. */
+import { homedir, userInfo } from 'node:os'
+import { dirname } from 'node:path'
+import { runPlaybooks } from '../engine/run.ts'
+import { openJournal } from '../journal/open.ts'
+import { loadPlaybooks, playbookHash } from '../playbook/index.ts'
+import { createReporter, type OutputName } from '../report/create.ts'
+import type { Verbosity } from '../report/reporter.ts'
+import { connect } from '../session/connect.ts'
+import type { Target } from '../session/session.ts'
+import { UserError } from '../shared/errors.ts'
+import { Redactor } from '../shared/redact.ts'
+import { EXIT, exitCodeOf } from './exit.ts'
+import { readExtraVars } from './extra-vars.ts'
+import { openInventory } from './inputs.ts'
+import { listenForInterrupt } from './interrupt.ts'
+import { terminalPrompt } from './prompt.ts'
+
+export interface RunFlags {
+  readonly inventory: readonly string[]
+  readonly limit?: string
+  readonly tags: readonly string[]
+  readonly skipTags: readonly string[]
+  readonly extraVars: readonly string[]
+  readonly check: boolean
+  readonly diff: boolean
+  readonly forks: number
+  readonly resume: boolean
+  readonly output?: OutputName
+  readonly verbose: Verbosity
+  readonly user?: string
+  readonly privateKey?: string
+  readonly askBecomePass: boolean
+  readonly acceptNewHostKeys: boolean
+  readonly detailedExitcode: boolean
+}
+
+export interface RunRequest {
+  readonly flags: RunFlags
+  readonly playbooks: readonly string[]
+  /** Playbooks that are on no disk, by path. */
+  readonly texts?: ReadonlyMap<string, string>
+  /** What the journal keeps as the command. */
+  readonly command: readonly string[]
+}
+
+/** Runs playbooks and reports; gives the exit code. Throws UserError for wrong input. */
+export async function run({ flags, playbooks: paths, texts, command }: RunRequest): Promise<number> {
+  const extraVars = readExtraVars(flags.extraVars)
+  const [playbooks, inventory] = await Promise.all([
+    loadPlaybooks(paths, { extraVars, texts }),
+    openInventory(flags.inventory, paths),
+  ])
+  const reporter = await createReporter({ output: flags.output, verbosity: flags.verbose, diff: flags.diff })
+  const baseDir = texts ? '.' : dirname(paths[0]!)
+  using journal = openJournal(baseDir, {
+    onError: (error) =>
+      reporter.warn(`the run goes on without a journal: ${error instanceof Error ? error.message : error}`),
+  })
+  const hash = playbookHash(playbooks)
+  const resume = flags.resume ? journal.unfinished(hash)?.id : undefined
+  if (flags.resume && resume === undefined)
+    reporter.warn('there is no unfinished run of these playbooks to resume; starting anew')
+
+  const redactor = new Redactor()
+  const prompt = terminalPrompt((fn) => reporter.suspend(fn))
+  const becomePassword = flags.askBecomePass ? await askBecomePassword(prompt) : undefined
+  if (becomePassword) redactor.add(becomePassword)
+  using interrupt = listenForInterrupt((text) => reporter.warn(text))
+
+  let id: string | undefined
+  let exitCode: number = EXIT.bug
+  try {
+    const events = runPlaybooks({
+      playbooks,
+      inventory,
+      limit: flags.limit,
+      tags: { tags: flags.tags, skipTags: flags.skipTags },
+      extraVars,
+      check: flags.check,
+      diff: flags.diff,
+      forks: flags.forks,
+      resume,
+      journal,
+      connect,
+      redactor,
+      prompt,
+      becomePassword,
+      target: targetOf(flags),
+      baseDir,
+      stop: interrupt.stop,
+      abort: interrupt.abort,
+    })
+    for await (const event of events) {
+      if (event.type === 'run_started') {
+        id = event.run
+        journal.begin({
+          id,
+          command,
+          playbookHash: hash,
+          startedAt: event.at,
+          check: flags.check,
+          user: userInfo().username,
+        })
+      }
+      if (event.type === 'recap') exitCode = exitCodeOf(event, { detailed: flags.detailedExitcode })
+      reporter.event(event)
+    }
+  } finally {
+    await reporter.close()
+    if (id !== undefined) journal.end(id, exitCode)
+  }
+  return exitCode
+}
+
+async function askBecomePassword(prompt: ReturnType<typeof terminalPrompt>): Promise<string> {
+  if (!prompt)
+    throw new UserError({
+      message: '--ask-become-pass needs a terminal to ask at',
+      hint: 'without one, give ansible_become_password in an encrypted vars file',
+    })
+  return prompt('become password:', { secret: true })
+}
+
+function targetOf({ user, privateKey, acceptNewHostKeys }: RunFlags): Partial<Target> {
+  return {
+    ...(user === undefined ? {} : { user }),
+    ...(privateKey === undefined ? {} : { privateKeyFile: privateKey.replace(/^~(?=\/)/, homedir()) }),
+    ...(acceptNewHostKeys ? { hostKeys: 'accept-new' as const } : {}),
+  }
+}

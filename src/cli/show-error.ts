@@ -1,0 +1,16 @@
+import { UserError } from '../shared/errors.ts'
+import { EXIT } from './exit.ts'
+
+/** Says on stderr what went wrong and gives the exit code: the user's mistakes without a stack, bugs with one. */
+export function showError(
+  error: unknown,
+  write: (text: string) => void = (text) => process.stderr.write(text),
+): number {
+  if (error instanceof UserError) {
+    write(`${error.message}\n`)
+    return EXIT.input
+  }
+  write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  write('This is a bug in runbook, not a mistake of yours. What stands above is what its authors need to know.\n')
+  return EXIT.bug
+}
