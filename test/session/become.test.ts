@@ -47,7 +47,7 @@ t.test('real sudo and su', { skip }, async (t) => {
     if (run.status !== 0) throw new Error(`${command} ${args.join(' ')}: ${run.stderr}`)
   }
   t.teardown(async () => {
-    for (const user of [asker, free, other]) spawnSync('userdel', [user])
+    for (const user of [asker, free, other]) spawnSync('userdel', ['-f', user])
     await rm(rules, { force: true })
     await rm(folder, { recursive: true, force: true })
   })

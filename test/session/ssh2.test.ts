@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { appendFile, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -214,6 +215,18 @@ t.test('with a real sshd', { skip: noSshd }, async (t) => {
     await rejected
     await second.closed
     await second.close()
+
+    const third = await connect(targetOf(sshd))
+    const shell3 = await third.shell()
+    const peer = Number((await shell3.run('echo $PPID')).stdout)
+    async function* slow() {
+      yield Buffer.alloc(1000)
+      process.kill(peer, 'SIGKILL')
+      await sleep(300)
+      yield Buffer.alloc(1000)
+    }
+    await t.rejects(shell3.upload(slow(), join(folder, 'half')), sessionError('lost'), 'in the middle of an upload')
+    t.notOk(existsSync(join(folder, 'half')))
   })
 })
 
