@@ -89,13 +89,18 @@ export class LocalShell implements Shell {
   }
 }
 
+/** Where a module is run. */
+export interface Driven {
+  readonly shell: Shell
+  /** The folder that stands for the playbook's. */
+  readonly controller: string
+}
+
 /** A fresh folder and a shell, gone when the test ends. */
-export interface Bench {
+export interface Bench extends Driven {
   readonly shell: LocalShell
   /** The folder that stands for the host. */
   readonly host: string
-  /** The folder that stands for the playbook's. */
-  readonly controller: string
 }
 
 /** Runs a test once in each shell. */
@@ -124,7 +129,7 @@ export interface Outcome {
 }
 
 /** What the engine does for a module's task; throws when a change fails or when the second plan is not empty. */
-export async function apply(bench: Bench, module: Module, rawArgs: unknown): Promise<Outcome> {
+export async function apply(bench: Driven, module: Module, rawArgs: unknown): Promise<Outcome> {
   const { args, changes, state } = await plan(bench, module, rawArgs)
   const outputs: ChangeOutput[] = []
   for (const change of changes) {
@@ -133,7 +138,9 @@ export async function apply(bench: Bench, module: Module, rawArgs: unknown): Pro
     outputs.push(...reply.outputs)
     const output = reply.outputs[0]!
     if (!(change.okCodes ?? [0]).includes(output.rc))
-      throw new Error(`${change.summary}: ${output.rc}: ${output.stdout}${output.stderr}`)
+      throw new Error(
+        `${change.summary}: ${output.rc}: ${change.explain?.[output.rc] ?? ''}${output.stdout}${output.stderr}`,
+      )
   }
   const after = changes.length === 0 ? state : await probe(bench.shell, module.probe(args))
   const left = module.plan(args, after).filter((c) => !c.transient)
@@ -142,7 +149,7 @@ export async function apply(bench: Bench, module: Module, rawArgs: unknown): Pro
 }
 
 /** The summaries of what `apply` would change: check mode. */
-export async function check(bench: Bench, module: Module, rawArgs: unknown): Promise<string[]> {
+export async function check(bench: Driven, module: Module, rawArgs: unknown): Promise<string[]> {
   return (await plan(bench, module, rawArgs)).changes.map((c) => c.summary)
 }
 
@@ -169,7 +176,7 @@ export async function converge(t: Test, bench: Bench, module: Module, args: unkn
   return outcome
 }
 
-async function plan({ shell, controller }: Bench, module: Module, rawArgs: unknown) {
+async function plan({ shell, controller }: Driven, module: Module, rawArgs: unknown) {
   const parsed = module.args.safeParse(rawArgs)
   if (!parsed.success) throw parsed.error
   const wanted = module.files(parsed.data)

@@ -1,6 +1,7 @@
 export * from './archive.ts'
 export * from './files.ts'
 export * from './mounts.ts'
+export * from './packages.ts'
 export * from './script.ts'
 export * from './system.ts'
 export * from './url.ts'
