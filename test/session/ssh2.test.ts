@@ -9,7 +9,7 @@ import ssh2 from 'ssh2'
 import t from 'tap'
 import { connect } from '../../src/session/connect.ts'
 import type { ConnectOptions, Target } from '../../src/session/session.ts'
-import { sessionError } from './match.ts'
+import { patiently, sessionError } from './match.ts'
 import { freePort, keygen, noSshd, startSshd, type TestSshd, user } from './sshd.ts'
 
 t.setTimeout(120_000)
@@ -177,7 +177,7 @@ t.test('with a real sshd', { skip: noSshd }, async (t) => {
   t.test('fewer sessions than we want', async (t) => {
     await using connection = await connect(targetOf(sshd))
     const shell = await connection.shell()
-    await connection.lock('me')
+    await patiently(() => connection.lock('me'))
     // MaxSessions 3: one is left, and it is not free again as soon as we think.
     await Promise.all(Array.from({ length: 6 }, (_, i) => shell.upload(Buffer.from('x'), join(folder, `few${i}`))))
     t.equal(await readFile(join(folder, 'few5'), 'utf8'), 'x')
