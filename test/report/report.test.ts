@@ -173,12 +173,17 @@ t.test('a failure in full', async (t) => {
 t.test('recap', async (t) => {
   const two = recapOf({ bad: { ok: 3, failed: 1 }, good: { ok: 30, changed: 12 } }, { owed: { bad: ['Restart'] } })
   t.equal(
-    recapBlock(two, style, { fold: true, check: false }),
+    recapBlock(two, style, {
+      fold: true,
+      check: false,
+      failures: [result({ host: 'bad', status: 'failed', msg: 'no bad\nmore' })],
+    }),
     `RECAP
   host  ok  changed  failed  round trips
   good  30       12       0            2
   bad    3        0       1            2
-  bad is owed 1 handler, run by the next run: Restart
+  notified, left to the next run: Restart  (1 host: bad)
+  ✖ 1 host  Kernel parameters (site.yml:7:5): no HOST
 1 of 2 hosts failed: bad · 1m 12s
 `,
   )
