@@ -56,6 +56,7 @@ async function run(suite: Suite): Promise<Outcome> {
     '--disable-coverage',
     '--allow-empty-coverage',
     '--reporter=tap',
+    '--timeout=300',
     `--jobs=${suite.jobs}`,
     ...suite.files!,
   ]
