@@ -40,3 +40,104 @@ export function sysctl(keys: readonly string[]): Read<Record<string, string>> {
     ),
   )
 }
+
+/** A kernel module on a host. */
+export interface KernelModule {
+  /** In the kernel: loaded, or built in. */
+  readonly present: boolean
+  readonly builtIn: boolean
+  /** modprobe can find it, whether or not it is loaded. */
+  readonly available: boolean
+}
+
+export interface Kernel {
+  readonly release: string
+  /** /lib/modules has a folder for the running kernel: it has not after an upgrade of the kernel on some distributions. */
+  readonly hasModules: boolean
+  readonly redhat: boolean
+}
+
+/**
+ * A built-in module without parameters has no folder in /sys/module, and a kernel may come without a modules folder at
+ * all. Then the kernel's own configuration tells: an option of a module's name is `y`. Few modules have the name of their
+ * option, so those that Kubernetes hosts need are listed; for the others modules.builtin has to do.
+ */
+const BUILT_IN = `
+rb_kmod_config() {
+  case $1 in
+    br_netfilter) echo BRIDGE_NETFILTER ;;
+    overlay) echo OVERLAY_FS ;;
+    bonding|vxlan|dummy|macvlan|ipvlan|veth|tun|bridge|nf_conntrack|nf_tables|ip_vs|ip_vs_rr|ip_vs_wrr|ip_vs_sh|zram|wireguard|nf_nat) echo "$1" ;;
+    8021q) echo VLAN_8021Q ;;
+    nvme_tcp) echo NVME_TCP ;;
+    iscsi_tcp) echo ISCSI_TCP ;;
+    dm_*|ipmi_*|vfio_*|nft_*|xt_*|sch_*) echo "$1" ;;
+    ip_tables) echo IP_NF_IPTABLES ;;
+    ip6_tables) echo IP6_NF_IPTABLES ;;
+    rbd) echo BLK_DEV_RBD ;;
+    nbd) echo BLK_DEV_NBD ;;
+    loop) echo BLK_DEV_LOOP ;;
+    softdog) echo SOFT_WATCHDOG ;;
+  esac
+}
+rb_kmod() {
+  rb_k=$(uname -r)
+  rb_c=
+  for rb_n; do
+    if [ -e "/sys/module/$rb_n" ]; then
+      # the state of loading is something that only a loaded module has
+      if [ -e "/sys/module/$rb_n/initstate" ]; then echo loaded; else echo builtin; fi
+      continue
+    fi
+    if grep -qE "/$(printf %s "$rb_n" | sed 's/_/[_-]/g')\\.ko" "/lib/modules/$rb_k/modules.builtin" 2>/dev/null; then echo builtin; continue; fi
+    rb_o=$(rb_kmod_config "$rb_n" | tr 'a-z' 'A-Z')
+    if [ -n "$rb_o" ]; then
+      [ -n "$rb_c" ] || rb_c=$(zcat /proc/config.gz 2>/dev/null || cat "/boot/config-$rb_k" 2>/dev/null || echo none)
+      case "
+$rb_c
+" in *"
+CONFIG_$rb_o=y
+"*) echo builtin; continue ;; esac
+    fi
+    if modprobe -n -q -- "$rb_n" 2>/dev/null; then echo available; else echo missing; fi
+  done
+}
+`
+
+const moduleKind: AskKind<string, KernelModule> = {
+  name: 'kernel_module',
+  prelude: BUILT_IN,
+  reads: (name) => [`module:${name}`],
+  sections: () => 1,
+  script: (names) => `rb_kmod ${quoteAll(names)}; rb_mark\n`,
+  parse: ([section], names) => {
+    const words = text(section).split('\n')
+    return names.map((_, i) => ({
+      present: words[i] === 'loaded' || words[i] === 'builtin',
+      builtIn: words[i] === 'builtin',
+      available: words[i] !== 'missing',
+    }))
+  },
+}
+
+const kernelKind: AskKind<'', Kernel> = {
+  name: 'kernel',
+  reads: () => ['kernel'],
+  sections: () => 1,
+  script: () =>
+    'rb_k=$(uname -r); echo "$rb_k"; if [ -d "/lib/modules/$rb_k" ]; then echo modules; fi; if [ -e /etc/redhat-release ]; then echo redhat; fi; rb_mark\n',
+  parse: ([section]) => {
+    const [release = '', ...words] = text(section).split('\n')
+    return [{ release, hasModules: words.includes('modules'), redhat: words.includes('redhat') }]
+  },
+}
+
+/** State of kernel modules, one answer a name in their order; `-` in a name means `_`, as to modprobe. */
+export function kernelModules(names: readonly string[]): Read<KernelModule[]> {
+  return each(names.map((name) => ask(moduleKind, name.replaceAll('-', '_'))))
+}
+
+/** The running kernel. */
+export function kernel(): Read<Kernel> {
+  return ask(kernelKind, '')
+}
