@@ -87,3 +87,19 @@ export function unitName(name: string): string {
 export function unit(name: string): Read<UnitState> {
   return ask(unitKind, unitName(name))
 }
+
+/** State of units; [] on a host that does not run systemd. */
+export function unitsIfSystemd(names: readonly string[]): Read<UnitState[]> {
+  return ask(optionalUnits, names)
+}
+
+const optionalUnits: AskKind<readonly string[], UnitState[]> = {
+  name: 'units',
+  reads: (names) => names.flatMap((name) => unitKind.reads(name)),
+  sections: (keys) => keys.length,
+  script: (keys) => keys.map((names) => unitKind.script(names)).join(''),
+  parse: (sections, keys) =>
+    keys.map((names, i) =>
+      sections[i]!.out.toString('latin1').startsWith('!') ? [] : [...unitKind.parse([sections[i]!], names)],
+    ),
+}
