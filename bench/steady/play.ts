@@ -21,7 +21,7 @@ const FLAVOURS: Readonly<Record<Flavour['name'], Flavour>> = {
   runbook: {
     name: 'runbook',
     sysctl: (name, value) => ({ sysctl: { name, value, file: '/etc/sysctl.d/90-bench.conf' } }),
-    modprobe: (name) => ({ modprobe: { name, persistent: 'present' } }),
+    modprobe: (name) => ({ modprobe: { name, persistent: true } }),
   },
   ansible: {
     name: 'ansible',
