@@ -49,9 +49,7 @@ function host(bench: Bench, more: object = {}) {
     },
     ...more,
   })
-  const args = { reboot_command: `touch ${marker.replaceAll(' ', '*')}`, reboot_timeout: 20 }
-  fs.writeFileSync(join(bench.host, 'rebooted'), '')
-  return { ctx, marker, args: { ...args, reboot_command: `sh ${script(bench, marker)}` } }
+  return { ctx, marker, args: { reboot_command: `sh ${script(bench, marker)}`, reboot_timeout: 20 } }
 }
 
 function script(bench: Bench, marker: string): string {
