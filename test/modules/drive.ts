@@ -103,6 +103,31 @@ export interface Bench extends Driven {
   readonly host: string
 }
 
+/** Runs a test once in each shell. */
+export function inEachShell(
+  name: string,
+  fn: (t: Test, bench: Bench) => Promise<void>,
+  wrap?: readonly string[],
+): void {
+  for (const sh of ['dash', 'bash', 'busybox'] as const) {
+    t.test(`${name} (${sh})`, async (t) => {
+      const folder = mkdtempSync(join(tmpdir(), 'runbook-modules-'))
+      t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+      const host = join(folder, 'host')
+      const controller = join(folder, 'controller')
+      mkdirSync(host)
+      mkdirSync(controller)
+      await fn(t, { shell: new LocalShell(sh, folder, wrap), host, controller })
+    })
+  }
+}
+
+export interface Outcome {
+  readonly changes: readonly Change[]
+  readonly outputs: readonly ChangeOutput[]
+  readonly result: ResultData
+}
+
 /**
  * What the engine does for a module's task; throws when a change fails or when the second plan is not empty.
  * `meanwhile` happens between the plan and the changes.
