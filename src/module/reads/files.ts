@@ -34,7 +34,7 @@ const TYPES: Readonly<Record<number, FileType>> = {
 }
 
 // Names of users and groups can hold spaces (winbind), but no slash; a path begins with one.
-const STAT_FORMAT = '%f %u %g %s %X %Y %Z %h %i %d %U/%G/%n'
+export const STAT_FORMAT = '%f %u %g %s %X %Y %Z %h %i %d %U/%G/%n'
 
 /** An answer may be the complaint about one path: the others of the same process have theirs nevertheless. */
 const statKind: AskKind<{ path: string; follow: boolean }, FileStat | ReadError | undefined> = {
@@ -68,12 +68,11 @@ const statKind: AskKind<{ path: string; follow: boolean }, FileStat | ReadError 
   },
 }
 
-/** `stat` leaves out what is not there and says so on its error stream; the rest comes in order, each with its name. */
-function parseStat(section: Section, paths: readonly string[]): (FileStat | ReadError | undefined)[] {
-  const lines = section.out.toString('utf8').split('\n')
+/** What `stat -c STAT_FORMAT` printed: paths that are there, and complaints about others than missing ones. */
+export function statLines(text: string): { found: Map<string, FileStat>; complaints: string[] } {
   const found = new Map<string, FileStat>()
   const complaints: string[] = []
-  for (const line of lines) {
+  for (const line of text.split('\n')) {
     const m = /^([0-9a-f]+) (\d+) (\d+) (\d+) (-?\d+) (-?\d+) (-?\d+) (\d+) (\d+) (\d+) ([^/]*)\/([^/]*)\/(.*)$/.exec(
       line,
     )
@@ -98,6 +97,12 @@ function parseStat(section: Section, paths: readonly string[]): (FileStat | Read
       complaints.push(line)
     }
   }
+  return { found, complaints }
+}
+
+/** `stat` leaves out what is not there and says so on its error stream; the rest comes in order, each with its name. */
+function parseStat(section: Section, paths: readonly string[]): (FileStat | ReadError | undefined)[] {
+  const { found, complaints } = statLines(section.out.toString('utf8'))
   return paths.map((path) => {
     const stat = found.get(path)
     if (stat) return stat
