@@ -20,7 +20,7 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
   try {
     performer.started(entry)
     const result = await (check ? action.preview!(ctx, args) : action.run(ctx, args))
-    if (result.flow && !check) await follow(performer, result.flow)
+    if (result.flow) await follow(performer, result.flow)
     return {
       ...NOTHING,
       status: result.changed ? 'changed' : 'ok',
@@ -100,8 +100,8 @@ async function follow(performer: Performer, flow: string): Promise<void> {
   const { host } = performer
   if (flow === 'flush_handlers') await host.flushHandlers()
   else if (flow === 'end_host') host.left = true
-  else if (flow === 'end_batch') host.play.batchEnded = true
-  else if (flow === 'end_play') host.play.stopped ??= 'meta: end_play'
+  else if (flow === 'end_batch') host.play.ended ??= 'batch'
+  else if (flow === 'end_play') host.play.ended = 'play'
   else if (flow === 'clear_facts') host.state.facts = undefined
   else if (flow === 'reset_connection') await host.state.link.drop()
 }

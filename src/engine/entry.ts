@@ -47,6 +47,8 @@ export interface ResumedEntry extends Common {
   readonly kind: 'resumed'
   /** Its `register` value. */
   readonly result: Readonly<Record<string, unknown>>
+  /** It failed there, and a rescue part took that. */
+  readonly failed: boolean
 }
 
 interface Ready extends Common {

@@ -58,7 +58,7 @@ export async function openInclude(
 const tasks = new WeakMap<Include, Task>()
 
 /** An include as a task, for its scope and for reports. */
-function asTask(include: Include): Task {
+export function asTask(include: Include): Task {
   const known = tasks.get(include)
   if (known) return known
   const { id, name, place, vars, tags, loop, role, when } = include

@@ -34,7 +34,8 @@ export function isDone(task: Task, scope: Scope, outcome: Outcome): boolean {
   return task.until.every((condition) => condition.test(seen))
 }
 
-function withResult(task: Task, scope: Scope, outcome: Outcome): Scope {
+/** The scope in which a task's own conditions see its result. */
+export function withResult(task: Task, scope: Scope, outcome: Outcome): Scope {
   return task.register === undefined ? scope : scope.with({ [task.register]: registered(outcome) }, 'register')
 }
 
@@ -70,6 +71,7 @@ export function sumUp(outcomes: readonly Outcome[], labels: readonly string[]): 
     data: { results: outcomes.map(registered) },
     elapsedMs: outcomes.reduce((sum, o) => sum + o.elapsedMs, 0),
     unknown: outcomes.some((o) => o.unknown),
+    uncertain: outcomes.some((o) => o.uncertain),
     sets: merged(outcomes.map((o) => o.sets)),
     facts: merged(outcomes.map((o) => o.facts)),
   }

@@ -24,6 +24,8 @@ export interface Outcome {
   readonly notRun?: readonly string[] | undefined
   /** `data` is the whole register value, from the run that is resumed. */
   readonly resumed?: boolean | undefined
+  /** The request ended before the host said what it did: the changes of a failed task may have been made. */
+  readonly uncertain?: boolean | undefined
   /** Check mode: what the task would give is not known. */
   readonly unknown?: boolean | undefined
   /** Values for the host: set_fact, gathered facts. */

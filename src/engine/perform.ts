@@ -11,12 +11,12 @@ import { type ActionEntry, isRetried, type ModuleEntry } from './entry.ts'
 import type { HostRun } from './host-run.ts'
 import { isDone, judge } from './judge.ts'
 import { failure, NOTHING, type Outcome, report } from './outcome.ts'
-import { isTrouble, seconds } from './prepare.ts'
+import { atLeast, isTrouble, seconds } from './prepare.ts'
 import { type Answer, request } from './request.ts'
 import { conclude, type Slot } from './window.ts'
 
 /** Questions that are not answered in this time: something on the host hangs (a dead NFS server, a stuck device). */
-const PROBE_TIMEOUT_MS = 120_000
+export const PROBE_TIMEOUT_MS = 120_000
 /** A task whose request lost its connection this many times in a row is given up. */
 const LOST_LIMIT = 3
 
@@ -30,7 +30,7 @@ export class Performer {
   readonly unapplied = new Touched()
   /** Tasks (with items) whose command was under way when the connection was lost. */
   readonly doubtful = new Set<string>()
-  /** What was being changed when the connection was lost: found done later, it counts as changed. */
+  /** What was changed, or was being changed when the connection was lost: found done later, it counts as changed. */
   readonly attempted = new Map<string, readonly ReportedChange[]>()
   #lost = 0
 
@@ -43,7 +43,7 @@ export class Performer {
     const answers = new Map<string, Answer>()
     let asked = false
     for (let at = 0; at < slots.length; ) {
-      if (this.host.halted && !this.host.ending) return
+      if (this.host.halted) return
       const slot = slots[at]!
       const { entry } = slot
       let goesOn: boolean
@@ -154,10 +154,19 @@ export class Performer {
       const outcome = conclude(entry, state)
       const changes = this.attempted.get(slotKey(slot))
       if (!changes) return judged(entry, outcome)
-      return judged(entry, { ...outcome, status: 'changed', changes, msg: 'done before the connection was lost' })
+      return judged(entry, { ...outcome, status: 'changed', changes, msg: 'was changed by this task before the host was asked again' })
     } catch (error) {
       return judged(entry, failure(error))
     }
+  }
+
+  /** An item has come to its end. Where it failed, what it had begun to change may be changed all the same. */
+  conclude(slot: Slot, outcome: Outcome): Outcome {
+    const key = slotKey(slot)
+    const uncertain = this.attempted.has(key) && (outcome.status === 'failed' || outcome.status === 'unreachable')
+    this.attempted.delete(key)
+    this.doubtful.delete(key)
+    return uncertain ? { ...outcome, uncertain } : outcome
   }
 
   /** In check mode: what would be changed. */
@@ -221,7 +230,7 @@ export class Performer {
   async #repeat(entry: ModuleEntry | ActionEntry, attempt: () => Promise<Outcome>): Promise<Outcome> {
     const { task, scope } = entry
     try {
-      const retries = task.retries === undefined ? 3 : Math.max(0, Number(task.retries.evaluate(scope)))
+      const retries = task.retries === undefined ? 3 : atLeast(0, task.retries.evaluate(scope), 'retries')
       const delay = task.delay === undefined ? 5000 : seconds(task.delay.evaluate(scope), 'delay')
       for (let n = 1; ; n++) {
         const outcome = await attempt()

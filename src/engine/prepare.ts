@@ -50,6 +50,9 @@ async function ready(
 ): Promise<Entry> {
   const check =
     task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')
+  // Not used here: a wrong one makes the task fail before it begins.
+  if (task.throttle) atLeast(1, task.throttle.evaluate(scope), 'throttle')
+  if (task.loop?.pause) seconds(task.loop.pause.evaluate(scope), 'loop_control.pause')
   const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout')
   const actor = task.delegateTo === undefined ? state : play.run.delegate(String(task.delegateTo.evaluate(scope)), task)
   // Another host's own variables say how to become somebody there.
@@ -107,6 +110,13 @@ function environment(task: Task, scope: Scope): Record<string, string> {
 
 function isLiterallyFalse(conditions: Task['changedWhen'], scope: Scope): boolean {
   return conditions.length === 1 && conditions[0]!.source.trim() === 'false' && !conditions[0]!.test(scope)
+}
+
+/** A whole number of a keyword. Throws UserError. */
+export function atLeast(least: number, value: unknown, keyword: string): number {
+  const n = Number(value)
+  if (Number.isInteger(n) && n >= least) return n
+  throw new UserError(`${keyword} must be a whole number from ${least}, not ${JSON.stringify(value)}`)
 }
 
 /** Seconds of a keyword as milliseconds. */
