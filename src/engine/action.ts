@@ -27,6 +27,7 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
       msg: result.msg ?? '',
       changes: result.changes ?? (result.changed && result.msg ? [{ summary: result.msg }] : []),
       data: result.data ?? {},
+      flow: result.flow,
       unknown: check && result.changed,
       elapsedMs: performance.now() - started,
     }
@@ -75,7 +76,7 @@ function contextOf(
     check: entry.check,
     facts: host.state.facts ?? {},
     loadFile: async (path, kind) => {
-      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, entry.scope)
+      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, host.scopeOf(entry))
       return file!
     },
     controllerPath: (path) => resolve(run.input.baseDir, path),
@@ -98,8 +99,7 @@ function contextOf(
 /** Ansible's `meta` words. */
 async function follow(performer: Performer, flow: string): Promise<void> {
   const { host } = performer
-  if (flow === 'flush_handlers') await host.flushHandlers()
-  else if (flow === 'end_host') host.left = true
+  if (flow === 'end_host') host.left = true
   else if (flow === 'end_batch') host.play.ended ??= 'batch'
   else if (flow === 'end_play') host.play.ended = 'play'
   else if (flow === 'clear_facts') host.state.facts = undefined

@@ -4,7 +4,7 @@ import { SessionError } from '../session/session.ts'
 import { quote } from '../shared/quote.ts'
 import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
 import { changeFailed, NOTHING, type Outcome, report } from './outcome.ts'
-import { judged, PROBE_TIMEOUT_MS, type Performer, touchesEverything } from './perform.ts'
+import { PROBE_TIMEOUT_MS, type Performer, touchesEverything } from './perform.ts'
 import { type Answer, type Reply, type RequestOptions, request } from './request.ts'
 import { upload } from './upload.ts'
 import type { Slot } from './window.ts'
@@ -59,7 +59,7 @@ export async function applyBatch(
       performer.attempted.set(slotKey(m.slot), report(m.changes))
       if (isCommand(m)) performer.doubtful.add(slotKey(m.slot))
     }
-    if (!performer.lost(error)) finish(slots[at]!, judged(moduleOf(changing[0]!), performer.unlucky(error)))
+    if (!performer.lost(error)) finish(slots[at]!, performer.judged(moduleOf(changing[0]!), performer.unlucky(error)))
     return undefined
   }
   for (const [id, answer] of reply.answers) answers.set(id, answer)
@@ -225,7 +225,7 @@ async function settleAll(
     const notRun = behind.map((m) => m.slot.entry.name)
     let outcome: Outcome
     if (index === -1) outcome = performer.settled(slot, entry, member.state)
-    else if (error && index < failedAt) outcome = judged(entry, { ...error, changes: report(member.changes) })
+    else if (error && index < failedAt) outcome = performer.judged(entry, { ...error, changes: report(member.changes) })
     else outcome = ended(performer, member, outputs.get(member)!, answers, notRun)
     if (!finish(slot, outcome)) return false
     // What was planned behind a failure did not run; a new window plans it anew (ignore_errors, other loop items).
@@ -275,13 +275,13 @@ function ended(
   if (bad !== -1) {
     const done = report(member.changes.slice(0, bad))
     const output = outputs[bad]
-    if (!output) return judged(entry, { ...NOTHING, status: 'failed', msg: 'did not run', changes: done })
+    if (!output) return performer.judged(entry, { ...NOTHING, status: 'failed', msg: 'did not run', changes: done })
     const outcome = changeFailed(member.changes[bad]!, output, done)
     const data = { ...outcome.data, ...module.result(args, member.state, outputs) }
-    return judged(entry, { ...outcome, data, elapsedMs, notRun: notRun.length > 0 ? notRun : undefined })
+    return performer.judged(entry, { ...outcome, data, elapsedMs, notRun: notRun.length > 0 ? notRun : undefined })
   }
   const after = performer.plan(entry, answers)
-  if ('failed' in after) return judged(entry, { ...after.failed, changes: report(member.changes), elapsedMs })
+  if ('failed' in after) return performer.judged(entry, { ...after.failed, changes: report(member.changes), elapsedMs })
   const left = after.changes.filter((c) => !c.transient)
   const changes = report(member.changes)
   if (left.length > 0) {
@@ -290,11 +290,11 @@ function ended(
       .join('; ')
     const msg = `did not converge: after its changes it still wants to ${what}`
     const hint = 'something on the host undoes the change, or two tasks want different things'
-    return judged(entry, { ...NOTHING, status: 'failed', msg, hint, changes, elapsedMs })
+    return performer.judged(entry, { ...NOTHING, status: 'failed', msg, hint, changes, elapsedMs })
   }
   const data = module.result(args, after.state, outputs)
   const last = outputs.at(-1)
-  return judged(entry, {
+  return performer.judged(entry, {
     ...NOTHING,
     status: 'changed',
     changes,

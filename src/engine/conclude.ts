@@ -1,4 +1,4 @@
-import type { Task } from '../playbook/playbook.ts'
+import type { Handler, Task } from '../playbook/playbook.ts'
 import type { ItemResult, Status, TaskResultEvent } from '../shared/events.ts'
 import { codeFrame, formatPlace } from '../shared/source.ts'
 import { PendingError } from '../values/index.ts'
@@ -35,9 +35,12 @@ export function concludeTask(
   state.recap[status]++
   if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
   if (outcome === ended) host.notify(task, entry, changed)
-  if (status !== 'failed' && status !== 'rescued' && status !== 'unreachable') {
+  const failed = status === 'failed' || status === 'rescued' || status === 'unreachable'
+  if (host.isHandler(task)) host.handled(task as Handler, failed)
+  if (!failed) {
     host.cursor.advance()
-    return true
+    if (outcome.flow === 'flush_handlers') host.flushHandlers()
+    return outcome.flow !== 'flush_handlers'
   }
   state.setVars([
     ['failed_task', { name: entry.name, module: task.moduleName, place: formatPlace(task.place) }],

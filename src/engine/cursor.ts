@@ -18,7 +18,12 @@ interface Frame {
   rank: number
   /** The same for all items of an include, which lie on each other. */
   readonly opening: object | undefined
+  /** Gives steps one by one, when the one before has come to its end: handlers can be notified by handlers. */
+  readonly supply: Supply | undefined
 }
+
+/** The next step of a flush of handlers, and its rank among them. */
+export type Supply = () => { readonly step: Step; readonly rank: number } | undefined
 
 /** What an include holds, for one of its items. */
 export interface Opened {
@@ -39,6 +44,7 @@ function rootFrame(steps: readonly Step[]): Frame {
     leaving: false,
     rank: 0,
     opening: undefined,
+    supply: undefined,
   }
 }
 
@@ -49,6 +55,8 @@ function rootFrame(steps: readonly Step[]): Frame {
 export class Cursor {
   #frames: Frame[]
   abandoned = false
+  /** Only looks ahead; what will be supplied cannot be seen from there. */
+  #looks = false
 
   constructor(steps: readonly Step[]) {
     this.#frames = [rootFrame(steps)]
@@ -60,7 +68,11 @@ export class Cursor {
       const frame = this.#frames.at(-1)
       if (!frame) return undefined
       const step = frame.steps[frame.index]
-      if (!step) {
+      if (!step && frame.supply) {
+        const next = this.#looks ? undefined : frame.supply()
+        if (next) Object.assign(frame, { steps: [next.step], index: 0, rank: next.rank })
+        else if (this.#looks || !this.#leave(frame)) return undefined
+      } else if (!step) {
         if (!this.#leave(frame)) return undefined
       } else if (step.kind === 'block') {
         this.#frames.push({ ...rootFrame(step.block), block: step, part: 'block' })
@@ -83,15 +95,33 @@ export class Cursor {
       this.#frames.push({ ...rootFrame(steps), vars, key, rank, opening })
   }
 
+  /** Puts what `supply` gives in front of the step that comes next. */
+  flush(supply: Supply): void {
+    this.#frames.push({ ...rootFrame([]), supply, opening: {} })
+  }
+
+  /** A cursor that stands behind all steps of a section, in front of what `supply` gives. */
+  static behind(supply: Supply): Cursor {
+    const cursor = new Cursor([])
+    cursor.#frames[0]!.index = Number.POSITIVE_INFINITY
+    cursor.flush(supply)
+    return cursor
+  }
+
+  /** The frames that the present step belongs to: a handler has nothing to do with where it was flushed. */
+  get #own(): readonly Frame[] {
+    return this.#frames.slice(Math.max(0, this.#frames.findLastIndex((f) => f.supply)))
+  }
+
   /** Variables that the includes around the present step add, innermost winning. */
   get vars(): ReadonlyMap<string, unknown> | undefined {
-    const maps = this.#frames.flatMap((f) => (f.vars ? [...f.vars] : []))
+    const maps = this.#own.flatMap((f) => (f.vars ? [...f.vars] : []))
     return maps.length > 0 ? new Map(maps) : undefined
   }
 
   /** With a task's id, names one running of it: an include can bring the same task several times. */
   get key(): string {
-    return this.#frames.map((f) => f.key).join('')
+    return this.#own.map((f) => f.key).join('')
   }
 
   /** Where the present step stands among all steps that the section can come to; compare with `comparePositions`. */
@@ -140,6 +170,7 @@ export class Cursor {
   /** A cursor of its own at the same place, to look ahead with. */
   clone(): Cursor {
     const copy = new Cursor([])
+    copy.#looks = true
     copy.#frames = this.#frames.map((frame) => ({ ...frame }))
     return copy
   }

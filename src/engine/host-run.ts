@@ -1,6 +1,6 @@
 import { findHandlers, type Handler, type Section, type Task } from '../playbook/index.ts'
 import { UserError } from '../shared/errors.ts'
-import { PendingError } from '../values/index.ts'
+import { PendingError, type Scope } from '../values/index.ts'
 import { truth } from './become.ts'
 import { concludeTask } from './conclude.ts'
 import { Cursor } from './cursor.ts'
@@ -18,6 +18,8 @@ import type { Semaphore } from './semaphore.ts'
 import { MeetingNeeded, taskScope } from './vars.ts'
 import { collect, type Slot, type Window } from './window.ts'
 
+const NO_VARS: ReadonlyMap<string, unknown> = new Map()
+
 /** One host's way through a play: window after window, at its own pace except where hosts meet. */
 export class HostRun {
   readonly state: HostState
@@ -30,14 +32,15 @@ export class HostRun {
   /** The task that is under way with some of its items done. */
   #progress: Progress | undefined
   #begun = false
+  /** How many tasks have come to their end. */
+  #concluded = 0
   /** Handlers that are owed for changes which are just being made, and by which tasks. */
   readonly #ahead = new Map<Handler, Set<Task>>()
   /** For a run_once task that this host runs for the others. */
   #shared: Met | undefined
   /** The meeting that the task under way goes back to. */
   #met: Met | undefined
-  /** Where the steps of the cursor stand among those around them. */
-  #base: readonly number[] = []
+  readonly #failedHandlers = new Set<Handler>()
   /** Its place at a throttled task. */
   #places: Semaphore | undefined
   /** Only handlers are run any more (`force_handlers`). */
@@ -57,9 +60,12 @@ export class HostRun {
     try {
       if (this.halted) return
       this.#begin()
-      await this.#walk(section.steps, [])
-      this.#forcing = this.#forcesHandlers
-      await this.flushHandlers()
+      await this.#walk(new Cursor(section.steps))
+      for (;;) {
+        this.#forcing = this.#forcesHandlers
+        if (this.halted || !this.#owedHandler()) return
+        await this.#walk(Cursor.behind(() => this.#owedHandler()))
+      }
     } finally {
       this.#forcing = false
       forks.release()
@@ -89,6 +95,7 @@ export class HostRun {
     if (this.#begun) return
     this.#begun = true
     this.play.run.emit({ type: 'host_started', host: this.state.name, playId: this.play.play.id })
+    this.state.owed.push(...[...this.state.notified.keys()].map((h) => this.handlerName(h)))
     this.state.notified.clear()
     for (const { handler, by } of this.play.run.input.journal.owed(this.play.key, this.state.name)) {
       const found = this.play.handlers.find((h) => h.id === handler || this.handlerName(h) === handler)
@@ -99,35 +106,28 @@ export class HostRun {
     }
   }
 
-  /**
-   * Runs steps to their end, or until a failure that nothing rescues; true when the end was reached. `base` is where the
-   * steps stand among those around them.
-   */
-  async #walk(steps: Section['steps'], base: readonly number[]): Promise<boolean> {
-    const outer = { cursor: this.cursor, base: this.#base, progress: this.#progress }
-    this.cursor = new Cursor(steps)
-    this.#base = base
+  /** Runs steps to their end, or until a failure that nothing rescues. */
+  async #walk(cursor: Cursor): Promise<void> {
+    this.cursor = cursor
     this.#progress = undefined
     try {
       for (;;) {
         if (this.play.fatal !== undefined && !this.#forcing && !this.#leaves) {
           this.#progress = undefined
-          this.cursor.abandon()
+          cursor.abandon()
         }
-        if (this.halted) return false
-        const step = this.cursor.peek()
+        if (this.halted) return
+        const step = cursor.peek()
         if (!step) {
           this.state.ended ??= this.ending
-          return !this.cursor.abandoned
+          return
         }
         if (step.kind === 'task' && this.meets(step)) await this.#together(step)
         else if (step.kind === 'task' && step.throttle) await this.#throttled(step)
         else await this.#window((task) => this.meets(task) || task.throttle !== undefined)
       }
     } finally {
-      this.cursor = outer.cursor
-      this.#base = outer.base
-      this.#progress = outer.progress
+      this.cursor = new Cursor([])
     }
   }
 
@@ -139,11 +139,11 @@ export class HostRun {
   /** Runs a task that only so many hosts may be at. */
   async #throttled(task: Task): Promise<void> {
     const places = this.#placesAt(task)
-    if (!places) return this.#only(task)
+    if (!places) return this.#only()
     await this.#aside(() => places.acquire())
     this.#places = places
     try {
-      if (!this.halted) await this.#only(task)
+      if (!this.halted) await this.#only()
     } finally {
       this.#places = undefined
       places.release()
@@ -153,7 +153,7 @@ export class HostRun {
   /** Undefined when the limit cannot be evaluated: then the task itself will fail of that. */
   #placesAt(task: Task): Semaphore | undefined {
     try {
-      const scope = taskScope(this.play, this.state, task, new Map(), this.cursor.vars)
+      const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
       return this.play.throttle(task, atLeast(1, task.throttle!.evaluate(scope), 'throttle'))
     } catch (error) {
       if (!isTrouble(error) && !(error instanceof PendingError)) throw error
@@ -183,14 +183,14 @@ export class HostRun {
     this.#met = met
     try {
       if (this.halted) return
-      if (!runsOnce(task)) await (task.throttle ? this.#throttled(task) : this.#only(task))
+      if (!runsOnce(task)) await (task.throttle ? this.#throttled(task) : this.#only())
       else if (met.hosts[0] === this.state) {
         this.#shared = met
-        await this.#only(task)
+        await this.#only()
       } else {
         const outcome = await this.#aside(() => met.outcome.promise)
+        // Without one the other did not get to it: those that are still there meet again.
         if (outcome) this.#take(task, outcome, met.hosts[0]!)
-        else if (!this.halted) this.cursor.advance()
       }
     } finally {
       if (met.hosts[0] === this.state) met.outcome.resolve(undefined)
@@ -202,14 +202,15 @@ export class HostRun {
 
   /** Meets the others before the step that comes next. */
   #meet(step: { readonly id: string }): Promise<Met> {
-    const place = { position: [...this.#base, ...this.cursor.position], key: step.id + this.cursor.key }
+    const place = { position: this.cursor.position, key: step.id + this.cursor.key }
     return this.#aside(() => this.play.meeting.arrive(this.state, place))
   }
 
-  /** Runs one task with all its items and nothing else. */
-  async #only(task: Task): Promise<void> {
+  /** Runs the task that comes next, with all its items, and nothing else. */
+  async #only(): Promise<void> {
+    const before = this.#concluded
     do await this.#window(() => true)
-    while (this.#progress?.task === task && !this.halted)
+    while (this.#concluded === before && !this.halted)
   }
 
   async #window(meets: (task: Task) => boolean): Promise<void> {
@@ -237,11 +238,12 @@ export class HostRun {
 
   /** In check mode: a task that needs the result of one that was not carried out. */
   #unknowable(task: Task, variable: string): Slot {
-    const scope = taskScope(this.play, this.state, task, new Map(), this.cursor.vars)
+    const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
     const entry: Entry = {
       kind: 'unknown',
       task,
       item: undefined,
+      vars: this.cursor.vars,
       scope,
       name: task.moduleName,
       noLog: false,
@@ -272,7 +274,8 @@ export class HostRun {
       return true
     }
     this.#progress = undefined
-    const total = progress.isLoop
+    this.#concluded++
+    const total = progress.isLoop && progress.items.length > 0
       ? sumUp(
           progress.outcomes,
           progress.items.map((item) => item.label ?? ''),
@@ -288,43 +291,47 @@ export class HostRun {
     if (outcome.status === 'unreachable') progress.broken = true
     if (outcome.status === 'skipped' || outcome.unknown || !task.loop || task.loop.breakWhen.length === 0) return outcome
     try {
-      const scope = withResult(task, entry.scope, outcome)
+      const scope = withResult(task, this.scopeOf(entry), outcome)
       progress.broken ||= task.loop.breakWhen.every((condition) => condition.test(scope))
       return outcome
     } catch (error) {
-      if (!isTrouble(error)) throw error
+      if (!isTrouble(error) && !(error instanceof PendingError)) throw error
       progress.broken = true
-      return { ...failure(error, outcome.changes), data: outcome.data }
+      return { ...failure(new UserError(error.message), outcome.changes), data: outcome.data }
     }
   }
 
   /** The outcome of a run_once task that another host ran. */
   #take(task: Task, outcome: Outcome, by: HostState): void {
-    const scope = taskScope(this.play, this.state, task, new Map(), this.cursor.vars)
+    const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
     const name = taskName(task, scope)
-    const entry: Entry = { kind: 'skip', task, item: undefined, scope, name, noLog: true, msg: '' }
+    const entry: Entry = { kind: 'skip', task, item: undefined, vars: this.cursor.vars, scope, name, noLog: true, msg: '' }
     const bad = outcome.status === 'failed' || outcome.status === 'unreachable'
     const mine = bad ? { ...outcome, msg: `run_once: failed on ${by.name}` } : outcome
     concludeTask(this, entry, new Progress(task, [], this.cursor.key), mine, { silent: !bad })
   }
 
-  /** Runs the handlers that are owed, in the order in which they are defined, until none is owed any more. */
-  async flushHandlers(): Promise<void> {
-    const { handlers, run, key } = this.play
-    const here = this.cursor.peek() ? [...this.#base, ...this.cursor.position] : [Number.POSITIVE_INFINITY]
-    while (!this.halted) {
-      const next = handlers.find((h) => this.state.notified.has(h))
-      if (!next) return
-      const by = this.state.notified.get(next)!
-      const before = this.state.recap.failed + this.state.recap.unreachable
-      this.state.notified.delete(next)
-      const ended = await this.#walk([next], [...here, handlers.indexOf(next)])
-      if (!ended || this.state.recap.failed + this.state.recap.unreachable > before) {
-        this.state.notified.set(next, by)
-        return
-      }
-      if (!run.input.check) run.input.journal.paid(key, this.state.name, this.handlerName(next))
+  /** Runs the handlers that are owed before the step that comes next (`meta: flush_handlers`). */
+  flushHandlers(): void {
+    this.cursor.flush(() => this.#owedHandler())
+  }
+
+  /** In the order in which they are defined; one that has failed is owed to the next run. */
+  #owedHandler(): { step: Handler; rank: number } | undefined {
+    const { handlers } = this.play
+    const rank = handlers.findIndex((h) => this.state.notified.has(h) && !this.#failedHandlers.has(h))
+    return rank === -1 ? undefined : { step: handlers[rank]!, rank }
+  }
+
+  /** A handler has come to its end; it is owed no more if it did not fail. */
+  handled(handler: Handler, failed: boolean): void {
+    const { run, key } = this.play
+    if (failed) {
+      this.#failedHandlers.add(handler)
+      return
     }
+    this.state.notified.delete(handler)
+    if (!run.input.check) run.input.journal.paid(key, this.state.name, this.handlerName(handler))
   }
 
   /**
@@ -346,6 +353,7 @@ export class HostRun {
     const { run, play, key } = this.play
     for (const handler of this.wanted(task, entry)) {
       const ahead = this.#ahead.delete(handler)
+      this.#failedHandlers.delete(handler)
       if (this.state.notified.has(handler)) continue
       const name = this.handlerName(handler)
       this.state.notified.set(handler, entry.name)
@@ -376,7 +384,9 @@ export class HostRun {
 
   /** The handlers that a task notifies. Throws UserError for one that is not there. */
   wanted(task: Task, entry: Entry): readonly Handler[] {
-    const names = task.notify.flatMap((value) => [value.evaluate(entry.scope)].flat().map(String))
+    if (task.notify.length === 0) return []
+    const scope = this.scopeOf(entry)
+    const names = task.notify.flatMap((value) => [value.evaluate(scope)].flat().map(String))
     const found = names.flatMap((name) => {
       const handlers = findHandlers(this.play.handlers, name, task.role, (h) => this.handlerName(h))
       if (handlers.length > 0) return handlers
@@ -387,7 +397,7 @@ export class HostRun {
 
   handlerName(handler: Handler): string {
     try {
-      return String(handler.name.evaluate(taskScope(this.play, this.state, handler, new Map())))
+      return String(handler.name.evaluate(taskScope(this.play, this.state, handler, NO_VARS)))
     } catch (error) {
       if (!isTrouble(error) && !(error instanceof PendingError)) throw error
       return handler.id
@@ -399,9 +409,14 @@ export class HostRun {
     return this.play.handlers.includes(task as Handler)
   }
 
+  /** The variables of a task as they are now: those of its entry are from before the tasks in front of it ended. */
+  scopeOf({ task, vars }: Entry): Scope {
+    return taskScope(this.play, this.state, task, NO_VARS, vars)
+  }
+
   /** A keyword that must come out as a boolean; false where it is not given. */
   flag(value: Task['ignoreErrors'], entry: Entry, keyword: string): boolean {
-    return value !== undefined && truth(value.evaluate(entry.scope), keyword)
+    return value !== undefined && truth(value.evaluate(this.scopeOf(entry)), keyword)
   }
 }
 

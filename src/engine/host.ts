@@ -30,6 +30,9 @@ export class HostState {
   /** Handlers that are owed in the present play, and which task asked for them first. */
   readonly notified = new Map<Handler, string>()
 
+  /** Names of those that plays before it left owed. */
+  readonly owed: string[] = []
+
   constructor(host: Host, link: Link) {
     this.host = host
     this.link = link

@@ -25,7 +25,7 @@ export async function openInclude(
 ): Promise<OpenedInclude> {
   const task = asTask(include)
   const scope = taskScope(play, state, task, overlay, outer)
-  const common = { task, item: undefined, scope, name: '', noLog: false }
+  const common = { task, item: undefined, vars: outer, scope, name: '', noLog: false }
   try {
     const name = String(include.name.evaluate(scope))
     const opened: Opened[] = []

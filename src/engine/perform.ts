@@ -58,12 +58,12 @@ export class Performer {
           if (error === 'again') return
           asked = true
           if (error) {
-            this.host.finish(slot, judged(entry, error))
+            this.host.finish(slot, this.judged(entry, error))
             return
           }
         }
         const plan = this.plan(entry, answers)
-        if ('failed' in plan) goesOn = this.host.finish(slot, judged(entry, plan.failed))
+        if ('failed' in plan) goesOn = this.host.finish(slot, this.judged(entry, plan.failed))
         else if (plan.changes.length === 0) goesOn = this.host.finish(slot, this.settled(slot, entry, plan.state))
         else if (entry.check) goesOn = this.host.finish(slot, this.foreseen(entry, plan.changes))
         else {
@@ -77,7 +77,7 @@ export class Performer {
       at++
       const { loop } = slot.progress.task
       if (loop?.pause && !slot.progress.done) {
-        await this.sleep(seconds(loop.pause.evaluate(entry.scope), 'loop_control.pause'))
+        await this.sleep(seconds(loop.pause.evaluate(this.host.scopeOf(entry)), 'loop_control.pause'))
       }
     }
   }
@@ -148,15 +148,36 @@ export class Performer {
     }
   }
 
+  /** An outcome after changed_when and failed_when; an expression that fails makes the task fail. */
+  judged(entry: ModuleEntry | ActionEntry, outcome: Outcome): Outcome {
+    const { task } = entry
+    if (task.failedWhen.length === 0 && task.changedWhen.length === 0) return outcome
+    const { changes, data } = outcome
+    try {
+      return judge(task, this.host.scopeOf(entry), outcome)
+    } catch (error) {
+      if (error instanceof PendingError) return { ...this.#unknown(entry, error), changes, data }
+      if (!isTrouble(error)) throw error
+      return { ...failure(error), changes, data }
+    }
+  }
+
+  /** The end of a task that depends on what is not known: no mistake in check mode. */
+  #unknown({ check }: ModuleEntry | ActionEntry, { variable }: PendingError): Outcome {
+    if (!check) return { ...NOTHING, status: 'failed', msg: `${variable} cannot be known here` }
+    const msg = `check mode cannot tell: it depends on ${variable}, which only a real run gives`
+    return { ...NOTHING, status: 'skipped', msg, unknown: true }
+  }
+
   /** The outcome of a module with nothing to change. */
   settled(slot: Slot, entry: ModuleEntry, state: unknown): Outcome {
     try {
       const outcome = conclude(entry, state)
       const changes = this.attempted.get(slotKey(slot))
-      if (!changes) return judged(entry, outcome)
-      return judged(entry, { ...outcome, status: 'changed', changes, msg: 'was changed by this task before the host was asked again' })
+      if (!changes) return this.judged(entry, outcome)
+      return this.judged(entry, { ...outcome, status: 'changed', changes, msg: 'was changed by this task before the host was asked again' })
     } catch (error) {
-      return judged(entry, failure(error))
+      return this.judged(entry, failure(error))
     }
   }
 
@@ -218,8 +239,8 @@ export class Performer {
   }
 
   async #action(entry: ActionEntry): Promise<Outcome> {
-    if (!isRetried(entry.task)) return judgedAction(entry, await runAction(this, entry))
-    return this.#repeat(entry, () => runAction(this, entry).then((o) => judgedAction(entry, o)))
+    if (!isRetried(entry.task)) return this.judged(entry, await runAction(this, entry))
+    return this.#repeat(entry, () => runAction(this, entry).then((o) => this.judged(entry, o)))
   }
 
   /** A module with `until` or `retries`: by itself, try after try. */
@@ -228,7 +249,8 @@ export class Performer {
   }
 
   async #repeat(entry: ModuleEntry | ActionEntry, attempt: () => Promise<Outcome>): Promise<Outcome> {
-    const { task, scope } = entry
+    const { task } = entry
+    const scope = this.host.scopeOf(entry)
     try {
       const retries = task.retries === undefined ? 3 : atLeast(0, task.retries.evaluate(scope), 'retries')
       const delay = task.delay === undefined ? 5000 : seconds(task.delay.evaluate(scope), 'delay')
@@ -256,7 +278,8 @@ export class Performer {
         await this.sleep(delay)
       }
     } catch (error) {
-      if (error instanceof PendingError || !isTrouble(error)) throw error
+      if (error instanceof PendingError) return this.#unknown(entry, error)
+      if (!isTrouble(error)) throw error
       return failure(error)
     }
   }
@@ -266,9 +289,9 @@ export class Performer {
     const answers = new Map<string, Answer>()
     const error = await this.#ask(entry, [slot], answers)
     if (error === 'again') return this.#once(slot, entry)
-    if (error) return judged(entry, error)
+    if (error) return this.judged(entry, error)
     const plan = this.plan(entry, answers)
-    if ('failed' in plan) return judged(entry, plan.failed)
+    if ('failed' in plan) return this.judged(entry, plan.failed)
     if (plan.changes.length === 0) return this.settled(slot, entry, plan.state)
     if (entry.check) return this.foreseen(entry, plan.changes)
     let ended: Outcome | undefined
@@ -279,18 +302,6 @@ export class Performer {
     return ended ?? this.#once(slot, entry)
   }
 }
-
-/** An outcome after changed_when and failed_when; an expression that fails makes the task fail. */
-export function judged(entry: ModuleEntry | ActionEntry, outcome: Outcome): Outcome {
-  try {
-    return judge(entry.task, entry.scope, outcome)
-  } catch (error) {
-    if (!isTrouble(error)) throw error
-    return { ...failure(error), changes: outcome.changes, data: outcome.data }
-  }
-}
-
-const judgedAction = judged
 
 /** Whether a change can touch anything. */
 export function touchesEverything(change: Change): boolean {

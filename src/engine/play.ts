@@ -34,7 +34,7 @@ export class PlayRun {
     this.play = play
     this.batch = batch
     this.meeting = meeting
-    this.key = `${play.place.file.path}#${play.name}`
+    this.key = run.keyOf(play)
     const tasks = play.sections.flatMap((s) => [...tasksOf(s.steps)])
     this.handlers = [...play.handlers]
     this.dynamicNames = new Set([...tasks, ...play.handlers].flatMap((t) => (t.register ? [t.register] : [])))

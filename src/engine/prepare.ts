@@ -27,7 +27,7 @@ export async function prepare(
   const scope = taskScope(play, state, task, overlay, vars)
   let name = task.moduleName
   let noLog = true
-  const common = () => ({ task, item, scope, name, noLog })
+  const common = () => ({ task, item, vars, scope, name, noLog })
   try {
     name = taskName(task, scope)
     noLog = task.noLog !== undefined && truth(task.noLog.evaluate(scope), 'no_log')
@@ -46,7 +46,7 @@ async function ready(
   state: HostState,
   task: Task,
   scope: Scope,
-  common: Pick<Entry, 'task' | 'item' | 'scope' | 'name' | 'noLog'>,
+  common: Pick<Entry, 'task' | 'item' | 'vars' | 'scope' | 'name' | 'noLog'>,
 ): Promise<Entry> {
   const check =
     task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')

@@ -4,6 +4,7 @@ import { hostname, userInfo } from 'node:os'
 import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
 import {
+  type Handler,
   type Play,
   type Playbook,
   type Remote,
@@ -84,6 +85,7 @@ export class Run {
   readonly #played = new Set<HostState>()
   readonly #started = performance.now()
   readonly #answers = new Map<string, ReadonlyMap<string, unknown>>()
+  readonly #keys = new Map<string, string>()
   #crashed = false
 
   constructor(input: RunInput) {
@@ -100,9 +102,14 @@ export class Run {
     const allowed = limit === undefined ? undefined : new Set(inventory.match(limit))
     if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
     const scope = makeScope([{ name: 'command line', vars: this.input.extraVars }])
+    const seen = new Map<string, number>()
     return playbooks.flatMap(({ plays }) =>
       plays.map((whole) => {
         const play = selectTags(whole, this.input.tags)
+        const key = `${play.place.file.path}#${play.name}`
+        const nth = (seen.get(key) ?? 0) + 1
+        seen.set(key, nth)
+        this.#keys.set(play.id, nth === 1 ? key : `${key}#${nth}`)
         const pattern = [play.hosts.evaluate(scope)].flat().map(String).join(',')
         const hosts = inventory.match(pattern, play.hosts.place ?? play.place).filter((h) => !allowed || allowed.has(h))
         return {
@@ -162,6 +169,11 @@ export class Run {
       this.#states.set(name, state)
     }
     return state
+  }
+
+  /** Names a play from run to run, also when other plays are put before it: for handlers that are owed. */
+  keyOf(play: Play): string {
+    return this.#keys.get(play.id)!
   }
 
   /** What the person answered to the `vars_prompt` of a play. */
@@ -300,11 +312,8 @@ export class Run {
     )
     const owed = Object.fromEntries(
       [...this.#played]
-        .filter((s) => s.notified.size > 0)
-        .map((s) => [
-          s.name,
-          [...s.notified.keys()].map((h) => String(h.name.static ? h.name.evaluate(makeScope([])) : h.id)),
-        ]),
+        .map((s) => [s.name, [...s.owed, ...[...s.notified.keys()].map(handlerName)]] as const)
+        .filter(([, names]) => names.length > 0),
     )
     return {
       type: 'recap',
@@ -315,6 +324,10 @@ export class Run {
       owed,
     }
   }
+}
+
+function handlerName({ name, id }: Handler): string {
+  return name.static ? String(name.evaluate(makeScope([]))) : id
 }
 
 /** Facts are read by a task in front of all others. */

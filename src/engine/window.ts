@@ -152,7 +152,7 @@ class WindowBuilder {
   #resume(task: Task, key: string): Progress | undefined {
     const earlier = this.#play.earlier(this.#state, task.id + key)
     // What notified a handler then has no part in what notifies it now.
-    if (!earlier || this.#play.handlers.includes(task as Handler)) return undefined
+    if (!earlier || task.moduleName === 'meta' || this.#play.handlers.includes(task as Handler)) return undefined
     if (task.module.type === 'module' && task.module.provides) return undefined
     if (task.register !== undefined && (!earlier.result || JSON.stringify(earlier.result).includes(REDACTED)))
       return undefined
@@ -161,6 +161,7 @@ class WindowBuilder {
       kind: 'resumed',
       task,
       item: undefined,
+      vars: this.#outer,
       scope,
       name: taskName(task, scope),
       noLog: false,
@@ -181,7 +182,7 @@ class WindowBuilder {
       const { name, noLog } = entry
       return Progress.of(
         task,
-        entry.kind === 'skip' ? entry : { kind: 'broken', task, item: undefined, scope, name, noLog, error },
+        entry.kind === 'skip' ? entry : { kind: 'broken', task, item: undefined, vars: this.#outer, scope, name, noLog, error },
       )
     }
   }
@@ -238,9 +239,17 @@ function settle(entry: Entry): Outcome | undefined {
   if (entry.kind !== 'module' || !entry.module.readOnly || entry.read.asks.length > 0 || isRetried(entry.task))
     return undefined
   try {
-    return judge(entry.task, entry.scope, conclude(entry, entry.read.from([])))
+    return judge(entry.task, entry.scope, attempt(entry))
   } catch (error) {
     if (error instanceof PendingError) throw error
+    return failure(error)
+  }
+}
+
+function attempt(entry: ModuleEntry): Outcome {
+  try {
+    return conclude(entry, entry.read.from([]))
+  } catch (error) {
     return failure(error)
   }
 }
@@ -265,6 +274,7 @@ function emptyLoop(task: Task, scope: Scope): SkipEntry {
     kind: 'skip',
     task,
     item: undefined,
+    vars: undefined,
     scope,
     name: taskName(task, scope),
     noLog: false,
