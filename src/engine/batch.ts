@@ -92,6 +92,8 @@ function gather(
     if (performer.doubtful.has(slotKey(slot)) && end > at) break
     const plan = end === at ? first : performer.plan(entry, answers)
     if ('failed' in plan) break
+    // It may fail of what it finds, and then nothing behind it may run.
+    if (plan.changes.length === 0 && needsJudgement(entry.task)) break
     // Those in front are to be found converged, so what they read must stay as they left it.
     if (!entry.harmless && touches(plan.changes, members)) break
     const uploads = plan.changes.some((c) => c.upload)

@@ -111,16 +111,18 @@ function hide(host: HostRun, outcome: Outcome): void {
   }
 }
 
-/** In check mode: all that is known of a result is that the task would change something. */
+/** In check mode: all that is known of a result is that the task would change something, if that. */
 function unknownResult(task: Task, outcome: Outcome): Record<string, unknown> {
-  const result: Record<string, unknown> = {
+  const known = {
     changed: outcome.status === 'changed',
     failed: false,
     skipped: outcome.status === 'skipped',
     unreachable: false,
     msg: outcome.msg,
   }
+  const result: Record<string, unknown> = outcome.unsure ? {} : known
   const names = [
+    ...Object.keys(known),
     ...Object.keys(task.module.returns),
     'rc',
     'stdout',

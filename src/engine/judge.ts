@@ -72,6 +72,7 @@ export function sumUp(outcomes: readonly Outcome[], labels: readonly string[]): 
     data: { results: outcomes.map(registered) },
     elapsedMs: outcomes.reduce((sum, o) => sum + o.elapsedMs, 0),
     unknown: outcomes.some((o) => o.unknown),
+    unsure: outcomes.some((o) => o.unsure),
     uncertain: outcomes.some((o) => o.uncertain),
     sets: merged(outcomes.map((o) => o.sets)),
     facts: merged(outcomes.map((o) => o.facts)),

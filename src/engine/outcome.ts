@@ -31,6 +31,8 @@ export interface Outcome {
   readonly uncertain?: boolean | undefined
   /** Check mode: what the task would give is not known. */
   readonly unknown?: boolean | undefined
+  /** Check mode: not even whether it would change something is known for sure. */
+  readonly unsure?: boolean | undefined
   /** Values for the host: set_fact, gathered facts. */
   readonly sets?: Readonly<Record<string, unknown>> | undefined
   readonly facts?: Readonly<Record<string, unknown>> | undefined

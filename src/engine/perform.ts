@@ -1,7 +1,7 @@
 import type { Change } from '../module/change.ts'
 import { TaskFailure } from '../module/define.ts'
 import { ReadError } from '../module/read.ts'
-import { EVERYTHING, Touched } from '../module/resources.ts'
+import { EVERYTHING } from '../module/resources.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import type { ReportedChange } from '../shared/events.ts'
 import { PendingError } from '../values/index.ts'
@@ -26,8 +26,6 @@ export type Plan = { readonly state: unknown; readonly changes: readonly Change[
 /** Brings a window of tasks to their ends, one after the other, with as few requests as their order allows. */
 export class Performer {
   readonly host: HostRun
-  /** Check mode: what changes that were not made would have touched. */
-  readonly unapplied = new Touched()
   /** Tasks (with items) whose command was under way when the connection was lost. */
   readonly doubtful = new Set<string>()
   /** What was changed, or was being changed when the connection was lost: found done later, it counts as changed. */
@@ -137,7 +135,7 @@ export class Performer {
     } catch (error) {
       if (
         entry.check &&
-        this.unapplied.affects(entry.resources) &&
+        entry.actor.unapplied.affects(entry.resources) &&
         (error instanceof TaskFailure || error instanceof ReadError)
       ) {
         const msg = `check mode cannot tell: it depends on changes that were not made (${error.message})`
@@ -173,6 +171,8 @@ export class Performer {
   settled(slot: Slot, entry: ModuleEntry, state: unknown): Outcome {
     try {
       const outcome = conclude(entry, state)
+      const unsure = this.#unsure(entry)
+      if (unsure !== undefined) return { ...outcome, msg: unsure, unknown: true, unsure: true }
       const changes = this.attempted.get(slotKey(slot))
       if (!changes) return this.judged(entry, outcome)
       return this.judged(entry, { ...outcome, status: 'changed', changes, msg: 'was changed by this task before the host was asked again' })
@@ -192,11 +192,21 @@ export class Performer {
 
   /** In check mode: what would be changed. */
   foreseen(entry: ModuleEntry, changes: readonly Change[]): Outcome {
-    for (const change of changes) this.unapplied.add(change.touches)
+    const unsure = this.#unsure(entry)
+    for (const change of changes) entry.actor.unapplied.add(change.touches)
     const { changedWhen } = entry.task
     const never = changedWhen.length === 1 && changedWhen[0]!.source.trim() === 'false'
     const status = never ? 'ok' : 'changed'
-    return { ...NOTHING, status, changes: never ? [] : report(changes), msg: '', unknown: true }
+    return { ...NOTHING, status, changes: never ? [] : report(changes), msg: unsure ?? '', unknown: true, unsure: unsure !== undefined }
+  }
+
+  /**
+   * In check mode: words for a task that reads what a task before it would have changed. What it wants was found out from
+   * the state as it is. Commands are left out: they may change anything, and mostly change nothing that others read.
+   */
+  #unsure({ check, actor, resources }: ModuleEntry): string | undefined {
+    if (!check || !actor.unapplied.affectsByName(resources)) return undefined
+    return 'check mode cannot tell for sure: it depends on changes that were not made'
   }
 
   /** The change log of a task that is under way, for those who watch. */

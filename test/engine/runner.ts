@@ -16,9 +16,11 @@ export class FakeJournal implements Journal {
   readonly results: TaskResultEvent[] = []
   /** A dead process records nothing. */
   dead = false
+  onRecord: (event: RunEvent) => void = () => {}
 
   begin(): void {}
   record(event: RunEvent): void {
+    this.onRecord(event)
     if (event.type === 'task_result' && !this.dead) this.results.push(event)
   }
   flush(): void {}

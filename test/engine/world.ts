@@ -130,7 +130,7 @@ export const source: ModuleSource = {
 /** What happens to one request: how many of its steps are done, and how it ends then. */
 export interface Fate {
   /** Steps (changes and groups of questions) that are still done; all without it. */
-  readonly steps?: number
+  readonly steps?: number | undefined
   readonly error: SessionError['kind']
 }
 
@@ -145,8 +145,8 @@ export class FakeHost {
   connections = 0
   /** Decides about the request that comes (0, 1 …); undefined: all goes well. */
   fate: (request: number) => Fate | undefined = () => undefined
-  /** Connections are refused while this holds. */
-  refuses = (): boolean => false
+  /** Gone for good: nothing is done any more, and nobody gets in. `auth`, since after that nobody tries again. */
+  gone = false
   /** Waits before each answer. */
   pause: () => Promise<void> = async () => {}
 
@@ -156,7 +156,7 @@ export class FakeHost {
 
   connect(): Connection {
     const { name } = this
-    if (this.refuses()) throw new SessionError('unreachable', name, 'refused')
+    if (this.gone) throw new SessionError('auth', name, 'refused')
     this.connections++
     const closed = Promise.withResolvers<void>()
     let lost = false
@@ -173,7 +173,7 @@ export class FakeHost {
         options.signal?.throwIfAborted()
         await this.pause()
         options.signal?.throwIfAborted()
-        const fate = this.fate(this.requests.length)
+        const fate: Fate | undefined = this.gone ? { steps: 0, error: 'lost' } : this.fate(this.requests.length)
         const { stdout, stderr, rc, steps } = this.interpret(text, fate?.steps)
         this.requests.push(steps)
         if (fate) {
