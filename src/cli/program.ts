@@ -264,7 +264,7 @@ Ctrl-C once: each host finishes the step it is at. Twice: stop now.`
 const PLAN_EXAMPLES = `  runbook plan site.yml
   runbook plan site.yml --detailed-exitcode   exits with 8 when there is something to do`
 const RUN_EXAMPLES = `  runbook run all command uptime
-  runbook run workers shell 'df -h / | tail -1' -vv
+  runbook run workers shell 'df -h / | tail -1'
   runbook run k8s-1 service name=kubelet state=restarted
   runbook run all sysctl name=vm.swappiness value=10 --check --diff`
 const VALIDATE_EXAMPLES = `  runbook validate site.yml upgrade.yml

@@ -22,13 +22,14 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
     const result = await (check ? action.preview!(ctx, args) : action.run(ctx, args))
     const { run } = performer.host.play
     for (const name of intents) run.input.journal.intentDone(entry.actor.name, name)
-    if (result.flow && !check) await follow(performer, result.flow)
+    if (result.flow) await follow(performer, result.flow)
     return {
       ...NOTHING,
       status: result.changed ? 'changed' : 'ok',
       msg: result.msg ?? '',
       changes: result.changes ?? (result.changed && result.msg ? [{ summary: result.msg }] : []),
       data: result.data ?? {},
+      flow: result.flow,
       unknown: check && result.changed,
       elapsedMs: performance.now() - started,
     }
@@ -78,7 +79,7 @@ function contextOf(
     check: entry.check,
     facts: host.state.facts ?? {},
     loadFile: async (path, kind) => {
-      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, entry.scope)
+      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, host.scopeOf(entry))
       return file!
     },
     controllerPath: (path) => resolve(run.input.baseDir, path),
@@ -105,10 +106,9 @@ function contextOf(
 /** Ansible's `meta` words. */
 async function follow(performer: Performer, flow: string): Promise<void> {
   const { host } = performer
-  if (flow === 'flush_handlers') await host.flushHandlers()
-  else if (flow === 'end_host') host.left = true
-  else if (flow === 'end_batch') host.play.batchEnded = true
-  else if (flow === 'end_play') host.play.stopped ??= 'meta: end_play'
+  if (flow === 'end_host') host.left = true
+  else if (flow === 'end_batch') host.play.ended ??= 'batch'
+  else if (flow === 'end_play') host.play.ended = 'play'
   else if (flow === 'clear_facts') host.state.facts = undefined
   else if (flow === 'reset_connection') await host.state.link.drop()
 }

@@ -97,7 +97,8 @@ function owedLines({ owed }: Recap, { chalk }: Style): string[] {
 /** `✖ 14 hosts  Install containerd (site.yml:42:7): the command failed with status 100`, most hosts first. */
 function reasons(failures: readonly TaskResultEvent[], { status, symbol }: Style): string[] {
   const reasonOf = (e: TaskResultEvent): string => {
-    const why = printable(e.msg).split('\n')[0]!.replaceAll(e.host, 'HOST')
+    const own = new RegExp(`(?<![\\w.-])${RegExp.escape(e.host)}(?![\\w-])`, 'g')
+    const why = printable(e.msg).split('\n')[0]!.replaceAll(own, 'HOST')
     return e.status === 'unreachable' ? why : `${e.task} (${e.place}): ${why}`
   }
   const groups = [...Map.groupBy(failures, reasonOf)].toSorted(([, a], [, b]) => b.length - a.length)
