@@ -182,7 +182,9 @@ class WindowBuilder {
       const { name, noLog } = entry
       return Progress.of(
         task,
-        entry.kind === 'skip' ? entry : { kind: 'broken', task, item: undefined, vars: this.#outer, scope, name, noLog, error },
+        entry.kind === 'skip'
+          ? entry
+          : { kind: 'broken', task, item: undefined, vars: this.#outer, scope, name, noLog, error },
       )
     }
   }
