@@ -16,17 +16,20 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
   if (check && !action.preview) {
     return { ...NOTHING, status: 'skipped', msg: 'not run in check mode', unknown: true }
   }
-  const { ctx, timer } = contextOf(performer, entry)
+  const { ctx, timer, intents } = contextOf(performer, entry)
   try {
     performer.started(entry)
     const result = await (check ? action.preview!(ctx, args) : action.run(ctx, args))
-    if (result.flow && !check) await follow(performer, result.flow)
+    const { run } = performer.host.play
+    for (const name of intents) run.input.journal.intentDone(entry.actor.name, name)
+    if (result.flow) await follow(performer, result.flow)
     return {
       ...NOTHING,
       status: result.changed ? 'changed' : 'ok',
       msg: result.msg ?? '',
       changes: result.changes ?? (result.changed && result.msg ? [{ summary: result.msg }] : []),
       data: result.data ?? {},
+      flow: result.flow,
       unknown: check && result.changed,
       elapsedMs: performance.now() - started,
     }
@@ -49,8 +52,9 @@ function abortWords(performer: Performer, entry: ActionEntry): string {
 function contextOf(
   performer: Performer,
   entry: ActionEntry,
-): { ctx: ActionContext; timer: NodeJS.Timeout | undefined } {
+): { ctx: ActionContext; timer: NodeJS.Timeout | undefined; intents: ReadonlySet<string> } {
   const { host } = performer
+  const intents = new Set<string>()
   const { run } = host.play
   const { link } = entry.actor
   const timeout = new AbortController()
@@ -75,7 +79,7 @@ function contextOf(
     check: entry.check,
     facts: host.state.facts ?? {},
     loadFile: async (path, kind) => {
-      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, entry.scope)
+      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, host.scopeOf(entry))
       return file!
     },
     controllerPath: (path) => resolve(run.input.baseDir, path),
@@ -90,18 +94,21 @@ function contextOf(
       if (!run.input.prompt) throw new TaskFailure(`nobody can be asked "${question}": there is no terminal`)
       return run.input.prompt(question, options)
     },
-    intent: async (name, data) => run.input.journal.intent(run.id, host.state.name, name, data),
+    // Of the host that does the work: with delegate_to it is that one which is rebooted.
+    intent: async (name, data) => {
+      intents.add(name)
+      return run.input.journal.intent(run.id, entry.actor.name, name, data)
+    },
   }
-  return { ctx, timer }
+  return { ctx, timer, intents }
 }
 
 /** Ansible's `meta` words. */
 async function follow(performer: Performer, flow: string): Promise<void> {
   const { host } = performer
-  if (flow === 'flush_handlers') await host.flushHandlers()
-  else if (flow === 'end_host') host.left = true
-  else if (flow === 'end_batch') host.play.batchEnded = true
-  else if (flow === 'end_play') host.play.stopped ??= 'meta: end_play'
+  if (flow === 'end_host') host.left = true
+  else if (flow === 'end_batch') host.play.ended ??= 'batch'
+  else if (flow === 'end_play') host.play.ended = 'play'
   else if (flow === 'clear_facts') host.state.facts = undefined
   else if (flow === 'reset_connection') await host.state.link.drop()
 }

@@ -27,7 +27,7 @@ export async function prepare(
   const scope = taskScope(play, state, task, overlay, vars)
   let name = task.moduleName
   let noLog = true
-  const common = () => ({ task, item, scope, name, noLog })
+  const common = () => ({ task, item, vars, scope, name, noLog })
   try {
     name = taskName(task, scope)
     noLog = task.noLog !== undefined && truth(task.noLog.evaluate(scope), 'no_log')
@@ -46,10 +46,13 @@ async function ready(
   state: HostState,
   task: Task,
   scope: Scope,
-  common: Pick<Entry, 'task' | 'item' | 'scope' | 'name' | 'noLog'>,
+  common: Pick<Entry, 'task' | 'item' | 'vars' | 'scope' | 'name' | 'noLog'>,
 ): Promise<Entry> {
   const check =
     task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')
+  // Not used here: a wrong one makes the task fail before it begins.
+  if (task.throttle) atLeast(1, task.throttle.evaluate(scope), 'throttle')
+  if (task.loop?.pause) seconds(task.loop.pause.evaluate(scope), 'loop_control.pause')
   const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout')
   const actor = task.delegateTo === undefined ? state : play.run.delegate(String(task.delegateTo.evaluate(scope)), task)
   // Another host's own variables say how to become somebody there.
@@ -107,6 +110,13 @@ function environment(task: Task, scope: Scope): Record<string, string> {
 
 function isLiterallyFalse(conditions: Task['changedWhen'], scope: Scope): boolean {
   return conditions.length === 1 && conditions[0]!.source.trim() === 'false' && !conditions[0]!.test(scope)
+}
+
+/** A whole number of a keyword. Throws UserError. */
+export function atLeast(least: number, value: unknown, keyword: string): number {
+  const n = Number(value)
+  if (Number.isInteger(n) && n >= least) return n
+  throw new UserError(`${keyword} must be a whole number from ${least}, not ${JSON.stringify(value)}`)
 }
 
 /** Seconds of a keyword as milliseconds. */
