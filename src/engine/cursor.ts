@@ -110,7 +110,12 @@ export class Cursor {
 
   /** The frames that the present step belongs to: a handler has nothing to do with where it was flushed. */
   get #own(): readonly Frame[] {
-    return this.#frames.slice(Math.max(0, this.#frames.findLastIndex((f) => f.supply)))
+    return this.#frames.slice(
+      Math.max(
+        0,
+        this.#frames.findLastIndex((f) => f.supply),
+      ),
+    )
   }
 
   /** Variables that the includes around the present step add, innermost winning. */

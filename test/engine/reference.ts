@@ -119,7 +119,10 @@ export function runReference(plays: readonly PlaySpec[], hosts: readonly Referen
 function runPlay(play: PlaySpec, all: readonly ReferenceHost[]): boolean {
   const rest = all.filter((h) => !h.failed)
   for (let i = 0; rest.length > 0; i++) {
-    const batch = rest.splice(0, play.serial.length === 0 ? rest.length : play.serial[Math.min(i, play.serial.length - 1)])
+    const batch = rest.splice(
+      0,
+      play.serial.length === 0 ? rest.length : play.serial[Math.min(i, play.serial.length - 1)],
+    )
     const state = new BatchReference(play, batch)
     state.run()
     if (state.fatal || batch.every((h) => h.failed)) return false
@@ -233,6 +236,7 @@ class HostReference {
           again = true
         }
       }
+      if (this.#failing) this.host.failed = true
     }
   }
 
@@ -396,13 +400,15 @@ class HostReference {
       status = 'failed'
     }
     const changed = status === 'changed' || (status === 'failed' && did.made)
-    return { status, changed, register: { ...flags(status), ...did.data }, ...(did.sets && status !== 'failed' ? { sets: did.sets } : {}) }
+    return {
+      status,
+      changed,
+      register: { ...flags(status), ...did.data },
+      ...(did.sets && status !== 'failed' ? { sets: did.sets } : {}),
+    }
   }
 
-  #work(
-    work: Work,
-    vars: ReadonlyMap<string, unknown>,
-  ): Did {
+  #work(work: Work, vars: ReadonlyMap<string, unknown>): Did {
     const { host } = this
     if (work.module === 'set') {
       const [key, value] = [render(work.key, vars), render(work.value, vars)]
@@ -418,7 +424,8 @@ class HostReference {
       if (work.module === 'act' && !good) return { status: 'failed', data: {}, made: false }
       return { status: good ? 'changed' : 'failed', data: { stdout: say }, ran: true, made: good }
     }
-    if (work.module === 'look') return { status: 'ok', data: { value: host.keys.get(render(work.key, vars)) ?? '' }, made: false }
+    if (work.module === 'look')
+      return { status: 'ok', data: { value: host.keys.get(render(work.key, vars)) ?? '' }, made: false }
     if (work.module === 'fail') return { status: 'failed', data: {}, made: false }
     if (work.module === 'remember') {
       const sets = { [work.name]: render(work.value, vars) }
