@@ -205,6 +205,8 @@ class HostReference {
   #stopped = false
   #forcing = false
   #always = 0
+  /** How many tasks have begun. */
+  #begun = 0
   /** Blocks out of the always part that runs: their rescue parts do not matter once the play is stopped. */
   #outside = 0
 
@@ -248,6 +250,7 @@ class HostReference {
   }
 
   *#block(block: BlockSpec, outer: readonly Condition[]): Way {
+    const begun = this.#begun
     const when = block.when ? [...outer, block.when] : outer
     let error: unknown
     try {
@@ -270,7 +273,7 @@ class HostReference {
         error = e
       }
     }
-    if (block.always.length > 0) {
+    if (block.always.length > 0 && !(error instanceof Stopped && this.#begun === begun)) {
       if (this.#always++ === 0) this.#outside = this.#rescues.length
       try {
         yield* this.#steps(block.always, when)
@@ -330,6 +333,7 @@ class HostReference {
         if (!this.batch.committed) this.#check()
       } while (go === 'again')
     }
+    this.#begun++
     const conditions = task.when ? [...outer, task.when] : outer
     const taken = typeof go === 'object' && 'taken' in go
     const outcome = taken ? (go as { taken: Outcome }).taken : this.#items(task, conditions)
