@@ -157,7 +157,7 @@ function addInventory(parent: Command, command: AddCommand, done: (exitCode: num
 
 function addHistory(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
   const folder = (): Option =>
-    new Option('--folder <folder>', 'where the playbook stands, and .runbook/ with it').default('.')
+    new Option('--folder <folder>', 'where the playbooks stand, or a folder above').default('.')
   command(parent, 'list', 'The newest runs, newest first', '  runbook history')
     .addOption(folder())
     .option('--limit <n>', 'how many', positive, 20)

@@ -113,8 +113,8 @@ export class HostRun {
     try {
       for (;;) {
         if (this.play.fatal !== undefined && !this.#forcing && !this.#leaves) {
+          cursor.abandon(this.#progress !== undefined)
           this.#progress = undefined
-          cursor.abandon()
         }
         if (this.halted) return
         const step = cursor.peek()
@@ -245,7 +245,7 @@ export class HostRun {
       item: undefined,
       vars: this.cursor.vars,
       scope,
-      name: task.moduleName,
+      name: taskName(task, scope),
       noLog: false,
       variable,
     }
@@ -360,8 +360,11 @@ export class HostRun {
 
   /** A task has ended: what it notified is owed if it changed something. Throws UserError when there is no such handler. */
   notify(task: Task, entry: Entry, changed: boolean): void {
-    if (!changed) return this.oweNoMore(task, entry)
     const { run, play, key } = this.play
+    if (!changed) {
+      this.oweNoMore(task, entry)
+      return
+    }
     for (const handler of this.wanted(task, entry)) {
       const ahead = this.#ahead.delete(handler)
       this.#failedHandlers.delete(handler)

@@ -74,8 +74,8 @@ export class Performer {
       if (!goesOn) return
       at++
       const { loop } = slot.progress.task
-      if (loop?.pause && !slot.progress.done) {
-        await this.sleep(seconds(loop.pause.evaluate(this.host.scopeOf(entry)), 'loop_control.pause'))
+      if (loop?.pause && !slot.progress.done && (entry.kind === 'module' || entry.kind === 'action')) {
+        await this.sleep(seconds(loop.pause.evaluate(entry.scope), 'loop_control.pause'))
       }
     }
   }

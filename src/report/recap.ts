@@ -1,5 +1,6 @@
 import type { HostRecap, Recap, TaskResultEvent } from '../shared/events.ts'
 import { duration } from './duration.ts'
+import { nameOf } from './result.ts'
 import type { Style } from './style.ts'
 import { count, printable, some, width } from './text.ts'
 
@@ -99,7 +100,7 @@ function reasons(failures: readonly TaskResultEvent[], { status, symbol }: Style
   const reasonOf = (e: TaskResultEvent): string => {
     const own = new RegExp(`(?<![\\w.-])${RegExp.escape(e.host)}(?![\\w-])`, 'g')
     const why = printable(e.msg).split('\n')[0]!.replaceAll(own, 'HOST')
-    return e.status === 'unreachable' ? why : `${e.task} (${e.place}): ${why}`
+    return e.status === 'unreachable' ? why : `${nameOf(e)} (${e.place}): ${why}`
   }
   const groups = [...Map.groupBy(failures, reasonOf)].toSorted(([, a], [, b]) => b.length - a.length)
   return groups.map(([reason, events]) => {

@@ -25,18 +25,18 @@ const MOST_ITEMS = 6
 /** `2.4s`; empty for what took no time worth telling. */
 export const took = (ms: number): string => (ms < WORTH_TELLING ? '' : duration(ms))
 
-/**
- * What a result is about: `handler ` and the task's name; of a loop without what only an item could tell, and with
- * the items that came out as the whole did: `Folder {{ item }}` → `Folder: /a, /b`.
- */
-export function title({ handler, task, items, status }: TaskResultEvent): string {
-  const name = `${handler ? 'handler ' : ''}${task}`
-  if (!items) return printable(name)
+/** `handler ` and the task's name; of a loop without what only an item could tell: `Folder {{ item }}` → `Folder`. */
+export function nameOf({ handler, task, items }: TaskResultEvent): string {
+  const name = items ? task.replaceAll(/\s*\{\{.*?\}\}/g, '').trim() || task : task
+  return printable(`${handler ? 'handler ' : ''}${name}`)
+}
+
+/** The name, and of a loop the items that came out as the whole did: `Folder: /a, /b`. */
+export function title(event: TaskResultEvent): string {
+  const { items = [], status } = event
   const meant = items.filter((item) => item.status === status)
-  const labels = (meant.length > 0 ? meant : items).map(({ label }) => label.replaceAll(/\s+/g, ' '))
-  const short = name.replaceAll(/\s*\{\{.*?\}\}/g, '').trim()
-  const tail = labels.length === 0 ? '' : `: ${some(labels, MOST_ITEMS, ', ')}`
-  return printable(`${short || name}${tail}`)
+  const labels = (meant.length > 0 ? meant : items).map(({ label }) => printable(label.replaceAll(/\s+/g, ' ')))
+  return `${nameOf(event)}${labels.length === 0 ? '' : `: ${some(labels, MOST_ITEMS, ', ')}`}`
 }
 
 /** A failure in full: where in the YAML, what ran, how it ended, what it printed and what to do. Ends in a newline or two. */
@@ -44,7 +44,7 @@ export function failureBlock(event: TaskResultEvent, style: Style): string {
   const { chalk, symbol } = style
   const paint = style.status[event.status]
   const head = [
-    paint(`${symbol[event.status]} ${event.status.toUpperCase()}  ${event.host}  ${title(event)}`),
+    paint(`${symbol[event.status]} ${event.status.toUpperCase()}  ${event.host}  ${nameOf(event)}`),
     chalk.dim(`(${[event.module, took(event.elapsedMs)].filter(Boolean).join(', ')})`),
   ].join('  ')
   const lines = [head]
