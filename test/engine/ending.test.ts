@@ -68,6 +68,33 @@ const TABLE: {
     trace: ['r ok', 'a ok', 'b ok'],
   },
   {
+    name: 'a variable that another host has yet to set',
+    tasks: [
+      { name: 'a', remember: { x: '{{ inventory_hostname }}' } },
+      { name: 'b', note: { msg: '{{ hostvars.h3.x }}' } },
+    ],
+    forks: 1,
+    trace: ['a ok', 'b ok'],
+  },
+  {
+    name: 'its own variable, by way of hostvars',
+    tasks: [
+      { name: 'a', set: { key: 'a', value: 1 }, register: 'r' },
+      { name: 'b', remember: { x: 1 } },
+      { name: 'c', note: { msg: '{{ hostvars.h1.x }}' } },
+      { name: 'd', note: { msg: '{{ hostvars.h1.r.key }}' } },
+    ],
+    trace: ['a changed', 'b ok', 'c ok', 'd ok'],
+  },
+  {
+    name: 'a value of a task that ran in check mode',
+    tasks: [
+      { name: 'a', set: { key: 'a', value: 1 }, register: 'r', check_mode: true },
+      { name: 'b', note: { msg: '{{ r.key }}' }, ignore_errors: true },
+    ],
+    trace: ['a changed', 'b ignored'],
+  },
+  {
     name: 'run_once with a flush of handlers that meet',
     tasks: [
       { name: 'a', set: { key: 'a', value: 1 }, notify: 'h' },
