@@ -88,6 +88,8 @@ export class Cursor {
 
   /** Puts what an include holds in the place of the include that `peek` gave: once for each of its items. */
   open(opened: readonly Opened[]): void {
+    // It can stand in a block that is still to be opened, where another cursor looked ahead.
+    this.peek()
     this.advance()
     // The innermost frame runs first, so the last item goes in first.
     const opening = {}

@@ -34,10 +34,11 @@ t.test('runs that are stopped, aborted, or lose hosts end', { timeout: 300_000 }
           if (end === 'abort' || end === 'both') abort.abort()
         }
         if (slow) for (const host of hosts) host.pause = () => new Promise((resolve) => setImmediate(resolve))
+        const files = {}
         const result = await runPlays(
-          plays.map((p) => toYaml(fatal ? { ...p, fatal: true, linear: false } : p)),
+          plays.map((p, i) => toYaml(fatal ? { ...p, fatal: true, linear: false } : p, i, files)),
           count,
-          { hosts, forks, journal, stop: stop.signal, abort: abort.signal },
+          { hosts, forks, files, journal, stop: stop.signal, abort: abort.signal },
         )
         const recap = result.events.at(-1)
         if (recap?.type !== 'recap') throw new Error('no recap')
