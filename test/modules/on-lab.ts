@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import type { Module } from '../../src/module/index.ts'
 import { connect } from '../../src/session/connect.ts'
 import { bootLab, type Lab } from '../lab/index.ts'
+import type { LabSpec } from '../lab/registry.ts'
 import { skipWithoutLab } from '../lab/skip.ts'
 import { apply, check, type Driven, type Outcome } from './drive.ts'
 import { skipWithoutTools, type Tools } from './repository.ts'
@@ -22,11 +23,14 @@ export interface LabBench extends Driven {
   converge(t: Test, module: Module, args: unknown): Promise<string[]>
 }
 
-/** Runs a test against one fresh host. `tools` are what it needs on this machine. */
+/**
+ * Runs a test against one fresh host. `tools` are what it needs on this machine. RUNBOOK_LAB_SH makes the host's /bin/sh
+ * another one than dash: bash or busybox.
+ */
 export function onLab(name: string, fn: (t: Test, bench: LabBench) => Promise<void>, tools: Tools = {}): void {
   t.setTimeout(300_000)
   t.test(name, { skip: skipWithoutLab() || skipWithoutTools(tools), timeout: 300_000 }, async (t) => {
-    await using lab = await bootLab({ hosts: 1 })
+    await using lab = await bootLab({ hosts: 1, sh: process.env.RUNBOOK_LAB_SH as LabSpec['sh'] | undefined })
     const [host] = lab.hosts
     await using connection = await connect({
       name: host!.name,
@@ -43,6 +47,7 @@ export function onLab(name: string, fn: (t: Test, bench: LabBench) => Promise<vo
       if (rc !== 0) throw new Error(`${script}: exit status ${rc}\n${stdout}${stderr}`)
       return stdout
     }
+    await lab.exec('n1', ['systemctl', 'is-system-running', '--wait']) // 1: degraded, by a unit that the lab cannot run
     const driven = { shell, controller: '/nonexistent' }
     await fn(t, {
       ...driven,

@@ -1,5 +1,6 @@
 import { quoteAll } from '../../shared/quote.ts'
 import { type AskKind, ask, each, map, type Read, ReadError, type Section } from '../read.ts'
+import { compareRpm } from './rpm-version.ts'
 
 export type Manager = 'apt' | 'dnf' | 'yum'
 
@@ -43,7 +44,7 @@ export interface PackageKey {
  * Debian's own tools may be installed on an RPM host and the other way round, so the one with a database counts. apt's
  * stamp is the one that Ubuntu's update-notifier and our own `apt-get update` touch; Debian alone leaves the folder's time.
  */
-const MANAGER = `
+export const MANAGER = `
 rb_pm() {
   if [ -s /var/lib/dpkg/status ] && command -v apt-get >/dev/null; then echo apt
   elif command -v dnf >/dev/null; then echo dnf
@@ -170,7 +171,7 @@ function lines(section: Section | undefined): string[] {
 }
 
 /** Lines of one letter's words. */
-const words = (all: readonly string[], letter: string): string[][] =>
+export const words = (all: readonly string[], letter: string): string[][] =>
   all.filter((line) => line.startsWith(`${letter} `)).map((line) => line.slice(2).split(' '))
 
 function parseApt(all: readonly string[], keys: readonly PackageKey[]): PackageState[] {
@@ -259,40 +260,7 @@ function isLockOf(lock: string, name: string): boolean {
 }
 
 /** rpm writes epoch 0 where there is none. */
-const bareEpoch = (version: string): string => version.replace(/^(0|\(none\)):/, '')
-
-/** rpmvercmp() of rpm's rpmio/rpmvercmp.c, for `epoch:version-release`. */
-export function compareRpm(a: string, b: string): number {
-  const parts = (v: string): [string, string, string] => {
-    const m = /^(?:(\d+):)?([^-]*)(?:-(.*))?$/.exec(v)!
-    return [m[1] ?? '0', m[2] ?? '', m[3] ?? '']
-  }
-  const [x, y] = [parts(a), parts(b)]
-  for (const i of [0, 1, 2] as const) {
-    const order = compareSegments(x[i], y[i])
-    if (order !== 0) return order
-  }
-  return 0
-}
-
-function compareSegments(a: string, b: string): number {
-  const split = (s: string): string[] => s.match(/\d+|[a-zA-Z]+|~|\^/g) ?? []
-  const [x, y] = [split(a), split(b)]
-  for (let i = 0; i < Math.max(x.length, y.length); i++) {
-    const [p, q] = [x[i], y[i]]
-    if (p === q) continue
-    // `~` sorts before everything, the end included; `^` after the end but before everything else
-    if (p === '~' || q === '~') return p === '~' ? -1 : 1
-    if (p === undefined || q === undefined) return p === undefined ? -1 : 1
-    if (p === '^' || q === '^') return p === '^' ? -1 : 1
-    const [m, n] = [/^\d/.test(p), /^\d/.test(q)]
-    if (m !== n) return m ? 1 : -1
-    if (!m) return p < q ? -1 : 1
-    const order = BigInt(p) - BigInt(q)
-    if (order !== 0n) return order < 0n ? -1 : 1
-  }
-  return 0
-}
+export const bareEpoch = (version: string): string => version.replace(/^(0|\(none\)):/, '')
 
 /** The host's package manager. Fails on a host that has none we know. */
 export function packageManager(): Read<PackageManager> {
