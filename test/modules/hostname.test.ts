@@ -1,7 +1,6 @@
 import t from 'tap'
 import hostname, { editHosts } from '../../modules/hostname.ts'
 import type { Module } from '../../src/module/index.ts'
-import { onLab } from './on-lab.ts'
 import { table } from './table.ts'
 
 const text = (s: string) => ({ exists: true, text: s, stat: { type: 'file', mode: 0o644 } })
@@ -41,14 +40,3 @@ for (const hosts of [HOSTS, '']) {
   const once = editHosts(hosts, '127.0.1.1', 'new.example.org', 'old.example.org')
   t.equal(editHosts(once, '127.0.1.1', 'new.example.org', 'new.example.org'), once)
 }
-
-onLab('hostname', async (t, host) => {
-  await host.converge(t, hostname, { name: 'rb-new.example.org', hosts: true })
-  t.equal(await host.sh('hostname; cat /etc/hostname'), 'rb-new.example.org\nrb-new.example.org\n')
-  // not `getent hosts` or `hostname -f`, which first ask DNS for an IPv6 address; hosts have none
-  t.match(await host.sh('getent ahostsv4 rb-new'), /^127\.0\.1\.1 .* rb-new\.example\.org$/m)
-  await host.sh('mkdir -p /etc/cloud/cloud.cfg.d')
-  t.same(await host.converge(t, hostname, { name: 'rb-new.example.org' }), [
-    'create /etc/cloud/cloud.cfg.d/99-runbook-hostname.cfg (0644)',
-  ])
-})

@@ -2,8 +2,6 @@ import t from 'tap'
 import upgrade from '../../modules/package_upgrade.ts'
 import type { Module } from '../../src/module/index.ts'
 import { parseUpgradable } from '../../src/module/reads/upgradable.ts'
-import { onLab } from './on-lab.ts'
-import { APT_TOOLS, buildDeb, indexRepository, must, scratch } from './repository.ts'
 import { table } from './table.ts'
 
 const manager = { manager: 'apt', age: 60, sourcesChanged: false, interrupted: false, canHold: true }
@@ -45,30 +43,4 @@ t.same(
     'h bash.x86_64 0:5.1.8-6.el9\nu Available Upgrades\nu bash.x86_64                 5.1.8-9.el9                 baseos\nu Last metadata expiration check: 0:01:00 ago\n',
   ),
   { packages: [{ name: 'bash.x86_64', from: '5.1.8-6.el9', to: '5.1.8-9.el9' }], rebootRequired: false },
-)
-
-onLab(
-  'package_upgrade',
-  async (t, host) => {
-    const folder = scratch()
-    const publish = async () => {
-      indexRepository(folder)
-      must(['tar', '-C', folder, '-cf', `${host.lab.hosts[0]!.rootfs}/root/repo.tar`, '.'])
-      await host.sh('mkdir -p /srv/repo && tar -xf /root/repo.tar -C /srv/repo && rm /root/repo.tar')
-    }
-    for (const name of ['rb-one', 'rb-held']) buildDeb(folder, { name, version: '1.0' })
-    await publish()
-    await host.sh('echo "deb [trusted=yes] copy:/srv/repo ./" > /etc/apt/sources.list.d/lab.list')
-    await host.sh('apt-get update -q && apt-get install -yq rb-one rb-held && apt-mark hold rb-held')
-    await host.apply(upgrade, {})
-    for (const name of ['rb-one', 'rb-held']) buildDeb(folder, { name, version: '1.1' })
-    await publish()
-    t.same(await host.check(upgrade, {}), [])
-    await host.sh('apt-get update -q')
-    t.same(await host.converge(t, upgrade, {}), ['upgrade rb-one 1.1'])
-    t.equal(await host.sh(`dpkg-query -W -f='\${Version} ' rb-held rb-one`), '1.0 1.1 ')
-    await host.sh('touch /run/reboot-required')
-    t.same((await host.apply(upgrade, {})).result, { reboot_required: true, upgradable: [] })
-  },
-  APT_TOOLS,
 )

@@ -40,6 +40,9 @@ export interface PackageKey {
   readonly newest: boolean
 }
 
+/** Who writes these decides what can be installed. */
+const SOURCES = ['file:/etc/apt/*', 'file:/etc/yum.repos.d/*', 'file:/etc/dnf/*']
+
 /**
  * Debian's own tools may be installed on an RPM host and the other way round, so the one with a database counts. apt's
  * stamp is the one that Ubuntu's update-notifier and our own `apt-get update` touch; Debian alone leaves the folder's time.
@@ -76,7 +79,7 @@ rb_pm_rpm() {
 const managerKind: AskKind<'', PackageManager> = {
   name: 'package_manager',
   prelude: MANAGER,
-  reads: () => ['package-lists', 'package:*'],
+  reads: () => ['package-lists', 'package:*', ...SOURCES],
   sections: () => 1,
   script: () =>
     'rb_m=$(rb_pm); echo "$rb_m"; case $rb_m in apt) rb_pm_apt ;; dnf|yum) rb_pm_rpm $rb_m ;; esac; rb_mark\n',
@@ -156,7 +159,7 @@ const packageKind: AskKind<PackageKey, PackageState> = {
   prelude: QUERY,
   id: ({ name }) => name,
   merge: (a, b) => ({ name: a.name, newest: a.newest || b.newest }),
-  reads: ({ name }) => [`package:${name}`, 'package-lists'],
+  reads: ({ name }) => [`package:${name}`, 'package-lists', ...SOURCES],
   sections: () => 1,
   script: (keys) =>
     `rb_packages ${quoteAll(keys.filter((k) => k.newest).map((k) => k.name))} -- ${quoteAll(keys.map((k) => k.name))}; rb_mark\n`,
