@@ -228,15 +228,15 @@ export class HostRun {
         } finally {
           this.play.meeting.depart(this.state)
         }
-      } else if (this.play.run.input.check) {
+      } else {
         window = { slots: [this.#unknowable(step.kind === 'include' ? asTask(step) : step, error.variable)], moves: [] }
-      } else throw error
+      }
     }
     for (const move of window.moves) move(this.cursor)
     await this.#performer.perform(window.slots)
   }
 
-  /** In check mode: a task that needs the result of one that was not carried out. */
+  /** A task that needs the result of one that was not carried out: no mistake in check mode. */
   #unknowable(task: Task, variable: string): Slot {
     const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
     const entry: Entry = {
@@ -253,7 +253,9 @@ export class HostRun {
     return {
       entry,
       progress: Progress.of(task, entry, this.cursor.key),
-      settled: { ...NOTHING, status: 'skipped', msg, unknown: true },
+      settled: this.play.run.input.check
+        ? { ...NOTHING, status: 'skipped', msg, unknown: true }
+        : { ...NOTHING, status: 'failed', msg: `${variable} is not known: what gives it ran in check mode` },
       before: [],
     }
   }

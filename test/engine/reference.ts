@@ -43,7 +43,16 @@ export interface BlockSpec {
   readonly always: readonly StepSpec[]
 }
 
-export type StepSpec = TaskSpec | BlockSpec
+/** `include_tasks`, once for each item; the steps inside see it as `inc`. */
+export interface IncludeSpec {
+  readonly kind: 'include'
+  readonly id: number
+  readonly when?: Condition | undefined
+  readonly loop?: readonly string[] | undefined
+  readonly steps: readonly TaskSpec[]
+}
+
+export type StepSpec = TaskSpec | BlockSpec | IncludeSpec
 
 /** Handlers never run once for all. */
 export interface HandlerSpec extends Omit<TaskSpec, 'loop'> {
@@ -198,6 +207,7 @@ class HostReference {
   readonly batch: BatchReference
   /** Whether each block around the present task has a rescue part that is still to come. */
   readonly #rescues: boolean[] = []
+  readonly #included = new Map<string, unknown>()
   /** They are owed to the next run. */
   readonly #failedHandlers = new Set<string>()
   /** Failed, and on the way out. */
@@ -245,6 +255,7 @@ class HostReference {
   *#steps(steps: readonly StepSpec[], when: readonly Condition[]): Way {
     for (const step of steps) {
       if (step.kind === 'block') yield* this.#block(step, when)
+      else if (step.kind === 'include') yield* this.#include(step, when)
       else yield* this.#task(step, step.id, when)
     }
   }
@@ -289,6 +300,43 @@ class HostReference {
     if (error) throw error
   }
 
+  /** The condition is asked once, for the include; the steps inside do not inherit it. */
+  *#include(include: IncludeSpec, outer: readonly Condition[]): Way {
+    this.#check()
+    const conditions = include.when ? [...outer, include.when] : outer
+    const name = `i${include.id}`
+    let items: (readonly [number, string | undefined])[]
+    try {
+      const { name: host, vars } = this.host
+      items = [...(include.loop ?? [undefined]).entries()].filter(([, item]) =>
+        conditions.every((c) => holds(c, item === undefined ? vars : new Map([...vars, ['inc', item]]), host)),
+      )
+    } catch (error) {
+      if (!(error instanceof Undefined)) throw error
+      const status = this.#rescuable ? 'rescued' : 'failed'
+      this.host.trace.push(`include_tasks ${status}`)
+      if (status === 'failed') {
+        this.#failing = true
+        this.batch.failure({ kind: 'task', id: 0, work: { module: 'fail' } })
+      }
+      this.#begun++
+      throw new Failure()
+    }
+    if (items.length === 0) {
+      this.#begun++
+      this.host.trace.push(`${name} skipped`)
+    }
+    try {
+      for (const [n, item] of items) {
+        if (item !== undefined) this.#included.set('inc', item)
+        for (const step of include.steps)
+          yield* this.#task(step, include.id + (1000 * n + step.id - include.id) / 1e6, [])
+      }
+    } finally {
+      this.#included.clear()
+    }
+  }
+
   #deadAt(depth: number): boolean {
     return this.#stopped && depth < this.#outside
   }
@@ -304,12 +352,16 @@ class HostReference {
       const i = handlers.findIndex((h) => this.host.owed.has(h.name) && !this.#failedHandlers.has(h.name))
       const handler = handlers[i]
       if (!handler) return
+      const included = [...this.#included]
+      this.#included.clear()
       try {
-        yield* this.#task(handler, position + (i + 1) / 100, [])
+        yield* this.#task(handler, position + (i + 1) / 1e8, [])
         this.host.owed.delete(handler.name)
       } catch (error) {
         if (error instanceof Failure) this.#failedHandlers.add(handler.name)
         throw error
+      } finally {
+        for (const [name, value] of included) this.#included.set(name, value)
       }
     }
   }
@@ -377,7 +429,11 @@ class HostReference {
   }
 
   #one(task: TaskSpec | HandlerSpec, conditions: readonly Condition[], item: string | undefined): Outcome {
-    const vars = item === undefined ? this.host.vars : new Map([...this.host.vars, ['item', item]])
+    const vars = new Map([
+      ...this.host.vars,
+      ...this.#included,
+      ...(item === undefined ? [] : [['item', item] as const]),
+    ])
     try {
       if (!conditions.every((c) => holds(c, vars, this.host.name)))
         return { status: 'skipped', register: flags('skipped'), changed: false }
