@@ -268,7 +268,11 @@ rb_write() (
   rb_target "$1" || exit 1
   t=\${p%/*}/.rb-\${RB_N%??????????}-\${p##*/}
   trap 'rm -f -- "$t"' EXIT
-  (set -C; umask 077; printf %s "$8" > "$t") || exit 1
+  (set -C; umask 077; printf %s "$8" > "$t") || {
+    # All that a shell says of a full disk is "I/O error".
+    [ ! -e "$t" ] || echo "cannot write into \${p%/*}: is the file system full, or over a quota? The file is as it was" >&2
+    exit 1
+  }
   rb_place "$t" "$p" "$2" "$3" "$4" "$5" "$6" "$7"
 )
 rb_place() (
