@@ -300,9 +300,13 @@ class HostReference {
     if (error) throw error
   }
 
-  /** The condition is asked once, for the include; the steps inside do not inherit it. */
+  /** Its own condition is asked once, for the include; the steps inside inherit those of the blocks around it alone. */
   *#include(include: IncludeSpec, outer: readonly Condition[]): Way {
     this.#check()
+    if (this.batch.play.linear) {
+      yield { task: { kind: 'task', id: include.id, work: { module: 'note' } }, position: include.id }
+      if (!this.batch.committed) this.#check()
+    }
     const conditions = include.when ? [...outer, include.when] : outer
     const name = `i${include.id}`
     let items: (readonly [number, string | undefined])[]
@@ -330,7 +334,7 @@ class HostReference {
       for (const [n, item] of items) {
         if (item !== undefined) this.#included.set('inc', item)
         for (const step of include.steps)
-          yield* this.#task(step, include.id + (1000 * n + step.id - include.id) / 1e6, [])
+          yield* this.#task(step, include.id + (1000 * n + step.id - include.id) / 1e6, outer)
       }
     } finally {
       this.#included.clear()
