@@ -99,6 +99,8 @@ export class ReferenceHost {
   readonly trace: string[] = []
   readonly vars = new Map<string, unknown>()
   readonly owed = new Set<string>()
+  /** Of the present play: they are owed to the next run. */
+  readonly failedHandlers = new Set<string>()
   failed = false
   left = false
 
@@ -156,6 +158,7 @@ class BatchReference {
     for (const host of this.batch) {
       host.left = false
       host.owed.clear()
+      host.failedHandlers.clear()
     }
     this.play.sections.forEach((steps, n) => {
       if (this.fatal) return
@@ -208,8 +211,6 @@ class HostReference {
   /** Whether each block around the present task has a rescue part that is still to come. */
   readonly #rescues: boolean[] = []
   readonly #included = new Map<string, unknown>()
-  /** They are owed to the next run. */
-  readonly #failedHandlers = new Set<string>()
   /** Failed, and on the way out. */
   #failing = false
   #stopped = false
@@ -353,7 +354,7 @@ class HostReference {
     const { handlers } = this.batch.play
     for (;;) {
       this.#check()
-      const i = handlers.findIndex((h) => this.host.owed.has(h.name) && !this.#failedHandlers.has(h.name))
+      const i = handlers.findIndex((h) => this.host.owed.has(h.name) && !this.host.failedHandlers.has(h.name))
       const handler = handlers[i]
       if (!handler) return
       const included = [...this.#included]
@@ -362,7 +363,7 @@ class HostReference {
         yield* this.#task(handler, position + (i + 1) / 1e8, [])
         this.host.owed.delete(handler.name)
       } catch (error) {
-        if (error instanceof Failure) this.#failedHandlers.add(handler.name)
+        if (error instanceof Failure) this.host.failedHandlers.add(handler.name)
         throw error
       } finally {
         for (const [name, value] of included) this.#included.set(name, value)
@@ -403,7 +404,7 @@ class HostReference {
       for (const h of this.batch.play.handlers)
         if (h.name === task.notify || h.listen === task.notify) {
           this.host.owed.add(h.name)
-          this.#failedHandlers.delete(h.name)
+          this.host.failedHandlers.delete(h.name)
         }
     }
     if (status === 'failed') {
