@@ -49,7 +49,7 @@ export async function applyBatch(
   const rest = batch.end < slots.length ? stale(slots.slice(batch.end), batch.touched) : []
   const changing = batch.members.filter((m) => m.changes.length > 0)
   const verify = changing.flatMap((m) => moduleOf(m).read.asks)
-  for (const m of changing) performer.host.oweAhead(m.slot.entry.task, m.slot.entry)
+  for (const m of changing) performer.host.handlers.oweAhead(m.slot.entry.task, m.slot.entry)
   let reply: Reply
   try {
     reply = await carryOut(performer, changing, [...verify, ...rest.flatMap((e) => e.read.asks)])
@@ -233,7 +233,7 @@ async function settleAll(
   }
   const failedAt = changing.findIndex((m) => !succeeded(m, outputs.get(m)!))
   const behind = failedAt === -1 ? [] : changing.slice(failedAt + 1)
-  for (const { slot } of behind) performer.host.oweNoMore(slot.entry.task, slot.entry)
+  for (const { slot } of behind) performer.host.handlers.oweNoMore(slot.entry.task, slot.entry)
   // Where one ends the window, those behind it that were done are planned anew, and are found done then.
   for (const m of failedAt === -1 ? changing : changing.slice(0, failedAt))
     performer.attempted.set(slotKey(m.slot), report(m.changes))

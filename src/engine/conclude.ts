@@ -1,4 +1,4 @@
-import type { Handler, Task } from '../playbook/playbook.ts'
+import type { Task } from '../playbook/playbook.ts'
 import type { ItemResult, Status, TaskResultEvent } from '../shared/events.ts'
 import { codeFrame, formatPlace } from '../shared/source.ts'
 import { PendingError } from '../values/index.ts'
@@ -34,9 +34,9 @@ export function concludeTask(
   keep(host, entry, outcome)
   state.recap[status]++
   if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
-  if (outcome === ended) host.notify(task, entry, changed)
+  if (outcome === ended) host.handlers.notify(task, entry, changed)
   const failed = status === 'failed' || status === 'rescued' || status === 'unreachable'
-  if (host.isHandler(task)) host.handled(task as Handler, failed)
+  if (host.handlers.has(task)) host.handlers.handled(task, failed)
   if (!failed) {
     host.cursor.advance()
     if (outcome.flow === 'flush_handlers') host.flushHandlers()
@@ -59,7 +59,7 @@ export function concludeTask(
 /** A task that notifies a handler which is not there fails, though its change was made. */
 function withHandlers(host: HostRun, entry: Entry, outcome: Outcome): Outcome {
   try {
-    host.wanted(entry.task, entry)
+    host.handlers.wanted(entry.task, entry)
     return outcome
   } catch (error) {
     if (!isTrouble(error)) throw error
@@ -167,7 +167,7 @@ function resultEvent(
       : entry.name,
     taskId: progress.key,
     module: task.moduleName,
-    handler: host.isHandler(task),
+    handler: host.handlers.has(task),
     status,
     place: formatPlace(task.place),
     at: Date.now(),
