@@ -1,4 +1,4 @@
-import type { Change, ChangeOutput } from '../module/change.ts'
+import { type Change, type ChangeOutput, STALE } from '../module/change.ts'
 import { Touched } from '../module/resources.ts'
 import { SessionError } from '../session/session.ts'
 import { quote } from '../shared/quote.ts'
@@ -184,6 +184,10 @@ function watching(performer: Performer, entries: readonly ModuleEntry[]): Reques
   }
 }
 
+function isStale(outputs: readonly ChangeOutput[]): boolean {
+  return outputs.at(-1)?.rc === STALE
+}
+
 function isOk(change: Change, output: ChangeOutput): boolean {
   return (change.okCodes ?? [0]).includes(output.rc)
 }
@@ -224,6 +228,9 @@ async function settleAll(
     }
     const entry = moduleOf(member)
     const index = changing.indexOf(member)
+    // Somebody else changed the file between our reading and our writing: nothing was written; it is planned anew.
+    if (index === failedAt && index !== -1 && isStale(outputs.get(member)!) && performer.triesAgain(slotKey(slot)))
+      return false
     const notRun = behind.map((m) => m.slot.entry.name)
     let outcome: Outcome
     if (index === -1) outcome = performer.settled(slot, entry, member.state)
@@ -305,7 +312,7 @@ function ended(
     rc: typeof data.rc === 'number' ? data.rc : undefined,
     stdout: last?.stdout.toString('utf8'),
     stderr: last?.stderr.toString('utf8'),
-    cmd: member.changes.at(-1)?.script,
+    cmd: member.changes.at(-1)?.cmd,
     elapsedMs,
     sets: module.provides === 'variables' ? data : undefined,
     facts: module.provides === 'facts' ? data : undefined,
