@@ -156,8 +156,10 @@ async function carryOut(
     const first = changes[from]!
     if (first.upload) await upload(shell, first.upload, abort)
     const part = changes.slice(from, to).map((c) => (c.script === undefined ? { ...c, script: ':' } : c))
-    const options = watching(performer, entries.slice(from, to))
-    const reply = await request(shell, part, to === changes.length ? asks : [], { ...options, signal: abort })
+    const { end, ...options } = watching(performer, entries.slice(from, to))
+    const reply = await request(shell, part, to === changes.length ? asks : [], { ...options, signal: abort }).finally(
+      end,
+    )
     outputs.push(...reply.outputs)
     const failed = reply.outputs.length < part.length || reply.outputs.some((o, i) => !isOk(part[i]!, o))
     if (failed || to === changes.length) return { outputs, answers: reply.answers }
@@ -165,22 +167,42 @@ async function carryOut(
   }
 }
 
-/** Tells those who watch which task is at work and what it prints. */
-function watching(performer: Performer, entries: readonly ModuleEntry[]): RequestOptions {
-  const decoders = new Map<string, InstanceType<typeof TextDecoder>>()
+/** Tells those who watch which task is at work and what it prints; `end` when nothing more comes. */
+function watching(performer: Performer, entries: readonly ModuleEntry[]): RequestOptions & { end(): void } {
+  const printers = new Map<string, Printer>()
   return {
     timeoutMs: entries[0]!.timeout,
     wrap: (i, script) => withEnvironment(entries[i]!, script),
     onOutput: (i, stream, chunk) => {
       const key = `${i} ${stream}`
-      const decoder = decoders.get(key) ?? new TextDecoder()
-      decoders.set(key, decoder)
-      performer.output(entries[i]!, stream, decoder.decode(chunk, { stream: true }))
+      const printer = printers.get(key) ?? printerOf(performer, entries[i]!, stream)
+      printers.set(key, printer)
+      printer.push(chunk)
     },
     onEnd: (i) => {
+      printers.get(`${i} stdout`)?.end()
       const next = entries[i + 1]
       if (next && next !== entries[i]) performer.started(next)
     },
+    end: () => {
+      for (const printer of printers.values()) printer.end()
+    },
+  }
+}
+
+interface Printer {
+  push(chunk: Buffer): void
+  end(): void
+}
+
+/** Output comes in pieces as the network cut it: neither a letter nor a secret must be seen in half. */
+function printerOf(performer: Performer, entry: ModuleEntry, stream: 'stdout' | 'stderr'): Printer {
+  const decoder = new TextDecoder()
+  const clean = performer.host.play.run.input.redactor.stream()
+  const print = (text: string): void => performer.output(entry, stream, text)
+  return {
+    push: (chunk) => print(clean.push(decoder.decode(chunk, { stream: true }))),
+    end: () => print(clean.push(decoder.decode()) + clean.end()),
   }
 }
 
