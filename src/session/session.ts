@@ -31,6 +31,8 @@ export interface UploadOptions {
   /** User name or id, group name or id. Without them those of the file that is replaced, else the shell's user. */
   owner?: string | undefined
   group?: string | undefined
+  /** Nothing is taken over from a file that is replaced: it may be somebody else's, planted under a name that can be guessed. */
+  fresh?: boolean | undefined
   signal?: AbortSignal | undefined
 }
 
