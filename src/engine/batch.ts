@@ -1,12 +1,12 @@
-import type { Change, ChangeOutput } from '../module/change.ts'
+import { type Change, type ChangeOutput, STALE } from '../module/change.ts'
 import { Touched } from '../module/resources.ts'
 import { SessionError } from '../session/session.ts'
-import { quote } from '../shared/quote.ts'
 import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
 import { changeFailed, NOTHING, type Outcome, report } from './outcome.ts'
 import { type Performer, PROBE_TIMEOUT_MS, touchesEverything } from './perform.ts'
-import { type Answer, type Reply, type RequestOptions, request } from './request.ts'
+import { type Answer, type Reply, request } from './request.ts'
 import { upload } from './upload.ts'
+import { watching } from './watch.ts'
 import type { Slot } from './window.ts'
 
 /** A slot of a batch, with the changes it needs; without any it only waits for those before it. */
@@ -81,6 +81,7 @@ function gather(
   for (; end < slots.length; end++) {
     const slot = slots[end]!
     const { entry } = slot
+    if (end > at && endsInFailure(slots[end - 1]!, slot)) break
     if (slot.settled) {
       if (slot.settled.status === 'failed') break
       members.push({ slot, changes: [], state: undefined })
@@ -107,6 +108,11 @@ function gather(
     }
   }
   return { members, touched, end }
+}
+
+/** A loop goes on after an item that failed, but it has failed: what comes behind its last item may not ride along. */
+function endsInFailure(before: Slot, slot: Slot): boolean {
+  return before.progress !== slot.progress && before.progress.outcomes.some(({ status }) => status === 'failed')
 }
 
 /** There was no shell to send anything to. */
@@ -167,53 +173,12 @@ async function carryOut(
   }
 }
 
-/** Tells those who watch which task is at work and what it prints; `end` when nothing more comes. */
-function watching(performer: Performer, entries: readonly ModuleEntry[]): RequestOptions & { end(): void } {
-  const printers = new Map<string, Printer>()
-  return {
-    timeoutMs: entries[0]!.timeout,
-    wrap: (i, script) => withEnvironment(entries[i]!, script),
-    onOutput: (i, stream, chunk) => {
-      const key = `${i} ${stream}`
-      const printer = printers.get(key) ?? printerOf(performer, entries[i]!, stream)
-      printers.set(key, printer)
-      printer.push(chunk)
-    },
-    onEnd: (i) => {
-      printers.get(`${i} stdout`)?.end()
-      const next = entries[i + 1]
-      if (next && next !== entries[i]) performer.started(next)
-    },
-    end: () => {
-      for (const printer of printers.values()) printer.end()
-    },
-  }
-}
-
-interface Printer {
-  push(chunk: Buffer): void
-  end(): void
-}
-
-/** Output comes in pieces as the network cut it: neither a letter nor a secret must be seen in half. */
-function printerOf(performer: Performer, entry: ModuleEntry, stream: 'stdout' | 'stderr'): Printer {
-  const decoder = new TextDecoder()
-  const clean = performer.host.play.run.input.redactor.stream()
-  const print = (text: string): void => performer.output(entry, stream, text)
-  return {
-    push: (chunk) => print(clean.push(decoder.decode(chunk, { stream: true }))),
-    end: () => print(clean.push(decoder.decode()) + clean.end()),
-  }
+function isStale(outputs: readonly ChangeOutput[]): boolean {
+  return outputs.at(-1)?.rc === STALE
 }
 
 function isOk(change: Change, output: ChangeOutput): boolean {
   return (change.okCodes ?? [0]).includes(output.rc)
-}
-
-function withEnvironment(entry: ModuleEntry, script: string): string {
-  const names = Object.entries(entry.environment)
-  if (names.length === 0) return script
-  return `${names.map(([name, value]) => `export ${name}=${quote(value)}`).join('\n')}\n${script}`
 }
 
 /** Brings the members of a batch to their ends, from what their changes printed and the new answers. */
@@ -246,6 +211,9 @@ async function settleAll(
     }
     const entry = moduleOf(member)
     const index = changing.indexOf(member)
+    // Somebody else changed the file between our reading and our writing: nothing was written; it is planned anew.
+    if (index === failedAt && index !== -1 && isStale(outputs.get(member)!) && performer.triesAgain(slotKey(slot)))
+      return false
     const notRun = behind.map((m) => m.slot.entry.name)
     let outcome: Outcome
     if (index === -1) outcome = performer.settled(slot, entry, member.state)
@@ -327,7 +295,7 @@ function ended(
     rc: typeof data.rc === 'number' ? data.rc : undefined,
     stdout: last?.stdout.toString('utf8'),
     stderr: last?.stderr.toString('utf8'),
-    cmd: member.changes.at(-1)?.script,
+    cmd: member.changes.at(-1)?.cmd,
     elapsedMs,
     sets: module.provides === 'variables' ? data : undefined,
     facts: module.provides === 'facts' ? data : undefined,
