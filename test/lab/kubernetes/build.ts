@@ -6,7 +6,7 @@ import { imageCache } from '../image.ts'
 import { takeLock } from '../lock.ts'
 import { goBuild } from './go.ts'
 import { assembleImages } from './images.ts'
-import { FLANNEL_CNI_PACKAGE, packagesOf, SOURCES, stage, tagsOf } from './modules.ts'
+import { FLANNEL_CNI_PACKAGE, packagesOf, patchesText, SOURCES, stage, tagsOf } from './modules.ts'
 import { CNI_PLUGINS, FLANNEL, FLANNEL_CNI, KUBE_COMMANDS, type Minor, NEWEST, RELEASES } from './versions.ts'
 
 /** What was built of a release; everything is below `folder`, which may be shown to hosts read-only. */
@@ -119,7 +119,7 @@ function versionOf(version: string): Record<string, string> {
 
 /** Changes with anything that goes into what is built. */
 async function contentHash(minor: Minor): Promise<string> {
-  const versions = [FORMAT, process.arch, RELEASES[minor], FLANNEL, FLANNEL_CNI, CNI_PLUGINS, packagesOf(minor)]
+  const versions = [FORMAT, process.arch, RELEASES[minor], FLANNEL, FLANNEL_CNI, CNI_PLUGINS, packagesOf(minor), patchesText()]
   const hash = createHash('sha256').update(JSON.stringify(versions))
   const files = [
     ...(await Array.fromAsync(glob('cmd/**/*.go', { cwd: SOURCES }))).sort(),

@@ -36,7 +36,7 @@ async function writeRelease(minor: Minor, folder: string, scratch: string, tools
       entrypoint: [`/usr/local/bin/${name}`],
     })
   }
-  const proxy = [base, kube]
+  const proxy = [kube, base]
   await layout.addImage({
     name: `registry.k8s.io/kube-proxy:${kubernetes}`,
     layers: proxy,

@@ -23,13 +23,15 @@ interface Patch {
 /** Modules that do not build here as they are. Each loses lines, and nothing else is changed. */
 const PATCHES: readonly Patch[] = [
   {
-    // Two backends nobody uses here: Tencent's needs an SDK that the proxy does not have, udp needs cgo.
+    // Two backends nobody uses here (Tencent's needs an SDK that the proxy does not have, udp needs cgo), and a flag of a
+    // klog newer than Kubernetes'.
     module: 'github.com/flannel-io/flannel',
     version: () => FLANNEL,
     folder: 'patched/flannel',
     file: 'main.go',
-    without: /^\t_ "github\.com\/flannel-io\/flannel\/pkg\/backend\/(tencentvpc|udp)"\n/gm,
-    count: 2,
+    without:
+      /^\t_ "github\.com\/flannel-io\/flannel\/pkg\/backend\/(tencentvpc|udp)"\n|^\tif err := flag\.Set\("legacy_stderr_threshold_behavior"[^}]*\}\n/gm,
+    count: 3,
   },
   {
     // The field is gone from client-go 0.34; false was its default.
@@ -41,6 +43,9 @@ const PATCHES: readonly Patch[] = [
     count: 1,
   },
 ]
+
+/** Says what is patched and how. */
+export const patchesText = (): string => PATCHES.map(({ file, without }) => `${file} ${without}`).join('\n')
 
 /** Replace directives for what `stage` patches. */
 export const patchedModules = (): [module: string, folder: string][] =>
