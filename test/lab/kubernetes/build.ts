@@ -119,7 +119,16 @@ function versionOf(version: string): Record<string, string> {
 
 /** Changes with anything that goes into what is built. */
 async function contentHash(minor: Minor): Promise<string> {
-  const versions = [FORMAT, process.arch, RELEASES[minor], FLANNEL, FLANNEL_CNI, CNI_PLUGINS, packagesOf(minor), patchesText()]
+  const versions = [
+    FORMAT,
+    process.arch,
+    RELEASES[minor],
+    FLANNEL,
+    FLANNEL_CNI,
+    CNI_PLUGINS,
+    packagesOf(minor),
+    patchesText(),
+  ]
   const hash = createHash('sha256').update(JSON.stringify(versions))
   const files = [
     ...(await Array.fromAsync(glob('cmd/**/*.go', { cwd: SOURCES }))).sort(),
