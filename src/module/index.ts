@@ -1,8 +1,19 @@
 /** What a module in `modules/` is written with; the only thing of ours that it imports. */
 
 export { z } from 'zod'
+export {
+  type AppliedObject,
+  describeRef,
+  isUnreachable,
+  type KubeconfigSource,
+  type KubeObject,
+  type KubernetesApi,
+  KubernetesError,
+  type ObjectRef,
+  withoutBookkeeping,
+} from '../shared/kubernetes.ts'
 export { quote, quoteAll } from '../shared/quote.ts'
-export type { Action, ActionContext, ActionResult } from './action.ts'
+export type { Action, ActionContext, ActionResult, OtherHost } from './action.ts'
 export * as args from './args.ts'
 export type { Change, ChangeOutput, Diff } from './change.ts'
 export * as change from './change.ts'
