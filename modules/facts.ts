@@ -20,8 +20,10 @@ export default defineModule({
     cpu: '{model, count, sockets, cores}: logical processors, sockets, physical cores of all sockets',
     memory: '{total_mb, swap_mb}',
     swap: 'list of {device, type, size_mb}',
-    interfaces: 'map of name to {mac, mtu, state, ipv4: list, ipv6: list}; addresses with prefix length; without container interfaces',
-    addresses: 'list of all IPv4 and IPv6 addresses of the interfaces but loopback and link-local ones, without prefix length',
+    interfaces:
+      'map of name to {mac, mtu, state, ipv4: list, ipv6: list}; addresses with prefix length; without container interfaces',
+    addresses:
+      'list of all IPv4 and IPv6 addresses of the interfaces but loopback and link-local ones, without prefix length',
     default_route: '{interface, gateway, address, address6?}: of the IPv4 default route; absent without one',
     init: 'systemd, or the name of process 1',
     package_manager: 'apt, dnf, yum, zypper, apk, pacman; absent when none is there',
@@ -159,7 +161,9 @@ export function parseFacts(text: string): Record<string, unknown> {
       return { device: unescapeOctal(device), type, size_mb: Math.floor(Number(size) / 1024) }
     }),
     interfaces,
-    addresses: Object.values(interfaces).flatMap((i) => [...i.ipv4, ...i.ipv6.filter((a) => !/^fe80:/i.test(a))].map(bare)),
+    addresses: Object.values(interfaces).flatMap((i) =>
+      [...i.ipv4, ...i.ipv6.filter((a) => !/^fe80:/i.test(a))].map(bare),
+    ),
     ...(route ? { default_route: route } : {}),
     init: one('init'),
     ...(manager ? { package_manager: manager } : {}),
