@@ -48,7 +48,7 @@ export default defineModule({
     const wanted = render(a, kubeconfigFor(a, manifest.text, kubelet !== undefined))
     const folder = change.makeFolder('/etc/kubernetes/manifests', { mode: '0700' })
     const edit = change.editText(MANIFEST, manifest, wanted, { mode: '0600' })
-    return edit.length > 0 && !manifest.exists ? [{ ...folder, transient: true }, ...edit] : edit
+    return edit.length > 0 && !manifest.exists ? [folder, ...edit] : edit
   },
 })
 
