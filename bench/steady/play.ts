@@ -21,12 +21,18 @@ const FLAVOURS: Readonly<Record<Flavour['name'], Flavour>> = {
   runbook: {
     name: 'runbook',
     sysctl: (name, value) => ({ sysctl: { name, value, file: '/etc/sysctl.d/90-bench.conf' } }),
-    modprobe: (name) => ({ modprobe: { name, persistent: 'present' } }),
+    modprobe: (name) => ({ modprobe: { name, persistent: true } }),
   },
   ansible: {
     name: 'ansible',
     sysctl: (name, value) => ({
-      'ansible.posix.sysctl': { name, value, sysctl_set: true, reload: false, sysctl_file: '/etc/sysctl.d/90-bench.conf' },
+      'ansible.posix.sysctl': {
+        name,
+        value,
+        sysctl_set: true,
+        reload: false,
+        sysctl_file: '/etc/sysctl.d/90-bench.conf',
+      },
     }),
     modprobe: (name) => ({ 'community.general.modprobe': { name, persistent: 'present' } }),
   },
@@ -38,7 +44,10 @@ export function benchPlay(flavour: Flavour['name'], files: string): string {
   const read = { changed_when: false, check_mode: false }
   const numbers = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
   const tasks = [
-    ...numbers(5).map((i) => ({ name: `Folder ${i}`, file: { path: `/etc/bench/d${i}`, state: 'directory', mode: '0755' } })),
+    ...numbers(5).map((i) => ({
+      name: `Folder ${i}`,
+      file: { path: `/etc/bench/d${i}`, state: 'directory', mode: '0755' },
+    })),
     ...numbers(8).map((i) => ({
       name: `File ${i}`,
       copy: { src: `${files}/conf${i}`, dest: `/etc/bench/d1/conf${i}`, mode: '0644', owner: 'root', group: 'root' },

@@ -21,7 +21,10 @@ function ask(question: string, secret: boolean): Promise<string> {
   return new Promise((resolve, reject) => {
     lines.once('line', resolve)
     // readline has the terminal in raw mode, so Ctrl-C comes here and not as a signal; Ctrl-D ends the input.
-    lines.once('SIGINT', () => lines.close())
+    lines.once('SIGINT', () => {
+      lines.close()
+      process.kill(process.pid, 'SIGINT')
+    })
     lines.once('close', () => reject(new UserError('no answer was given')))
   }).then(
     (line) => finish(line as string),

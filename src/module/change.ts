@@ -7,6 +7,8 @@ import { EVERYTHING } from './resources.ts'
 
 export * from './changes/download.ts'
 export * from './changes/files.ts'
+export * from './changes/packages.ts'
+export * from './changes/units.ts'
 export type { Diff }
 
 /** sh functions that changes call; sent to a shell once a request. */

@@ -1,6 +1,7 @@
 /** What a module in `modules/` is written with; the only thing of ours that it imports. */
 
 export { z } from 'zod'
+export { SessionError } from '../session/session.ts'
 export {
   type AppliedObject,
   describeRef,

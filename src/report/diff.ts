@@ -5,7 +5,7 @@ import { printable } from './text.ts'
 
 /** Past this many characters or differing lines a diff says only that it is large: nobody reads it, and it costs seconds. */
 const LARGEST = 1_000_000
-const MOST_EDITS = 4_000
+const MOST_EDITS = 1_500
 
 /** A change's diff as lines: unified for text, from → to for other values. */
 export function diffLines(diff: Diff, { chalk }: Style): string[] {
@@ -29,7 +29,7 @@ export function diffLines(diff: Diff, { chalk }: Style): string[] {
   })
   if (!patch) return [...head, chalk.dim(`too many differences to show (${sizes})`)]
   const body = patch.hunks.flatMap((h) => [
-    chalk.cyan(`@@ -${h.oldStart},${h.oldLines} +${h.newStart},${h.newLines} @@`),
+    chalk.cyan(`@@ -${range(h.oldStart, h.oldLines)} +${range(h.newStart, h.newLines)} @@`),
     ...h.lines.map((line) => {
       const text = line[0] + printable(line.slice(1))
       if (line.startsWith('+')) return chalk.green(text)
@@ -40,3 +40,6 @@ export function diffLines(diff: Diff, { chalk }: Style): string[] {
 }
 
 const show = (value: unknown): string => printable(typeof value === 'string' ? value : JSON.stringify(value))
+
+/** An empty range stands after the line before it (POSIX diff -u); the library counts from the line itself. */
+const range = (start: number, lines: number): string => `${lines === 0 ? start - 1 : start},${lines}`

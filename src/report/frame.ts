@@ -13,14 +13,14 @@ export interface FrameSize {
 const SHORT = 1000
 
 /**
- * At most `rows - 1` lines of at most `columns - 1` cells. As many hosts as fit have a line each, with the last line of a
+ * At most `rows - 1` lines of at most `columns - 1` cells (of terminals narrower than 40, 40: nobody has one). As many hosts as fit have a line each, with the last line of a
  * running command below; of more, a line tells how many are done, failed, waiting, and one for each task that is
  * running on some, the one that has taken longest first, with the host that holds it up.
  */
 export function frame(play: PlayView, style: Style, size: FrameSize, now: number, spinner: string): string[] {
   const hosts = [...play.hosts.values()]
   const room = Math.max(1, size.rows - 2)
-  const cells = Math.max(20, size.columns - 1)
+  const cells = Math.max(40, size.columns - 1)
   const ended = hosts.filter((h) => h.state !== 'waiting' && h.state !== 'running').length
   const tail = `${ended}/${count(hosts.length, 'host')} · ${duration(now - play.startedAt)}`
   const name = cut(play.name, Math.max(4, cells - width(tail) - 6))

@@ -29,6 +29,8 @@ export function startLive(stream: NodeJS.WriteStream, draw: (spinner: string) =>
   })
   const spinner = new Spinner()
   class FrameRenderer extends DefaultRenderer {
+    // The caller knows that the stream is a terminal; listr2 would look at process.stdout.
+    static override nonTTY = true
     override create(): string {
       return draw(spinner.fetch()).join('\n')
     }

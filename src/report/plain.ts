@@ -2,7 +2,7 @@ import type { RunEvent, TaskResultEvent } from '../shared/events.ts'
 import { duration } from './duration.ts'
 import { recapBlock } from './recap.ts'
 import type { Reporter, ReportOptions } from './reporter.ts'
-import { changeBlock, detailBlock, failureBlock, isFailure } from './result.ts'
+import { changeBlock, detailBlock, endsHost, failureBlock, isFailure } from './result.ts'
 import { count, fit, indent, printable } from './text.ts'
 
 /**
@@ -14,8 +14,10 @@ export function plainReporter(options: ReportOptions): Reporter {
   const { chalk } = style
   let check = false
   let hostWidth = 0
+  const failures: TaskResultEvent[] = []
 
   function result(event: TaskResultEvent): string {
+    if (endsHost(event)) failures.push(event)
     if (isFailure(event)) return failureBlock(event, style)
     const status = style.status[event.status](event.status.padEnd(11))
     const task = `${event.handler ? 'handler ' : ''}${event.task}`
@@ -47,7 +49,7 @@ export function plainReporter(options: ReportOptions): Reporter {
       case 'play_ended':
         return verbosity >= 1 ? chalk.dim(`play ended after ${duration(event.elapsedMs)}\n`) : ''
       case 'recap':
-        return `\n${recapBlock(event, style, { fold: false, check })}`
+        return `\n${recapBlock(event, style, { fold: false, check, failures })}`
       case 'host_started':
         return traced('begins')
       case 'task_started':

@@ -1,7 +1,7 @@
-import type { HostRecap, Recap } from '../shared/events.ts'
+import type { HostRecap, Recap, TaskResultEvent } from '../shared/events.ts'
 import { duration } from './duration.ts'
 import type { Style } from './style.ts'
-import { count, some, width } from './text.ts'
+import { count, printable, some, width } from './text.ts'
 
 const COLUMNS = ['ok', 'changed', 'skipped', 'failed', 'ignored', 'rescued', 'unreachable'] as const
 type Column = (typeof COLUMNS)[number]
@@ -9,11 +9,19 @@ type Column = (typeof COLUMNS)[number]
 /** More hosts than this are folded: those with trouble get a row, the others one line for all that came out the same. */
 const MOST_ROWS = 40
 
+export interface RecapOptions {
+  /** Put the unremarkable of many hosts together. */
+  readonly fold: boolean
+  readonly check: boolean
+  /** Why hosts failed or were unreachable. */
+  readonly failures?: readonly TaskResultEvent[]
+}
+
 /**
- * The end of a run: a row a host, those that need somebody last, just above the prompt; then one line that says it all.
- * `fold` puts the unremarkable of many hosts together.
+ * The end of a run: a row a host, those that need somebody last, just above the prompt; then why
+ * they failed, hosts with one reason together, and a line that says it all.
  */
-export function recapBlock(recap: Recap, style: Style, { fold, check }: { fold: boolean; check: boolean }): string {
+export function recapBlock(recap: Recap, style: Style, { fold, check, failures = [] }: RecapOptions): string {
   const { chalk } = style
   const all = Object.entries(recap.hosts)
   const folded = fold && all.length > MOST_ROWS
@@ -46,15 +54,8 @@ export function recapBlock(recap: Recap, style: Style, { fold, check }: { fold: 
       `  ${isGood(r) ? name : chalk.red.bold(name)}  ${cells}  ${chalk.dim(String(r.round_trips).padStart(11))}`,
     )
   }
-  for (const [host, handlers] of Object.entries(recap.owed)) {
-    if (handlers.length > 0)
-      lines.push(
-        chalk.yellow(
-          `  ${host} is owed ${count(handlers.length, 'handler')}, run by the next run: ${some(handlers, 5)}`,
-        ),
-      )
-  }
-  lines.push(verdict(recap, style, check))
+  lines.push(...owedLines(recap, style), ...reasons(failures, style))
+  lines.push(...verdict(recap, style, check))
   return `${lines.join('\n')}\n`
 }
 
@@ -82,8 +83,32 @@ function foldedRows(good: readonly HostRecap[], { chalk, status }: Style): strin
   ]
 }
 
+/** Handlers that wait for the next run, hosts that are owed the same ones together. */
+function owedLines({ owed }: Recap, { chalk }: Style): string[] {
+  const waiting = Object.entries(owed).filter(([, handlers]) => handlers.length > 0)
+  return [...Map.groupBy(waiting, ([, handlers]) => some(handlers, 5))].map(([handlers, list]) => {
+    const hosts = list.map(([host]) => host)
+    return chalk.yellow(
+      `  notified, left to the next run: ${handlers}  (${count(hosts.length, 'host')}: ${some(hosts, 10)})`,
+    )
+  })
+}
+
+/** `✖ 14 hosts  Install containerd (site.yml:42:7): the command failed with status 100`, most hosts first. */
+function reasons(failures: readonly TaskResultEvent[], { status, symbol }: Style): string[] {
+  const reasonOf = (e: TaskResultEvent): string => {
+    const why = printable(e.msg).split('\n')[0]!.replaceAll(e.host, 'HOST')
+    return e.status === 'unreachable' ? why : `${e.task} (${e.place}): ${why}`
+  }
+  const groups = [...Map.groupBy(failures, reasonOf)].toSorted(([, a], [, b]) => b.length - a.length)
+  return groups.map(([reason, events]) => {
+    const { status: s } = events[0]!
+    return `  ${status[s](`${symbol[s]} ${count(events.length, 'host')}`)}  ${reason}`
+  })
+}
+
 /** `2 of 300 hosts failed: k8s-012 k8s-207 · 1m 12s` */
-function verdict(recap: Recap, style: Style, check: boolean): string {
+function verdict(recap: Recap, style: Style, check: boolean): string[] {
   const { chalk, status } = style
   const all = Object.entries(recap.hosts)
   const which = (c: Column): string[] => all.filter(([, r]) => r[c] > 0).map(([host]) => host)
@@ -104,5 +129,7 @@ function verdict(recap: Recap, style: Style, check: boolean): string {
         : status.ok(`nothing to change on ${count(all.length, 'host')}`),
     )
   }
-  return `${parts.join(' · ')} ${chalk.dim(`· ${duration(recap.elapsedMs)}`)}`
+  return parts.map((part, i) =>
+    i === parts.length - 1 ? `${part} ${chalk.dim(`· ${duration(recap.elapsedMs)}`)}` : part,
+  )
 }

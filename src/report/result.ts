@@ -12,6 +12,10 @@ const MOST_LINES = 200
 export const isFailure = ({ status }: Pick<TaskResultEvent, 'status'>): boolean =>
   status === 'failed' || status === 'unreachable' || status === 'ignored' || status === 'rescued'
 
+/** True for the failures that end a host's part in a play. */
+export const endsHost = ({ status }: Pick<TaskResultEvent, 'status'>): boolean =>
+  status === 'failed' || status === 'unreachable'
+
 /** A failure in full: where in the YAML, what ran, how it ended, what it printed and what to do. Ends in a newline or two. */
 export function failureBlock(event: TaskResultEvent, style: Style): string {
   const { chalk, symbol } = style

@@ -26,14 +26,14 @@ export function some(names: readonly string[], max: number): string {
   return more > 0 ? `${names.slice(0, max).join(' ')} and ${more} more` : names.join(' ')
 }
 
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
+
 /** Cells a text takes on a terminal, near enough for padding names: wide East Asian characters and emoji take two. */
 export function width(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length
   let cells = 0
-  for (const c of stripVTControlCharacters(text)) {
-    const wide =
-      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u
-    cells += /\p{Mark}/u.test(c) ? 0 : wide.test(c) ? 2 : 1
-  }
+  for (const c of stripVTControlCharacters(text)) cells += /\p{Mark}/u.test(c) ? 0 : WIDE.test(c) ? 2 : 1
   return cells
 }
 

@@ -4,7 +4,7 @@ import { frame } from './frame.ts'
 import { type Live, startLive } from './live.ts'
 import { recapBlock } from './recap.ts'
 import type { Reporter, ReportOptions } from './reporter.ts'
-import { changeBlock, detailBlock, failureBlock, isFailure } from './result.ts'
+import { changeBlock, detailBlock, endsHost, failureBlock, isFailure } from './result.ts'
 import { count, some } from './text.ts'
 import { RunView } from './view.ts'
 
@@ -28,6 +28,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
   let live: Live | undefined
   let check = false
   let same = new Map<string, Same>()
+  const failures: TaskResultEvent[] = []
 
   // listr2 looks at the size once; a terminal that has grown since gets no wider lines.
   const size = { columns: terminal.columns, rows: terminal.rows }
@@ -47,6 +48,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
   function result(event: TaskResultEvent): void {
     if (isFailure(event)) {
       print(failureBlock(event, style))
+      if (endsHost(event)) failures.push(event)
       return
     }
     const hosts = view.play?.hosts.size ?? 1
@@ -114,7 +116,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
           print(chalk.dim(`  ${event.host}  ${event.task}: try ${event.attempt} of ${event.attempts}: ${event.msg}\n`))
         break
       case 'recap':
-        print(`\n${recapBlock(event, style, { fold: true, check })}`)
+        print(`\n${recapBlock(event, style, { fold: true, check, failures })}`)
         break
       default:
         break

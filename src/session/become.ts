@@ -6,6 +6,9 @@ import { type Become, SessionError } from './session.ts'
 /** How long sudo, doas or su may take to let us in or to refuse: pam_faildelay takes 2 to 5 s, LDAP longer. */
 const BECOME_MS = 30_000
 
+/** Complaints come in pieces (`su: `, then the rest), so a question of su is what stays unfinished for this long. */
+const SU_PAUSE_MS = 100
+
 /** Gives the password of the other user's shell when the host asks for one; undefined when there is none. */
 export type AskPassword = (() => Promise<string>) | undefined
 
@@ -67,7 +70,12 @@ export async function authenticate(
   const late = () =>
     refused.reject(becomeError(host, become, `${become.method} did not answer within ${BECOME_MS / 1000} s`))
   let timer = setTimeout(late, BECOME_MS)
-  boot.onNoise = look
+  let pause: NodeJS.Timeout | undefined
+  boot.onNoise = () => {
+    if (become.method !== 'su') return look()
+    clearTimeout(pause)
+    pause = setTimeout(look, SU_PAUSE_MS)
+  }
   try {
     return await Promise.race([boot.ready, refused.promise])
   } catch (error) {
@@ -76,6 +84,7 @@ export async function authenticate(
     throw explain(host, become, boot.noise(), nonce, answered)
   } finally {
     clearTimeout(timer)
+    clearTimeout(pause)
     boot.onNoise = undefined
   }
 }
@@ -84,8 +93,7 @@ export async function authenticate(
 function asksPassword(become: Become, nonce: string, text: string): boolean {
   if (become.method === 'sudo') return text.includes(promptOf(nonce))
   const last = text.slice(text.lastIndexOf('\n') + 1)
-  // su writes its own complaints in pieces: "su: " first.
-  return become.method === 'su' && /[:：]\s*$/.test(last) && !last.startsWith('su:')
+  return become.method === 'su' && /[:：]\s*$/.test(last)
 }
 
 /** Puts what the host said before it gave up into the user's words. */

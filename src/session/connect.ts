@@ -33,7 +33,14 @@ export const connect: Connect = async (target, options = {}) => {
 async function connectThrough(hops: readonly Hop[], signal?: AbortSignal): Promise<Ssh2Client> {
   if (hops.length === 1) return connectHop(hops[0]!, undefined, signal)
   const [before, hop] = [hops.slice(0, -1), hops.at(-1)!]
-  const jump = await shareJump(before)
+  const jump = await shareJump(before).catch((error) => {
+    // The attempt may have been another host's; the trouble is ours too.
+    if (!(error instanceof SessionError) || error.host === hop.name) throw error
+    throw new SessionError(error.kind, hop.name, error.message, {
+      cause: error,
+      ...(error.hint && { hint: error.hint }),
+    })
+  })
   try {
     const client = await connectHop(hop, await forward(before.at(-1)!, jump.client, hop, signal), signal)
     client.closed.then(jump.release)

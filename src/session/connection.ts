@@ -87,6 +87,13 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
     return { channel, ready }
   }
 
+  /** A transfer that broke off because the connection did is `lost`, not a fault of the file. */
+  const orLost = async (error: unknown) => {
+    if (!(error instanceof SessionError)) return error
+    await settled()
+    return lost ?? error
+  }
+
   const makeShell = async (become: Become | undefined): Promise<Shell> => {
     const queue = new ScriptQueue({
       host,
@@ -102,8 +109,20 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
         return queue.count
       },
       run: (script, runOptions) => queue.run(script, runOptions),
-      upload: (content, path, uploadOptions) => upload(host, openPassing, content, path, uploadOptions),
-      download: (path, downloadOptions) => download(host, openPassing, path, downloadOptions),
+      upload: async (content, path, uploadOptions) => {
+        try {
+          return await upload(host, openPassing, content, path, uploadOptions)
+        } catch (error) {
+          throw await orLost(error)
+        }
+      },
+      download: async function* (path, downloadOptions) {
+        try {
+          yield* download(host, openPassing, path, downloadOptions)
+        } catch (error) {
+          throw await orLost(error)
+        }
+      },
     }
   }
 

@@ -279,15 +279,21 @@ export function forward(hop: Hop, { client }: Ssh2Client, next: Hop, signal?: Ab
     }, next.timeoutMs)
     const onAbort = () => reject(signal!.reason)
     signal?.addEventListener('abort', onAbort, { once: true })
-    client.forwardOut('127.0.0.1', 0, next.address, next.port, (error, channel) => {
+    const done = (error: Error | undefined, channel?: Duplex) => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
-      if (error) {
-        const message = `the jump host ${hop.address} cannot connect to ${at}: ${error.message}`
+      if (error || !channel) {
+        const message = `the jump host ${hop.address} cannot connect to ${at}: ${error?.message}`
         return reject(new SessionError('unreachable', next.name, message, { cause: error }))
       }
       channel.on('error', () => {})
       resolve(channel)
-    })
+    }
+    try {
+      client.forwardOut('127.0.0.1', 0, next.address, next.port, done)
+    } catch (error) {
+      // ssh2 throws "Not connected" here.
+      done(error as Error)
+    }
   })
 }

@@ -80,16 +80,17 @@ export function uploadLine(path: string, { mode, owner, group }: UploadOptions):
   const temporary = `${path.slice(0, path.lastIndexOf('/') + 1)}.runbook-${newNonce()}`
   const owners = `${owner ?? ''}${group === undefined ? '' : `:${group}`}`
   return [
-    'LC_ALL=C',
+    'export LC_ALL=C',
     'umask 077',
     `p=${quote(path)}`,
     `t=${quote(temporary)}`,
     'die() { [ -z "$1" ] || printf "%s\\n" "$1" >&2; exit 1; }',
     '[ ! -d "$p" ] || die "it is a directory"',
-    // The folder's own error ("No such file", "Permission denied", "Read-only file system") is the best message.
-    '( set -C; : >"$t" ) || die',
+    // Before the file is made: a signal may come at any time, and nobody else's file has such a name.
     'trap \'rm -f -- "$t"\' EXIT',
     "trap 'exit 1' HUP INT TERM PIPE",
+    // The folder's own error ("No such file", "Permission denied", "Read-only file system") is the best message.
+    '( set -C; : >"$t" ) || die',
     'cat >"$t" || die',
     'n=$(($(wc -c <"$t") - 64))',
     '[ "$n" -ge 0 ] || die "the content was cut off"',

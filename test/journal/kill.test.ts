@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { openJournal } from '../../src/journal/open.ts'
 
+t.setTimeout(120_000)
+
 t.test('a writer that is killed twenty times loses nothing that it was told to be safe', async (t) => {
   const folder = t.testdir({})
   let written = 0

@@ -12,7 +12,6 @@ export function inventoryText(lab: Pick<Lab, 'hosts' | 'privateKeyFile' | 'known
           ansible_user: 'root',
           ansible_ssh_private_key_file: lab.privateKeyFile,
           ansible_ssh_common_args: pinned,
-          runbook_known_hosts_file: lab.knownHostsFile,
         },
       },
     },

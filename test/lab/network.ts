@@ -17,8 +17,11 @@ export const gatewayOf = (subnet: number): string => `10.213.${subnet}.1`
 /** Address of the host with this index (0 …). */
 export const addressOf = (subnet: number, index: number): string => `10.213.${subnet}.${11 + index}`
 
-/** The lowest third octet that neither a route of this machine nor another lab uses. Call it under the registry's lock. */
-export async function freeSubnet(): Promise<number> {
+/** The lab that a person boots has its own subnet, so that `inventories/lab.yml` can name its hosts. */
+const PERSONAL = { lab: 'lab', subnet: 213 }
+
+/** A third octet that neither a route of this machine nor another lab uses. Call it under the registry's lock. */
+export async function freeSubnet(lab: string): Promise<number> {
   const used = new Set<string>()
   for (const line of (await run(['ip', '-4', 'route', 'show', 'table', 'all'])).split('\n')) {
     const octet = /(?:^| )10\.213\.(\d+)[./ ]/.exec(line)?.[1]
@@ -28,9 +31,12 @@ export async function freeSubnet(): Promise<number> {
       throw new Error(`this machine already routes ${line.split(' ')[0]}; the lab needs 10.213.0.0/16`)
     }
   }
-  for (let subnet = 0; subnet < 256; subnet++) {
-    if (!used.has(String(subnet)) && !existsSync(`/sys/class/net/rblab${subnet}`)) return subnet
+  const isFree = (subnet: number): boolean => !used.has(String(subnet)) && !existsSync(`/sys/class/net/rblab${subnet}`)
+  if (lab === PERSONAL.lab) {
+    if (isFree(PERSONAL.subnet)) return PERSONAL.subnet
+    throw new Error(`this machine already uses 10.213.${PERSONAL.subnet}.0/24; give the lab another name with --name`)
   }
+  for (let subnet = 0; subnet < 256; subnet++) if (subnet !== PERSONAL.subnet && isFree(subnet)) return subnet
   throw new Error('all 256 subnets of 10.213.0.0/16 are in use')
 }
 

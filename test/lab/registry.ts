@@ -67,7 +67,7 @@ export async function claimLab(spec: LabSpec): Promise<LabRecord> {
       message: `lab ${name} is up already`,
       hint: `take it down first: npm run lab -- down --name ${name}`,
     })
-  const subnet = await freeSubnet()
+  const subnet = await freeSubnet(name)
   const owner = { pid: process.pid, startTime: startTimeOf(process.pid)! }
   const record: LabRecord = { ...spec, id: randomUUID(), owner, machineBoot: machineBoot(), subnet }
   await removeEverything(name) // a folder without a record: its making was interrupted

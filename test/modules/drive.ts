@@ -16,14 +16,16 @@ import {
 } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { type Answers, request } from '../../src/engine/request.ts'
 import { upload } from '../../src/engine/upload.ts'
+import type { Action, ActionContext } from '../../src/module/action.ts'
 import type { Change, ChangeOutput } from '../../src/module/change.ts'
 import type { ControllerFile, LoadedFile, Module, ResultData } from '../../src/module/define.ts'
 import type { Read } from '../../src/module/read.ts'
-import type { ScriptResult, Shell, UploadOptions } from '../../src/session/session.ts'
+import type { Connection, ScriptResult, Shell, UploadOptions } from '../../src/session/session.ts'
 
 export type ShellName = 'dash' | 'bash' | 'busybox'
 
@@ -87,13 +89,18 @@ export class LocalShell implements Shell {
   }
 }
 
+/** Where a module is run. */
+export interface Driven {
+  readonly shell: Shell
+  /** The folder that stands for the playbook's. */
+  readonly controller: string
+}
+
 /** A fresh folder and a shell, gone when the test ends. */
-export interface Bench {
+export interface Bench extends Driven {
   readonly shell: LocalShell
   /** The folder that stands for the host. */
   readonly host: string
-  /** The folder that stands for the playbook's. */
-  readonly controller: string
 }
 
 /** Runs a test once in each shell. */
@@ -122,7 +129,7 @@ export interface Outcome {
 }
 
 /** What the engine does for a module's task; throws when a change fails or when the second plan is not empty. */
-export async function apply(bench: Bench, module: Module, rawArgs: unknown): Promise<Outcome> {
+export async function apply(bench: Driven, module: Module, rawArgs: unknown): Promise<Outcome> {
   const { args, changes, state } = await plan(bench, module, rawArgs)
   const outputs: ChangeOutput[] = []
   for (const change of changes) {
@@ -131,7 +138,9 @@ export async function apply(bench: Bench, module: Module, rawArgs: unknown): Pro
     outputs.push(...reply.outputs)
     const output = reply.outputs[0]!
     if (!(change.okCodes ?? [0]).includes(output.rc))
-      throw new Error(`${change.summary}: ${output.rc}: ${output.stdout}${output.stderr}`)
+      throw new Error(
+        `${change.summary}: ${output.rc}: ${change.explain?.[output.rc] ?? ''}${output.stdout}${output.stderr}`,
+      )
   }
   const after = changes.length === 0 ? state : await probe(bench.shell, module.probe(args))
   const left = module.plan(args, after).filter((c) => !c.transient)
@@ -140,7 +149,7 @@ export async function apply(bench: Bench, module: Module, rawArgs: unknown): Pro
 }
 
 /** The summaries of what `apply` would change: check mode. */
-export async function check(bench: Bench, module: Module, rawArgs: unknown): Promise<string[]> {
+export async function check(bench: Driven, module: Module, rawArgs: unknown): Promise<string[]> {
   return (await plan(bench, module, rawArgs)).changes.map((c) => c.summary)
 }
 
@@ -167,7 +176,7 @@ export async function converge(t: Test, bench: Bench, module: Module, args: unkn
   return outcome
 }
 
-async function plan({ shell, controller }: Bench, module: Module, rawArgs: unknown) {
+async function plan({ shell, controller }: Driven, module: Module, rawArgs: unknown) {
   const parsed = module.args.safeParse(rawArgs)
   if (!parsed.success) throw parsed.error
   const wanted = module.files(parsed.data)
@@ -230,4 +239,52 @@ export function snapshot(folder: string): Map<string, string> {
 /** `0644` of a path, links not followed. */
 export function modeOf(path: string): string {
   return (lstatSync(path).mode & 0o7777).toString(8).padStart(4, '0')
+}
+
+/** What an action gets from the engine, with this bench's shell as the host. */
+export function actionContext(
+  bench: Bench,
+  more: Partial<ActionContext> = {},
+): ActionContext & { readonly lines: string[] } {
+  const { shell, controller } = bench
+  const lines: string[] = []
+  const signal = more.signal ?? AbortSignal.timeout(60_000)
+  return {
+    host: 'n1',
+    shell: async () => shell,
+    run: (script) => shell.run(script),
+    read: async (read) => (await probe(shell, read)) as never,
+    disconnect: async () => {},
+    tryConnect: async () => connection(shell),
+    check: false,
+    facts: {},
+    loadFile: async (path, kind) => load(controller, { path, kind })[0]!,
+    controllerPath: (path) => resolve(controller, path),
+    log: (line) => lines.push(line),
+    sleep: (ms) => setTimeout(ms, undefined, { signal }),
+    signal,
+    ask: () => Promise.reject(new Error('there is no terminal')),
+    intent: async () => undefined,
+    ...more,
+    lines,
+  }
+}
+
+/** A connection that is already there. */
+export function connection(shell: Shell): Connection {
+  return {
+    host: 'n1',
+    shell: async () => shell,
+    lock: async () => {},
+    closed: new Promise(() => {}),
+    close: async () => {},
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+/** Checks the arguments and runs an action. */
+export async function act(action: Action | Module, rawArgs: unknown, ctx: ActionContext) {
+  if (action.type !== 'action') throw new Error('not an action')
+  const args = action.args.parse(rawArgs)
+  return ctx.check ? await action.preview!(ctx, args) : await action.run(ctx, args)
 }

@@ -34,10 +34,10 @@ table(assert, [
 table(fail, [{ name: 'fails', args: { msg: 'stop' }, state: {}, fails: /^stop$/ }])
 table(setFact, [
   { name: 'a name that cannot be', args: { 'a-b': 1 }, state: {}, invalid: /cannot be the name of a variable/ },
-  { name: 'nothing', args: { cacheable: true }, state: {}, invalid: /at least one/ },
+  { name: 'nothing', args: {}, state: {}, invalid: /at least one/ },
 ])
 
-t.same(result(setFact, { a: [1], b: 'x' }), { facts: { a: [1], b: 'x' }, cacheable: false })
+t.same(result(setFact, { a: [1], b: 'x' }), { a: [1], b: 'x' })
 t.same(result(debug, { msg: { a: 1 } }), { msg: '{\n  "a": 1\n}' })
 t.same(result(debug, { var: { source: 'a.b', value: 3n } }), { msg: 'a.b = 3', value: 3n })
 t.same(result(assert, { that: [], success_msg: 'fine' }), { msg: 'fine' })

@@ -7,7 +7,7 @@ import t from 'tap'
 import { makeConnection } from '../../src/session/connection.ts'
 import { openLocal } from '../../src/session/local.ts'
 import type { Become, ConnectOptions } from '../../src/session/session.ts'
-import { sessionError } from './match.ts'
+import { patiently, sessionError } from './match.ts'
 
 /** Runs each channel as another login user, so that sudo and su have a reason to ask. */
 function connectAs(user: string, options?: ConnectOptions) {
@@ -47,7 +47,7 @@ t.test('real sudo and su', { skip }, async (t) => {
     if (run.status !== 0) throw new Error(`${command} ${args.join(' ')}: ${run.stderr}`)
   }
   t.teardown(async () => {
-    for (const user of [asker, free, other]) spawnSync('userdel', [user])
+    for (const user of [asker, free, other]) spawnSync('userdel', ['-f', user])
     await rm(rules, { force: true })
     await rm(folder, { recursive: true, force: true })
   })
@@ -141,7 +141,7 @@ t.test('real sudo and su', { skip }, async (t) => {
     await t.rejects(root.run(`sleep ${seconds}`, { timeoutMs: 100 }), sessionError('timeout'))
     t.equal(spawnSync('pgrep', ['-f', `^sleep ${seconds}`], { encoding: 'utf8' }).stdout, '')
     t.match((await root.run('id -un')).stdout.toString(), 'root')
-    await connection.lock(`run 1 by ${free}`)
+    await patiently(() => connection.lock(`run 1 by ${free}`))
     await using second = connectAs('root')
     await t.rejects(second.lock('run 2 by root'), sessionError('locked', new RegExp(`run 1 by ${free}`)))
   })

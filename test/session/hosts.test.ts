@@ -8,7 +8,7 @@ import type { Channel } from '../../src/session/channel.ts'
 import { makeConnection } from '../../src/session/connection.ts'
 import { openLocal, spawnChannel } from '../../src/session/local.ts'
 import { lockLine } from '../../src/session/lock.ts'
-import { sessionError } from './match.ts'
+import { patiently, sessionError } from './match.ts'
 
 const missing = (program: string) =>
   spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? false : `${program} is not installed`
@@ -52,7 +52,7 @@ for (const [file, greeting] of [
     await shell.upload(Buffer.from('content'), path)
     t.equal(readFileSync(path, 'utf8'), 'content')
     await t.rejects(shell.run('sleep 30', { timeoutMs: 50 }), sessionError('timeout'))
-    await connection.lock("it's me")
+    await patiently(() => connection.lock("it's me"))
     await connection.close()
     await sleep(100)
   })

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { appendFile, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -8,7 +9,7 @@ import ssh2 from 'ssh2'
 import t from 'tap'
 import { connect } from '../../src/session/connect.ts'
 import type { ConnectOptions, Target } from '../../src/session/session.ts'
-import { sessionError } from './match.ts'
+import { patiently, sessionError } from './match.ts'
 import { freePort, keygen, noSshd, startSshd, type TestSshd, user } from './sshd.ts'
 
 t.setTimeout(120_000)
@@ -176,7 +177,7 @@ t.test('with a real sshd', { skip: noSshd }, async (t) => {
   t.test('fewer sessions than we want', async (t) => {
     await using connection = await connect(targetOf(sshd))
     const shell = await connection.shell()
-    await connection.lock('me')
+    await patiently(() => connection.lock('me'))
     // MaxSessions 3: one is left, and it is not free again as soon as we think.
     await Promise.all(Array.from({ length: 6 }, (_, i) => shell.upload(Buffer.from('x'), join(folder, `few${i}`))))
     t.equal(await readFile(join(folder, 'few5'), 'utf8'), 'x')
@@ -214,6 +215,18 @@ t.test('with a real sshd', { skip: noSshd }, async (t) => {
     await rejected
     await second.closed
     await second.close()
+
+    const third = await connect(targetOf(sshd))
+    const shell3 = await third.shell()
+    const peer = Number((await shell3.run('echo $PPID')).stdout)
+    async function* slow() {
+      yield Buffer.alloc(1000)
+      process.kill(peer, 'SIGKILL')
+      await sleep(300)
+      yield Buffer.alloc(1000)
+    }
+    await t.rejects(shell3.upload(slow(), join(folder, 'half')), sessionError('lost'), 'in the middle of an upload')
+    t.notOk(existsSync(join(folder, 'half')))
   })
 })
 

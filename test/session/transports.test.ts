@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { connect } from '../../src/session/connect.ts'
 import type { Target } from '../../src/session/session.ts'
-import { sessionError } from './match.ts'
+import { patiently, sessionError } from './match.ts'
 import { noSshd, startSshd, type TestSshd } from './sshd.ts'
 
 t.setTimeout(120_000)
@@ -156,12 +156,12 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
 
     t.test('one run a host', async (t) => {
       const other = await connect(target)
-      await connection1.lock('run 7 by alice@controller')
-      await connection1.lock('run 7 by alice@controller')
+      await patiently(() => connection1.lock('run 7 by alice@controller'))
+      await patiently(() => connection1.lock('run 7 by alice@controller'))
       await t.rejects(other.lock('run 8'), sessionError('locked', /run 7 by alice@controller/))
       const third = await connect(target)
       await connection1.close()
-      await retry(() => third.lock('run 9'))
+      await patiently(() => third.lock('run 9'))
       await t.rejects(other.lock('run 8'), sessionError('locked', /: run 9$/), 'not the words before')
       await third.close()
       await other.close()
@@ -189,16 +189,4 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
 
 function emptyConfig(sshd: TestSshd): string {
   return join(sshd.folder, 'ssh_config')
-}
-
-/** sshd needs a moment to notice that a connection is gone. */
-async function retry(work: () => Promise<void>): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await work()
-    } catch (error) {
-      if (attempt === 50) throw error
-      await sleep(50)
-    }
-  }
 }

@@ -1,0 +1,55 @@
+/** On which of our links a packet came in, when the kernel did not say. */
+import { type Ip4, inSubnet } from '../address.ts'
+import type { Lease } from './leases.ts'
+import { type DhcpSettings, type Link, type Machine, networkOf } from './network.ts'
+import { OPTION, readIp4, readSubOptions } from './options.ts'
+import type { Packet } from './packet.ts'
+
+export interface Arrival {
+  /** Our address that the packet was sent to or whose interface it came in on; undefined for a broadcast. */
+  readonly at: Ip4 | undefined
+  /** Our addresses on the interfaces that we serve. */
+  readonly locals: readonly Ip4[]
+}
+
+/**
+ * The links to answer on: one, or none when it cannot be told, or all of ours for a proxy, whose answers have no
+ * address in them, so that each network can be given its own and only the right one is heard.
+ */
+export function linksFor(
+  packet: Packet,
+  machine: Machine | undefined,
+  held: Lease | undefined,
+  { mode, networks }: DhcpSettings,
+  { at, locals }: Arrival,
+): Link[] {
+  const here = at ?? locals[0]
+  if (here === undefined) return []
+  if (packet.giaddr !== 0) {
+    return [{ address: here, network: networkOf(networks, linkSelection(packet) ?? packet.giaddr) }]
+  }
+  if (at !== undefined) {
+    // A renewal reaches us by routing, from a network that may be behind a relay.
+    const network = (packet.ciaddr !== 0 ? networkOf(networks, packet.ciaddr) : undefined) ?? networkOf(networks, at)
+    return [{ address: at, network }]
+  }
+  const ours = locals.map((address): Link => ({ address, network: networkOf(networks, address) }))
+  if (mode === 'proxy') return ours
+  const served = ours.filter(({ network }) => network !== undefined)
+  if (served.length <= 1) return served
+  const chosen = readIp4(packet.options, OPTION.serverIdentifier)
+  const byServer = served.find(({ address }) => address === chosen)
+  if (byServer) return [byServer]
+  for (const address of [machine?.address, packet.ciaddr || undefined, held?.address]) {
+    const link = address === undefined ? undefined : served.find(({ network }) => inSubnet(network!.subnet, address))
+    if (link) return [link]
+  }
+  return []
+}
+
+/** RFC 3527: a relay whose own address is in another network than the client's says which one is meant. */
+function linkSelection({ options }: Packet): Ip4 | undefined {
+  const information = options.get(OPTION.relayAgentInformation)
+  const parts = information && readSubOptions(information)
+  return parts && readIp4(parts, 5)
+}

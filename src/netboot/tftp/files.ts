@@ -1,0 +1,161 @@
+/** The files that may be read: those below one folder, and those that a function makes. */
+import { constants } from 'node:fs'
+import { type FileHandle, open, readlink, realpath } from 'node:fs/promises'
+import { join, sep } from 'node:path'
+import { bufferContent, ChunkCache, type Content } from './content.ts'
+import { toNetascii } from './netascii.ts'
+import { ERROR } from './packet.ts'
+
+/** A request that gets an ERROR message. */
+export class TftpError extends Error {
+  readonly code: number
+
+  constructor(code: number, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** Makes a file for a client (an IPv4 address); undefined: look in the folder. */
+export type Virtual = (
+  name: string,
+  client: string,
+) => Uint8Array | string | undefined | Promise<Uint8Array | string | undefined>
+
+export interface FilesOptions {
+  /** Absolute or relative to the working folder. Without one there are virtual files only. */
+  readonly root?: string | undefined
+  readonly virtual?: Virtual | undefined
+  /** Bytes of file chunks kept in memory. */
+  readonly cache?: number | undefined
+}
+
+const DEFAULT_CACHE = 256 << 20
+/** Netascii changes the length, so it is made in memory; it is for text. Bytes. */
+const MOST_NETASCII = 16 << 20
+
+interface OpenFile {
+  readonly id: string
+  readonly handle: FileHandle
+  readonly size: number
+  users: number
+}
+
+/**
+ * The path below the root that a request's name means, or undefined if it leaves it. Firmware sends leading slashes
+ * (GRUB), double ones (shim), backslashes (EDK2's loaders), and NUL or 0xff from the end of a DHCP option.
+ */
+export function cleanName(name: string): string | undefined {
+  const parts = name
+    .replace(/[\0\xff]+$/, '')
+    .split(/[/\\]+/)
+    .filter((part) => part !== '' && part !== '.')
+  const usable = parts.length > 0 && !parts.includes('..') && !name.replace(/[\0\xff]+$/, '').includes('\0')
+  return usable ? parts.join('/') : undefined
+}
+
+export class Files {
+  readonly #root: string | undefined
+  readonly #virtual: Virtual | undefined
+  readonly #chunks: ChunkCache
+  readonly #open = new Map<string, OpenFile>()
+  #realRoot: Promise<string> | undefined
+
+  constructor({ root, virtual, cache = DEFAULT_CACHE }: FilesOptions) {
+    this.#root = root
+    this.#virtual = virtual
+    this.#chunks = new ChunkCache(cache)
+  }
+
+  /** Bytes of files in memory. */
+  get cached(): number {
+    return this.#chunks.bytes
+  }
+
+  /** Opens what `name` means for `client`. Rejects with a `TftpError` that says why it cannot be had. */
+  async open(name: string, mode: 'octet' | 'netascii', client: string): Promise<Content> {
+    const path = cleanName(name)
+    if (path === undefined) throw new TftpError(ERROR.access, 'not a name below the root')
+    const made = await this.#virtual?.(path, client)
+    if (made !== undefined) {
+      // A view where it can be: the same bytes may be sent to many.
+      const bytes =
+        typeof made === 'string' ? Buffer.from(made) : Buffer.from(made.buffer, made.byteOffset, made.length)
+      return bufferContent(mode === 'netascii' ? toNetascii(bytes) : bytes)
+    }
+    const file = await this.#openFile(path)
+    if (mode === 'octet') return this.#content(file)
+    try {
+      if (file.size > MOST_NETASCII) throw new TftpError(ERROR.other, 'too long for netascii, use octet')
+      const bytes = Buffer.alloc(file.size)
+      const { bytesRead } = await file.handle.read(bytes, 0, file.size, 0)
+      return bufferContent(toNetascii(bytes.subarray(0, bytesRead)))
+    } finally {
+      this.#leave(file)
+    }
+  }
+
+  #content(file: OpenFile): Content {
+    let released = false
+    const chunk = (blockSize: number, index: number): Buffer | Promise<Buffer> =>
+      this.#chunks.get(file.id, file.handle, file.size, blockSize, index)
+    return {
+      size: file.size,
+      chunk,
+      readAhead(blockSize, index) {
+        const next = chunk(blockSize, index)
+        // When it fails, the transfer will see it on its own turn.
+        if (next instanceof Promise) next.catch(() => {})
+      },
+      release: () => {
+        if (!released) this.#leave(file)
+        released = true
+      },
+    }
+  }
+
+  async #openFile(path: string): Promise<OpenFile> {
+    if (this.#root === undefined) throw new TftpError(ERROR.notFound, 'file not found')
+    const root = this.#root
+    this.#realRoot ??= realpath(root)
+    let handle: FileHandle | undefined
+    try {
+      const real = await this.#realRoot
+      // Not blocking: a FIFO would wait for its writer.
+      handle = await open(join(real, path), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+      // Where the opened file really is, symlinks resolved, with no gap between the check and the use.
+      const where = await readlink(`/proc/self/fd/${handle.fd}`)
+      if (!where.startsWith(real + sep)) throw new TftpError(ERROR.access, 'not below the root')
+      const stat = await handle.stat({ bigint: true })
+      if (!stat.isFile()) throw new TftpError(ERROR.notFound, 'not a file')
+      const id = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.size}`
+      const known = this.#open.get(id)
+      if (known !== undefined) {
+        known.users++
+        await handle.close()
+        return known
+      }
+      const file: OpenFile = { id, handle, size: Number(stat.size), users: 1 }
+      this.#open.set(id, file)
+      return file
+    } catch (error) {
+      await handle?.close()
+      if (this.#realRoot !== undefined && (error as NodeJS.ErrnoException).path === root) this.#realRoot = undefined
+      throw asTftpError(error)
+    }
+  }
+
+  #leave(file: OpenFile): void {
+    if (--file.users > 0) return
+    this.#open.delete(file.id)
+    file.handle.close().catch(() => {})
+  }
+}
+
+function asTftpError(error: unknown): Error {
+  if (error instanceof TftpError) return error
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'EACCES' || code === 'EPERM' || code === 'ELOOP') return new TftpError(ERROR.access, 'access denied')
+  if (code === 'EMFILE' || code === 'ENFILE' || code === 'EIO') return new TftpError(ERROR.other, 'cannot read now')
+  return new TftpError(ERROR.notFound, 'file not found')
+}

@@ -1,0 +1,289 @@
+/**
+ * A read-only TFTP server. Transfers share a few sockets: the pair of the client's port and ours names a transfer
+ * (RFC 1350 section 4), so a socket can serve many clients, and ten thousand half-open transfers cost no descriptors.
+ */
+import type { RemoteInfo } from 'node:dgram'
+import type { Content } from './content.ts'
+import { Files, type FilesOptions, TftpError } from './files.ts'
+import { DEFAULT_LIMITS, type Limits, negotiate } from './options.ts'
+import { ERROR, encodeError, OPCODE, parseRequest, type Request, readError } from './packet.ts'
+import { openSocket, type Socket } from './socket.ts'
+import { Transfer } from './transfer.ts'
+
+export interface TftpServerOptions extends FilesOptions {
+  /**
+   * Our addresses to listen on. A machine with several needs each named: answers must come from the address that was
+   * asked, and a socket on 0.0.0.0 leaves that to the routing table.
+   */
+  readonly addresses?: readonly string[]
+  readonly port?: number
+  /** Where transfers are sent from: any ports, the server's own port (`single`, for firewalls and NAT), or a range. */
+  readonly transferPorts?: 'any' | 'single' | { readonly from: number; readonly to: number }
+  readonly limits?: Limits
+  /** Transfers at once, of all clients and of one address. */
+  readonly mostTransfers?: number
+  readonly mostPerClient?: number
+  readonly onEvent?: (event: TftpEvent) => void
+}
+
+/** The beginning or the end of a transfer. */
+export interface TftpEvent {
+  /** Milliseconds since the epoch. */
+  readonly time: number
+  /** IPv4 address. */
+  readonly client: string
+  readonly file: string
+  /** `refused`: never began. `stopped`: the client said so, as firmware does that only asks for the size. */
+  readonly outcome: 'started' | 'done' | 'refused' | 'stopped' | 'failed'
+  /** Bytes acknowledged. */
+  readonly bytes: number
+  readonly size?: number
+  /** Milliseconds since the request. */
+  readonly took: number
+  readonly reason?: string
+}
+
+interface Session {
+  readonly key: string
+  readonly client: RemoteInfo
+  readonly request: Request
+  readonly socket: Socket
+  readonly begun: number
+  /** Undefined while the file is being opened. */
+  transfer?: Transfer
+}
+
+/** How many sockets transfers share, where nothing else is said. */
+const SHARED_PORTS = 8
+/** Milliseconds between looks at the clock: the coarseness of retransmission. */
+const TICK = 100
+
+export class TftpServer {
+  readonly #options: TftpServerOptions
+  readonly #files: Files
+  readonly #sessions = new Map<string, Session>()
+  readonly #perClient = new Map<string, number>()
+  readonly #sockets: Socket[] = []
+  #ticking: NodeJS.Timeout | undefined
+  #turn = 0
+  /** By what happened: `started`, `done`, `refused`, `stopped`, `failed`, `malformed`, `busy`, `bytes`. */
+  readonly counters: Record<string, number> = {}
+
+  constructor(options: TftpServerOptions) {
+    this.#options = options
+    this.#files = new Files(options)
+  }
+
+  async start(): Promise<void> {
+    const { addresses = ['0.0.0.0'], port = 69 } = this.#options
+    try {
+      for (const address of addresses) {
+        const transferSockets: Socket[] = []
+        const main = await this.#open(address, port, (socket, bytes, client) => {
+          if (!this.#reply(socket, bytes, client)) this.#ask(bytes, client, transferSockets)
+        })
+        for (const transferPort of this.#transferPorts()) {
+          transferSockets.push(
+            await this.#open(address, transferPort, (socket, bytes, client) => {
+              if (!this.#reply(socket, bytes, client)) this.#unknown(socket, bytes, client)
+            }),
+          )
+        }
+        if (transferSockets.length === 0) transferSockets.push(main)
+      }
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  #transferPorts(): number[] {
+    const { transferPorts = 'any' } = this.#options
+    if (transferPorts === 'single') return []
+    if (transferPorts === 'any') return Array.from({ length: SHARED_PORTS }, () => 0)
+    const { from, to } = transferPorts
+    return Array.from({ length: Math.min(SHARED_PORTS, to - from + 1) }, (_, i) => from + i)
+  }
+
+  async #open(
+    address: string,
+    port: number,
+    receive: (socket: Socket, bytes: Buffer, client: RemoteInfo) => void,
+  ): Promise<Socket> {
+    const socket = await openSocket(address, port)
+    socket.on('message', (bytes, client) => receive(socket, bytes, client))
+    this.#sockets.push(socket)
+    return socket
+  }
+
+  /** The port of the first address, for a server that was started on port 0. */
+  get port(): number {
+    return this.#sockets[0]?.address().port ?? 0
+  }
+
+  /** What is being sent now. */
+  *transfers(): Iterable<{ client: string; file: string; bytes: number; size: number }> {
+    for (const { client, request, transfer } of this.#sessions.values()) {
+      if (transfer === undefined) continue
+      yield { client: client.address, file: request.file, bytes: transfer.acknowledged, size: transfer.content.size }
+    }
+  }
+
+  /** Transfers at once, half-open ones among them. */
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  /** Handles what belongs to a transfer; false when it belongs to none. */
+  #reply(socket: Socket, bytes: Buffer, client: RemoteInfo): boolean {
+    const session = this.#sessions.get(`${client.address} ${client.port}`)
+    const { transfer } = session ?? {}
+    if (session === undefined || transfer === undefined || session.socket !== socket || bytes.length < 4) return false
+    if (bytes[1] === OPCODE.ack) {
+      transfer.acknowledge(bytes.readUInt16BE(2), performance.now())
+      if (transfer.done) this.#end(session, 'done')
+      return true
+    }
+    if (bytes[1] !== OPCODE.error) return false
+    this.#end(session, 'stopped', readError(bytes))
+    return true
+  }
+
+  /** RFC 1350 section 4: a message from a stranger to a transfer port gets error 5; an error gets nothing. */
+  #unknown(socket: Socket, bytes: Buffer, client: RemoteInfo): void {
+    if (bytes[1] === OPCODE.error) return
+    this.#count('stray')
+    this.#sendError(socket, client, ERROR.unknownTransfer, 'unknown transfer')
+  }
+
+  #ask(bytes: Buffer, client: RemoteInfo, sockets: readonly Socket[]): void {
+    const request = parseRequest(bytes)
+    if (request === undefined) {
+      this.#count('malformed')
+      return
+    }
+    const key = `${client.address} ${client.port}`
+    const before = this.#sessions.get(key)
+    if (before !== undefined) {
+      // A request that was sent again because our answer was slow or lost; the timer sends that again.
+      if (before.request.file === request.file && !before.transfer?.begun) return
+      this.#end(before, 'stopped', 'the client asked anew')
+    }
+    const socket = sockets[this.#turn++ % sockets.length]!
+    const session: Session = { key, client, request, socket, begun: performance.now() }
+    const { mostTransfers = 10_000, mostPerClient = 64 } = this.#options
+    const mine = this.#perClient.get(client.address) ?? 0
+    if (this.#sessions.size >= mostTransfers || mine >= mostPerClient) {
+      // No answer: the client asks again in a while, where an error would end its boot.
+      this.#count('busy')
+      return
+    }
+    if (request.write) this.#refuse(session, new TftpError(ERROR.access, 'this server is read-only'))
+    else if (request.mode !== 'octet' && request.mode !== 'netascii') {
+      this.#refuse(session, new TftpError(ERROR.illegal, 'mode must be octet or netascii'))
+    } else {
+      this.#sessions.set(key, session)
+      this.#perClient.set(client.address, mine + 1)
+      this.#ticking ??= setInterval(() => this.#tick(), TICK)
+      void this.#begin(session, request.mode)
+    }
+  }
+
+  async #begin(session: Session, mode: 'octet' | 'netascii'): Promise<void> {
+    const { client, request, socket } = session
+    let content: Content
+    try {
+      content = await this.#files.open(request.file, mode, client.address)
+    } catch (error) {
+      if (this.#remove(session)) this.#refuse(session, error as Error)
+      return
+    }
+    if (this.#sessions.get(session.key) !== session) {
+      content.release()
+      return
+    }
+    const { address, port } = client
+    const terms = negotiate(request.options, content.size, this.#options.limits ?? DEFAULT_LIMITS)
+    session.transfer = new Transfer(
+      content,
+      terms,
+      (bytes, offset, length) => socket.send(bytes, offset, length, port, address),
+      (error) => {
+        this.#sendError(socket, client, ERROR.other, 'cannot read the file')
+        this.#end(session, 'failed', error.message)
+      },
+    )
+    this.#event(session, 'started')
+    session.transfer.start(performance.now())
+  }
+
+  #refuse(session: Session, error: Error): void {
+    const known = error instanceof TftpError
+    this.#sendError(session.socket, session.client, known ? error.code : ERROR.other, known ? error.message : 'failed')
+    this.#event(session, 'refused', error.message)
+  }
+
+  #sendError(socket: Socket, { address, port }: RemoteInfo, code: number, message: string): void {
+    socket.send(encodeError(code, message), port, address)
+  }
+
+  #tick(): void {
+    const now = performance.now()
+    for (const session of this.#sessions.values()) {
+      if (session.transfer?.tick(now) === false) this.#end(session, 'failed', 'the client does not answer')
+    }
+    if (this.#sessions.size === 0) {
+      clearInterval(this.#ticking)
+      this.#ticking = undefined
+    }
+  }
+
+  #end(session: Session, outcome: TftpEvent['outcome'], reason?: string): void {
+    if (!this.#remove(session)) return
+    if (session.transfer) session.transfer.done = true
+    session.transfer?.content.release()
+    this.#event(session, outcome, reason)
+  }
+
+  #remove(session: Session): boolean {
+    if (this.#sessions.get(session.key) !== session) return false
+    this.#sessions.delete(session.key)
+    const { address } = session.client
+    const left = (this.#perClient.get(address) ?? 1) - 1
+    if (left > 0) this.#perClient.set(address, left)
+    else this.#perClient.delete(address)
+    return true
+  }
+
+  #count(what: string, by = 1): void {
+    this.counters[what] = (this.counters[what] ?? 0) + by
+  }
+
+  #event({ client, request, transfer, begun }: Session, outcome: TftpEvent['outcome'], reason?: string): void {
+    const bytes = transfer?.acknowledged ?? 0
+    this.#count(outcome)
+    this.#count('bytes', bytes)
+    this.#options.onEvent?.({
+      time: Date.now(),
+      client: client.address,
+      file: request.file,
+      outcome,
+      bytes,
+      ...(transfer && { size: transfer.content.size }),
+      took: performance.now() - begun,
+      ...(reason !== undefined && { reason }),
+    })
+  }
+
+  /** Ends all transfers where they are and closes the sockets. */
+  async close(): Promise<void> {
+    clearInterval(this.#ticking)
+    for (const session of [...this.#sessions.values()]) this.#end(session, 'failed', 'the server stops')
+    const sockets = this.#sockets.splice(0)
+    await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.close(() => done()))))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
