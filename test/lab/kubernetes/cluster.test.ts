@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import t from 'tap'
-import { skipWithoutLab } from '../skip.ts'
 import { bareCluster, kubectl } from './cluster.ts'
-import { findGo } from './go.ts'
 import { bootKubernetesLab, ensureKubernetes, NEWEST, RELEASES } from './index.ts'
+import { skipWithoutKubernetes } from './skip.ts'
 
-const skip = skipWithoutLab() || (findGo() ? false : 'no Go to build Kubernetes with')
+const skip = skipWithoutKubernetes()
 
 t.test('the lab runs a real cluster', { skip, timeout: 45 * 60_000 }, async (t) => {
   const seconds = (from: number) => Math.round((performance.now() - from) / 100) / 10

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { skipWithoutLab } from '../skip.ts'
 import { apiAddress, bareCluster } from './cluster.ts'
-import { findGo } from './go.ts'
 import { bootKubernetesLab } from './index.ts'
+import { skipWithoutKubernetes } from './skip.ts'
 
-const skip = skipWithoutLab() || (findGo() ? false : 'no Go to build Kubernetes with')
+const skip = skipWithoutKubernetes()
 
 t.test('three control planes outlive one of them', { skip, timeout: 45 * 60_000 }, async (t) => {
   await using lab = await bootKubernetesLab({ controlPlanes: 3, workers: 1 })

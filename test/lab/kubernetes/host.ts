@@ -8,7 +8,7 @@ import type { Minor } from './versions.ts'
 const ROOTFS = path.join(import.meta.dirname, 'rootfs')
 
 /** What Kubernetes' own packages install as programs. */
-const PROGRAMS = ['kubeadm', 'kubelet', 'kubectl']
+const PROGRAMS = ['kubeadm', 'kubelet', 'kubectl'] as const
 
 /**
  * Makes a running host what the packages of a release make of it: programs, kubelet's unit (enabled, as the package has
@@ -36,10 +36,15 @@ export async function prepareHost(
   if (images) await loadImages(lab, host, kubernetes, [minor])
 }
 
-/** Puts the programs of a release in the place of those of another, as an upgrade of the packages does. */
-export async function installRelease(host: LabHost, kubernetes: Kubernetes, minor: Minor): Promise<void> {
+/** Puts programs of a release in the place of those of another, as an upgrade of the packages does. */
+export async function installRelease(
+  host: LabHost,
+  kubernetes: Kubernetes,
+  minor: Minor,
+  programs: readonly (typeof PROGRAMS)[number][] = PROGRAMS,
+): Promise<void> {
   const { bin } = releaseOf(kubernetes, minor)
-  for (const program of PROGRAMS) await force(path.join(bin, program), path.join(host.rootfs, 'usr/bin', program))
+  for (const program of programs) await force(path.join(bin, program), path.join(host.rootfs, 'usr/bin', program))
 }
 
 /** Brings the images of releases, and those that all share, into the host's containerd. */
