@@ -101,7 +101,7 @@ function report(applied: readonly AppliedObject[]) {
     .filter(({ changed }) => changed)
     .map(({ ref, before }) => ({ summary: `${before ? 'configure' : 'create'} ${describeRef(ref)}` }))
   const data = { objects: applied.map(({ ref }) => describeRef(ref)) }
-  return { changed: changes.length > 0, changes, msg: `${changes.length} of ${applied.length} objects changed`, data }
+  return { changed: changes.length > 0, changes, data }
 }
 
 /** Waits for the DaemonSets and Deployments of the manifest. */

@@ -74,7 +74,6 @@ async function carryOut(ctx: ActionContext, a: Args, dryRun: boolean) {
   return {
     changed: changes.length > 0,
     changes,
-    msg: changes.length === 0 ? '' : changes.map(({ summary }) => summary).join(', '),
     data: { objects: objects.map(({ ref }) => describeRef(ref)), result: objects.map(({ after }) => after ?? null) },
   }
 }

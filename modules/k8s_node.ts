@@ -52,7 +52,7 @@ async function carryOut(ctx: ActionContext, a: Args, dryRun: boolean) {
     if (changes.length === 0) return { changed: false, data: { node: name } }
     try {
       await api.patch({ apiVersion: 'v1', kind: 'Node', name }, patch, { dryRun })
-      return { changed: true, changes, msg: changes.map(({ summary }) => summary).join(', '), data: { node: name } }
+      return { changed: true, changes, data: { node: name } }
     } catch (error) {
       if ((error as { status?: unknown }).status !== 409 || attempt === ATTEMPTS) throw error
     }

@@ -99,7 +99,11 @@ export default defineAction({
       throw result.lost
         ? kubeadm.kubeadmFailure('init', result)
         : new TaskFailure(`kubeadm init has ended, but the API says otherwise: ${view.why}`)
-    return { changed: true, msg: `kubeadm init (${a.kubernetes_version})`, data: facts(view.api, a, node) }
+    return {
+      changed: true,
+      changes: [{ summary: `kubeadm init (${a.kubernetes_version})` }],
+      data: facts(view.api, a, node),
+    }
   },
   async preview(ctx, a) {
     const state = await ctx.read(kubeadm.hostState)
@@ -107,7 +111,7 @@ export default defineAction({
     const view = await look(ctx, a, state, node)
     if (view.done) return { changed: false, data: facts(view.api, a, node) }
     await refuse(ctx, a, state, view.why)
-    return { changed: true, msg: `kubeadm init (${a.kubernetes_version})` }
+    return { changed: true, changes: [{ summary: `kubeadm init (${a.kubernetes_version})` }] }
   },
 })
 

@@ -69,7 +69,11 @@ export default defineAction({
       throw result.lost
         ? kubeadm.kubeadmFailure('join', result)
         : new TaskFailure(`kubeadm join has ended, but the API has no node ${node}: journalctl -u kubelet on the host`)
-    return { changed: true, msg: `kubeadm join (${a.role.replace('_', ' ')} ${node})`, data: { node } }
+    return {
+      changed: true,
+      changes: [{ summary: `kubeadm join (${a.role.replace('_', ' ')} ${node})` }],
+      data: { node },
+    }
   },
   async preview(ctx, a) {
     const state = await ctx.read(kubeadm.hostState)
@@ -77,7 +81,7 @@ export default defineAction({
     const found = await judge(a, state, await ctx.kubernetes(others(ctx, a)), node)
     if (found === 'joined') return { changed: false, data: { node } }
     const reset = found === 'reset' ? 'kubeadm reset, then ' : ''
-    return { changed: true, msg: `${reset}kubeadm join (${a.role.replace('_', ' ')} ${node})` }
+    return { changed: true, changes: [{ summary: `${reset}kubeadm join (${a.role.replace('_', ' ')} ${node})` }] }
   },
 })
 

@@ -54,13 +54,13 @@ export default defineAction({
     if (cleanup.rc !== 0)
       throw new TaskFailure(`cleaning up after kubeadm reset: ${cleanup.stderr.toString('utf8').trim()}`)
     if (api) await api.delete({ apiVersion: 'v1', kind: 'Node', name: node })
-    return { changed: true, msg: `reset ${ctx.host}${api ? ` and deleted node ${node}` : ''}` }
+    return { changed: true, changes: [{ summary: `reset ${ctx.host}${api ? ` and delete node ${node}` : ''}` }] }
   },
   async preview(ctx, a) {
     const state = await ctx.read(kubeadm.hostState)
     await check(ctx, a, state, a.node_name ?? state.hostname)
     const clean = !kubeadm.isTouched(state) && (await residue(ctx)).length === 0
-    return clean ? { changed: false } : { changed: true, msg: `reset ${ctx.host}` }
+    return clean ? { changed: false } : { changed: true, changes: [{ summary: `reset ${ctx.host}` }] }
   },
 })
 
@@ -83,12 +83,13 @@ async function check(
       )
     return undefined
   }
-  const api = await ctx
-    .kubernetes(kubeadm.clusterSource({ kubeconfig: a.kubeconfig, control_planes: others }))
-    .catch((error: unknown) => {
-      if (a.last_control_plane) return undefined
-      throw error
-    })
+  const source = kubeadm.clusterSource({ kubeconfig: a.kubeconfig, control_planes: others })
+  const api = await ctx.kubernetes(source).catch((error: unknown) => {
+    if (holdsData && !a.last_control_plane) throw error
+    if (!(error instanceof TaskFailure || kubeadm.isGone(error))) throw error
+    ctx.log(`the node is not deleted from the cluster: ${error.message}`)
+    return undefined
+  })
   if (!api || !holdsData || a.last_control_plane) return api
   try {
     const nodes = await api.list({ apiVersion: 'v1', kind: 'Node' })

@@ -40,5 +40,5 @@ export default defineAction({
       },
     }
   },
-  preview: async () => ({ changed: true, msg: 'make a bootstrap token' }),
+  preview: async () => ({ changed: true, changes: [{ summary: 'make a bootstrap token' }] }),
 })

@@ -62,14 +62,18 @@ export default defineAction({
       throw result.lost
         ? kubeadm.kubeadmFailure(words, result)
         : new TaskFailure(`kubeadm ${words} has ended, but the API server is still ${after.apiServer}`)
-    return { changed: true, msg: `kubeadm ${words} (${from} to ${target.text})`, data: { node, from } }
+    return {
+      changed: true,
+      changes: [{ summary: `kubeadm ${words} (${from} to ${target.text})` }],
+      data: { node, from },
+    }
   },
   async preview(ctx, a) {
     const { argv, node, from } = await nextStep(ctx, a, await ctx.read(kubeadm.hostState))
     if (argv === undefined) return { changed: false, data: { node, from } }
     return {
       changed: true,
-      msg: `kubeadm upgrade ${argv[1]} (${from} to ${a.kubernetes_version.text})`,
+      changes: [{ summary: `kubeadm upgrade ${argv[1]} (${from} to ${a.kubernetes_version.text})` }],
       data: { node, from },
     }
   },

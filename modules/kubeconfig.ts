@@ -29,11 +29,13 @@ export default defineAction({
     await writeFile(whole, text, { mode: 0o600 })
     await chmod(whole, 0o600)
     await rename(whole, dest)
-    return { changed: true, msg: `write ${dest} (0600) on the controller`, data: { dest } }
+    return { changed: true, changes: [{ summary: `write ${dest} (0600) on the controller` }], data: { dest } }
   },
   async preview(ctx, a) {
     const { dest, same } = await compare(ctx, a)
-    return same ? { changed: false } : { changed: true, msg: `write ${dest} (0600) on the controller` }
+    return same
+      ? { changed: false }
+      : { changed: true, changes: [{ summary: `write ${dest} (0600) on the controller` }] }
   },
 })
 
