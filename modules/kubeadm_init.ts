@@ -3,8 +3,8 @@ import {
   type ActionContext,
   args,
   defineAction,
-  isUnreachable,
   type KubernetesApi,
+  KubernetesError,
   kubeadm,
   TaskFailure,
   z,
@@ -28,7 +28,10 @@ const schema = z.strictObject({
     .optional()
     .describe('address of this host’s API server; default: that of the default route'),
   bind_port: z.int().min(1).max(65535).default(6443).describe('port of this host’s API server'),
-  virtual_ip: address.optional().describe('checked to be free before the cluster is made'),
+  virtual_ip: z
+    .union([z.literal(''), address])
+    .default('')
+    .describe("checked to be free before the cluster is made; '': there is none"),
   pod_subnet: z.string().optional().describe('network of the pods, as the CNI’s manifest has it'),
   service_subnet: z.string().optional().describe('network of the services; default 10.96.0.0/12'),
   dns_domain: z.string().optional().describe('domain of the services; default cluster.local'),
@@ -127,7 +130,8 @@ async function look(ctx: ActionContext, a: Args, { files }: kubeadm.HostState, n
       ? { done: true, api }
       : { done: false, why: `the cluster has no ${missing.join(', no ')}` }
   } catch (error) {
-    if (!isUnreachable(error)) throw error
+    // Until init has come to its rights, the API refuses even its administrator.
+    if (!(error instanceof KubernetesError)) throw error
     return { done: false, why: error.problems[0]!.message }
   }
 }
@@ -178,12 +182,7 @@ async function refuse(ctx: ActionContext, a: Args, state: kubeadm.HostState, why
       `an API answers at ${a.endpoint} already, and ${ctx.host} is not part of it: init would make a second cluster. ` +
         'Join the host with kubeadm_join, or name a host that is in the cluster first in the inventory.',
     )
-  if (
-    answer === 'refused' &&
-    a.virtual_ip !== undefined &&
-    a.virtual_ip === hostname &&
-    a.virtual_ip !== a.advertise_address
-  )
+  if (answer === 'refused' && a.virtual_ip === hostname && a.virtual_ip !== a.advertise_address)
     throw new TaskFailure(`the virtual IP ${a.virtual_ip} is in use: a host there refuses connections to port ${port}`)
 }
 
