@@ -123,8 +123,9 @@ function edit(a: Edit, text: string): string {
 }
 
 const joined = (lines: readonly string[]): string => (lines.length === 0 ? '' : `${lines.join('\n')}\n`)
+/** The text ends as before, except where its last line would be lost: an empty one needs its newline. */
 const restored = (lines: readonly string[], before: string): string =>
-  lines.join('\n') + (before.endsWith('\n') ? '\n' : '')
+  lines.join('\n') + (before.endsWith('\n') || lines.at(-1) === '' ? '\n' : '')
 
 /** Where a new line goes. */
 function position(a: Edit, matching: (test: (line: string) => boolean) => number[]): number {

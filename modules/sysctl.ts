@@ -41,8 +41,11 @@ export default defineModule({
   plan: ({ values, file, state }, { live, saved }) => {
     const wanted = Object.entries(values).map(([key, v]) => [key, v.replace(/\s+/g, ' ').trim()] as const)
     const after = editFile(saved, wanted, state === 'present')
+    const expect = saved === '' ? undefined : change.sha256Of(saved)
     const save =
-      after === saved ? [] : [change.write(file, after, { diff: { kind: 'text', path: file, before: saved, after } })]
+      after === saved
+        ? []
+        : [change.write(file, after, { expect, diff: { kind: 'text', path: file, before: saved, after } })]
     if (state === 'absent') return save
     const missing = wanted.filter(([key]) => live[key] === undefined).map(([key]) => key)
     if (missing.length > 0) {

@@ -148,7 +148,9 @@ function request(a: Args): { headers: Record<string, string>; body: string | und
 /** curl reads its options from standard input (-K -), so that nobody sees them in the process list. */
 async function fromHost(ctx: ActionContext, a: Args): Promise<Answer> {
   const { headers, body } = request(a)
-  const configEscape = (text: string): string =>
+  if (body?.includes('\0'))
+    throw new TaskFailure('the body holds a NUL byte; curl’s configuration cannot: say via: controller')
+  const quoted = (text: string): string =>
     text.replace(
       /[\\"\n\r\t\v]/g,
       (c) => ({ '\\': '\\\\', '"': '\\"', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\v': '\\v' })[c]!,
@@ -163,7 +165,7 @@ async function fromHost(ctx: ActionContext, a: Args): Promise<Answer> {
     // Behind the body, for that may hold anything.
     ['write-out', '\n%{size_header} %{http_code} %{url_effective}'],
   ]
-  const config = options.map(([name, value]) => `${name} = "${configEscape(value)}"`).join('\n')
+  const config = options.map(([name, value]) => `${name} = "${quoted(value)}"`).join('\n')
   const flags = ['-q', '-sS', '-i', a.method === 'HEAD' && '-I', a.follow_redirects && '-L', !a.validate_certs && '-k']
   const { rc, stdout, stderr } = await ctx.run(
     `command -v curl >/dev/null || { echo 'curl is not there: install it, or say via: controller' >&2; exit 127; }\n` +

@@ -116,7 +116,8 @@ done`
 
 function attempt({ port, host, path, search_regex, command, state }: Args): string {
   const gone = state === 'stopped' || state === 'absent'
-  if (command !== undefined) return `eval ${quote(command)}; set -- $?; [ "$1" = 0 ] || { echo "status $1"; return 1; }`
+  if (command !== undefined)
+    return `(eval ${quote(command)}); set -- $?; [ "$1" = 0 ] || { echo "status $1"; return 1; }`
   if (port !== undefined) {
     const open = `rb_open ${quote(host)} ${port}`
     // A port that cannot be tried is not a closed one.

@@ -22,15 +22,16 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
   try {
     performer.started(entry)
     const result = await (check ? action.preview!(ctx, args) : action.run(ctx, args))
-    if (!check)
-      for (const name of intents) performer.host.play.run.input.journal.intentDone(performer.host.state.name, name)
-    if (result.flow && !check) await follow(performer, result.flow)
+    const { run } = performer.host.play
+    for (const name of intents) run.input.journal.intentDone(entry.actor.name, name)
+    if (result.flow) await follow(performer, result.flow)
     return {
       ...NOTHING,
       status: result.changed ? 'changed' : 'ok',
       msg: result.msg ?? '',
       changes: result.changes ?? (result.changed && result.msg ? [{ summary: result.msg }] : []),
       data: result.data ?? {},
+      flow: result.flow,
       unknown: check && result.changed,
       elapsedMs: performance.now() - started,
     }
@@ -80,7 +81,7 @@ function contextOf(
     check: entry.check,
     facts: host.state.facts ?? {},
     loadFile: async (path, kind) => {
-      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, entry.scope)
+      const [file] = await run.files.load({ path, kind }, entry.task.searchPath, host.scopeOf(entry))
       return file!
     },
     controllerPath,
@@ -95,9 +96,10 @@ function contextOf(
       if (!run.input.prompt) throw new TaskFailure(`nobody can be asked "${question}": there is no terminal`)
       return run.input.prompt(question, options)
     },
+    // Of the host that does the work: with delegate_to it is that one which is rebooted.
     intent: async (name, data) => {
       intents.add(name)
-      return run.input.journal.intent(run.id, host.state.name, name, data)
+      return run.input.journal.intent(run.id, entry.actor.name, name, data)
     },
   }
   return { ctx, timer, intents }
@@ -119,16 +121,16 @@ function otherShell(performer: Performer, entry: ActionEntry, name: string): Pro
   const { state, play } = performer.host
   if (name === state.name && entry.actor === state) return performer.shell(entry)
   const other = play.run.delegate(name, entry.task)
-  return other.link.shell(becomeOf(entry.task.become, entry.scope, hostScope(play, other)))
+  const become = becomeOf(entry.task.become, performer.host.scopeOf(entry), hostScope(play, other))
+  return other.link.shell(become && { ...become, password: become.password ?? play.run.input.becomePassword })
 }
 
 /** Ansible's `meta` words. */
 async function follow(performer: Performer, flow: string): Promise<void> {
   const { host } = performer
-  if (flow === 'flush_handlers') await host.flushHandlers()
-  else if (flow === 'end_host') host.left = true
-  else if (flow === 'end_batch') host.play.batchEnded = true
-  else if (flow === 'end_play') host.play.stopped ??= 'meta: end_play'
+  if (flow === 'end_host') host.left = true
+  else if (flow === 'end_batch') host.play.ended ??= 'batch'
+  else if (flow === 'end_play') host.play.ended = 'play'
   else if (flow === 'clear_facts') host.state.facts = undefined
   else if (flow === 'reset_connection') await host.state.link.drop()
 }

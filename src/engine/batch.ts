@@ -1,9 +1,10 @@
 import type { Change, ChangeOutput } from '../module/change.ts'
 import { Touched } from '../module/resources.ts'
+import { SessionError } from '../session/session.ts'
 import { quote } from '../shared/quote.ts'
 import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
-import { changeFailed, failure, NOTHING, type Outcome, report } from './outcome.ts'
-import { judged, type Performer, touchesEverything } from './perform.ts'
+import { changeFailed, NOTHING, type Outcome, report } from './outcome.ts'
+import { type Performer, PROBE_TIMEOUT_MS, touchesEverything } from './perform.ts'
 import { type Answer, type Reply, type RequestOptions, request } from './request.ts'
 import { upload } from './upload.ts'
 import type { Slot } from './window.ts'
@@ -54,14 +55,11 @@ export async function applyBatch(
     reply = await carryOut(performer, changing, [...verify, ...rest.flatMap((e) => e.read.asks)])
     performer.connectionWorks()
   } catch (error) {
-    if (!performer.lost(error)) {
-      finish(slots[at]!, judged(moduleOf(changing[0]!), performer.unlucky(error)))
-      return undefined
-    }
-    for (const m of changing) {
+    for (const m of neverSent(error) ? [] : changing) {
       performer.attempted.set(slotKey(m.slot), report(m.changes))
-      if (m.changes.some((c) => c.transient && touchesEverything(c))) performer.doubtful.add(slotKey(m.slot))
+      if (isCommand(m)) performer.doubtful.add(slotKey(m.slot))
     }
+    if (!performer.lost(error)) finish(slots[at]!, performer.judged(moduleOf(changing[0]!), performer.unlucky(error)))
     return undefined
   }
   for (const [id, answer] of reply.answers) answers.set(id, answer)
@@ -94,6 +92,10 @@ function gather(
     if (performer.doubtful.has(slotKey(slot)) && end > at) break
     const plan = end === at ? first : performer.plan(entry, answers)
     if ('failed' in plan) break
+    // It may fail of what it finds, and then nothing behind it may run.
+    if (plan.changes.length === 0 && needsJudgement(entry.task)) break
+    // Those in front are to be found converged, so what they read must stay as they left it.
+    if (!entry.harmless && touches(plan.changes, members)) break
     const uploads = plan.changes.some((c) => c.upload)
     if (uploads && members.some((m) => m.changes.length > 0)) break
     members.push({ slot, changes: plan.changes, state: plan.state })
@@ -105,6 +107,24 @@ function gather(
     }
   }
   return { members, touched, end }
+}
+
+/** There was no shell to send anything to. */
+function neverSent(error: unknown): boolean {
+  return error instanceof SessionError && !['lost', 'timeout', 'upload'].includes(error.kind)
+}
+
+/** A command of which nobody knows what it does when it runs twice. */
+function isCommand({ changes, slot }: Member): boolean {
+  return !(slot.entry as ModuleEntry).harmless && changes.some((c) => c.transient && touchesEverything(c))
+}
+
+/** Whether changes touch what a member in front of them reads. */
+function touches(changes: readonly Change[], members: readonly Member[]): boolean {
+  if (changes.length === 0) return false
+  const touched = new Touched()
+  for (const change of changes) touched.add(change.touches)
+  return members.some((m) => m.changes.length > 0 && touched.affects(moduleOf(m).resources))
 }
 
 /** The entries behind a batch whose answers its changes make worthless. */
@@ -190,11 +210,12 @@ async function settleAll(
     at += member.changes.length
   }
   const failedAt = changing.findIndex((m) => !succeeded(m, outputs.get(m)!))
-  if (failedAt > 0) {
-    const error = await askAgain(performer, changing.slice(0, failedAt), answers)
-    if (error) return finish(changing[0]!.slot, judged(moduleOf(changing[0]!), error)) && false
-  }
   const behind = failedAt === -1 ? [] : changing.slice(failedAt + 1)
+  for (const { slot } of behind) performer.host.oweNoMore(slot.entry.task, slot.entry)
+  // Where one ends the window, those behind it that were done are planned anew, and are found done then.
+  for (const m of failedAt === -1 ? changing : changing.slice(0, failedAt))
+    performer.attempted.set(slotKey(m.slot), report(m.changes))
+  const error = failedAt > 0 ? await askAgain(performer, changing.slice(0, failedAt), answers) : undefined
   for (const member of batch.members) {
     const { slot } = member
     if (slot.settled) {
@@ -202,16 +223,12 @@ async function settleAll(
       continue
     }
     const entry = moduleOf(member)
-    const outcome =
-      member.changes.length === 0
-        ? performer.settled(slot, entry, member.state)
-        : ended(
-            performer,
-            member,
-            outputs.get(member)!,
-            answers,
-            behind.map((m) => m.slot.entry.name),
-          )
+    const index = changing.indexOf(member)
+    const notRun = behind.map((m) => m.slot.entry.name)
+    let outcome: Outcome
+    if (index === -1) outcome = performer.settled(slot, entry, member.state)
+    else if (error && index < failedAt) outcome = performer.judged(entry, { ...error, changes: report(member.changes) })
+    else outcome = ended(performer, member, outputs.get(member)!, answers, notRun)
     if (!finish(slot, outcome)) return false
     // What was planned behind a failure did not run; a new window plans it anew (ignore_errors, other loop items).
     if (member === changing[failedAt]) return false
@@ -225,17 +242,17 @@ async function askAgain(
   members: readonly Member[],
   answers: Map<string, Answer>,
 ): Promise<Outcome | undefined> {
-  try {
-    const shell = await performer.shell(moduleOf(members[0]!))
-    const reply = await request(
-      shell,
-      [],
-      members.flatMap((m) => moduleOf(m).read.asks),
-    )
-    for (const [id, answer] of reply.answers) answers.set(id, answer)
-    return undefined
-  } catch (error) {
-    return failure(error)
+  const asks = members.flatMap((m) => moduleOf(m).read.asks)
+  const { abort } = performer.host.play.run.input
+  for (;;) {
+    try {
+      const shell = await performer.shell(moduleOf(members[0]!))
+      const reply = await request(shell, [], asks, { timeoutMs: PROBE_TIMEOUT_MS, signal: abort })
+      for (const [id, answer] of reply.answers) answers.set(id, answer)
+      return undefined
+    } catch (error) {
+      if (!performer.lost(error)) return performer.unlucky(error)
+    }
   }
 }
 
@@ -260,13 +277,13 @@ function ended(
   if (bad !== -1) {
     const done = report(member.changes.slice(0, bad))
     const output = outputs[bad]
-    if (!output) return judged(entry, { ...NOTHING, status: 'failed', msg: 'did not run', changes: done })
+    if (!output) return performer.judged(entry, { ...NOTHING, status: 'failed', msg: 'did not run', changes: done })
     const outcome = changeFailed(member.changes[bad]!, output, done)
     const data = { ...outcome.data, ...module.result(args, member.state, outputs) }
-    return judged(entry, { ...outcome, data, elapsedMs, notRun: notRun.length > 0 ? notRun : undefined })
+    return performer.judged(entry, { ...outcome, data, elapsedMs, notRun: notRun.length > 0 ? notRun : undefined })
   }
   const after = performer.plan(entry, answers)
-  if ('failed' in after) return judged(entry, { ...after.failed, changes: report(member.changes), elapsedMs })
+  if ('failed' in after) return performer.judged(entry, { ...after.failed, changes: report(member.changes), elapsedMs })
   const left = after.changes.filter((c) => !c.transient)
   const changes = report(member.changes)
   if (left.length > 0) {
@@ -275,11 +292,11 @@ function ended(
       .join('; ')
     const msg = `did not converge: after its changes it still wants to ${what}`
     const hint = 'something on the host undoes the change, or two tasks want different things'
-    return judged(entry, { ...NOTHING, status: 'failed', msg, hint, changes, elapsedMs })
+    return performer.judged(entry, { ...NOTHING, status: 'failed', msg, hint, changes, elapsedMs })
   }
   const data = module.result(args, after.state, outputs)
   const last = outputs.at(-1)
-  return judged(entry, {
+  return performer.judged(entry, {
     ...NOTHING,
     status: 'changed',
     changes,

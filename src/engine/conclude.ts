@@ -1,10 +1,10 @@
-import type { Task } from '../playbook/playbook.ts'
+import type { Handler, Task } from '../playbook/playbook.ts'
 import type { ItemResult, Status, TaskResultEvent } from '../shared/events.ts'
 import { codeFrame, formatPlace } from '../shared/source.ts'
 import { PendingError } from '../values/index.ts'
 import type { Entry } from './entry.ts'
 import type { HostRun } from './host-run.ts'
-import { type Outcome, registered } from './outcome.ts'
+import { failure, type Outcome, registered } from './outcome.ts'
 import { isTrouble, taskName } from './prepare.ts'
 import type { Progress } from './progress.ts'
 import { taskScope } from './vars.ts'
@@ -20,21 +20,27 @@ export function concludeTask(
   host: HostRun,
   entry: Entry,
   progress: Progress,
-  outcome: Outcome,
+  ended: Outcome,
   options: { silent?: boolean } = {},
 ): boolean {
   const { task } = entry
   const { state } = host
+  // A change that was made before a failure is a change: its handlers are owed too.
+  const changed =
+    ended.status === 'changed' || (ended.status !== 'ok' && (ended.changes.length > 0 || ended.uncertain === true))
+  const outcome = changed ? withHandlers(host, entry, ended) : ended
   const status = finalStatus(host, entry, outcome)
   if (entry.noLog && !options.silent) hide(host, outcome)
   keep(host, entry, outcome)
   state.recap[status]++
   if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
-  // A change that was made before a failure is a change: its handlers are owed too.
-  host.notify(task, entry, status === 'changed' || (outcome.status === 'failed' && outcome.changes.length > 0))
-  if (status !== 'failed' && status !== 'rescued' && status !== 'unreachable') {
+  if (outcome === ended) host.notify(task, entry, changed)
+  const failed = status === 'failed' || status === 'rescued' || status === 'unreachable'
+  if (host.isHandler(task)) host.handled(task as Handler, failed)
+  if (!failed) {
     host.cursor.advance()
-    return true
+    if (outcome.flow === 'flush_handlers') host.flushHandlers()
+    return outcome.flow !== 'flush_handlers'
   }
   state.setVars([
     ['failed_task', { name: entry.name, module: task.moduleName, place: formatPlace(task.place) }],
@@ -48,6 +54,17 @@ export function concludeTask(
     host.play.hostFailed(state, task.anyErrorsFatal)
   }
   return false
+}
+
+/** A task that notifies a handler which is not there fails, though its change was made. */
+function withHandlers(host: HostRun, entry: Entry, outcome: Outcome): Outcome {
+  try {
+    host.wanted(entry.task, entry)
+    return outcome
+  } catch (error) {
+    if (!isTrouble(error)) throw error
+    return { ...failure(error, outcome.changes), data: outcome.data, elapsedMs: outcome.elapsedMs }
+  }
 }
 
 function finalStatus(host: HostRun, entry: Entry, outcome: Outcome): Status {
@@ -94,16 +111,18 @@ function hide(host: HostRun, outcome: Outcome): void {
   }
 }
 
-/** In check mode: all that is known of a result is that the task would change something. */
+/** In check mode: all that is known of a result is that the task would change something, if that. */
 function unknownResult(task: Task, outcome: Outcome): Record<string, unknown> {
-  const result: Record<string, unknown> = {
+  const known = {
     changed: outcome.status === 'changed',
     failed: false,
     skipped: outcome.status === 'skipped',
     unreachable: false,
     msg: outcome.msg,
   }
+  const result: Record<string, unknown> = outcome.unsure ? {} : known
   const names = [
+    ...Object.keys(known),
     ...Object.keys(task.module.returns),
     'rc',
     'stdout',
@@ -136,7 +155,9 @@ function resultEvent(
     host: host.state.name,
     play: play.name,
     playId: play.id,
-    task: progress.isLoop ? taskName(task, taskScope(host.play, host.state, task, new Map())) : entry.name,
+    task: progress.isLoop
+      ? taskName(task, taskScope(host.play, host.state, task, new Map(), host.cursor.vars))
+      : entry.name,
     taskId: progress.key,
     module: task.moduleName,
     handler: host.isHandler(task),

@@ -19,6 +19,8 @@ export interface Item {
 interface Common {
   readonly task: Task
   readonly item: Item | undefined
+  /** What its item and the includes around it add. */
+  readonly vars: ReadonlyMap<string, unknown> | undefined
   readonly scope: Scope
   readonly name: string
   readonly noLog: boolean
@@ -47,6 +49,8 @@ export interface ResumedEntry extends Common {
   readonly kind: 'resumed'
   /** Its `register` value. */
   readonly result: Readonly<Record<string, unknown>>
+  /** It failed there, and a rescue part took that. */
+  readonly failed: boolean
 }
 
 interface Ready extends Common {
@@ -79,9 +83,12 @@ export interface ActionEntry extends Ready {
 
 export type Entry = SkipEntry | BrokenEntry | UnknownEntry | ResumedEntry | ModuleEntry | ActionEntry
 
+/** A condition that is the same whatever the result is. */
+const LITERAL = /^\s*(true|false)\s*$/
+
 /** Whether the controller has to look at a task's result before it can know how it ended. */
 export function needsJudgement(task: Task): boolean {
-  return task.failedWhen.length > 0 || isRetried(task)
+  return task.failedWhen.length > 0 || isRetried(task) || task.changedWhen.some((c) => !LITERAL.test(c.source))
 }
 
 export function isRetried(task: Task): boolean {

@@ -1,20 +1,24 @@
-import { findHandlers, type Handler, type Section, type Task, tasksOf } from '../playbook/index.ts'
+import { findHandlers, type Handler, type Section, type Task } from '../playbook/index.ts'
 import { UserError } from '../shared/errors.ts'
-import { PendingError } from '../values/index.ts'
+import { PendingError, type Scope } from '../values/index.ts'
 import { truth } from './become.ts'
 import { concludeTask } from './conclude.ts'
 import { Cursor } from './cursor.ts'
 import type { Entry } from './entry.ts'
 import type { HostState } from './host.ts'
-import { sumUp } from './judge.ts'
+import { asTask } from './include.ts'
+import { sumUp, withResult } from './judge.ts'
 import type { Met } from './meeting.ts'
-import { NOTHING, type Outcome } from './outcome.ts'
+import { failure, NOTHING, type Outcome } from './outcome.ts'
 import { Performer } from './perform.ts'
 import type { PlayRun } from './play.ts'
-import { isTrouble } from './prepare.ts'
+import { atLeast, isTrouble, taskName } from './prepare.ts'
 import { Progress } from './progress.ts'
+import type { Semaphore } from './semaphore.ts'
 import { MeetingNeeded, taskScope } from './vars.ts'
 import { collect, type Slot, type Window } from './window.ts'
+
+const NO_VARS: ReadonlyMap<string, unknown> = new Map()
 
 /** One host's way through a play: window after window, at its own pace except where hosts meet. */
 export class HostRun {
@@ -28,10 +32,19 @@ export class HostRun {
   /** The task that is under way with some of its items done. */
   #progress: Progress | undefined
   #begun = false
-  /** Handlers that are owed for a change which is just being made, and by which task. */
-  readonly #ahead = new Map<Handler, Task>()
+  /** How many tasks have come to their end. */
+  #concluded = 0
+  /** Handlers that are owed for changes which are just being made, and by which tasks. */
+  readonly #ahead = new Map<Handler, Set<Task>>()
   /** For a run_once task that this host runs for the others. */
   #shared: Met | undefined
+  /** The meeting that the task under way goes back to. */
+  #met: Met | undefined
+  readonly #failedHandlers = new Set<Handler>()
+  /** Its place at a throttled task. */
+  #places: Semaphore | undefined
+  /** Only handlers are run any more (`force_handlers`). */
+  #forcing = false
   readonly #performer: Performer
 
   constructor(play: PlayRun, state: HostState) {
@@ -47,10 +60,14 @@ export class HostRun {
     try {
       if (this.halted) return
       this.#begin()
-      await this.#walk(section.steps)
-      if (!this.play.run.stopping && (this.state.ended === undefined || this.#forcesHandlers))
-        await this.flushHandlers()
+      await this.#walk(new Cursor(section.steps))
+      for (;;) {
+        this.#forcing = this.#forcesHandlers
+        if (this.halted || !this.#owedHandler()) return
+        await this.#walk(Cursor.behind(() => this.#owedHandler()))
+      }
     } finally {
+      this.#forcing = false
       forks.release()
       this.play.meeting.leave(this.state)
     }
@@ -58,23 +75,27 @@ export class HostRun {
 
   /** Nothing more is to be begun on this host. */
   get halted(): boolean {
-    return (
-      this.left ||
-      this.state.ended !== undefined ||
-      this.play.run.stopping ||
-      this.play.stopped !== undefined ||
-      this.play.batchEnded
-    )
+    const { run, ended, fatal } = this.play
+    if (this.left || run.stopping) return true
+    if (this.#forcing) return false
+    if (this.state.ended !== undefined || ended !== undefined) return true
+    return fatal !== undefined && !this.#leaves && !this.#met?.goesOn
+  }
+
+  /** On its way out of the play, through `always` parts alone: it has failed, or the play was stopped around it. */
+  get #leaves(): boolean {
+    return this.ending !== undefined || this.cursor.abandoned
   }
 
   get #forcesHandlers(): boolean {
-    return this.play.play.forceHandlers && this.state.ended === 'failed'
+    return this.play.play.forceHandlers && (this.state.ended === 'failed' || this.play.fatal !== undefined)
   }
 
   #begin(): void {
     if (this.#begun) return
     this.#begun = true
     this.play.run.emit({ type: 'host_started', host: this.state.name, playId: this.play.play.id })
+    this.state.owed.push(...[...this.state.notified.keys()].map((h) => this.handlerName(h)))
     this.state.notified.clear()
     for (const { handler, by } of this.play.run.input.journal.owed(this.play.key, this.state.name)) {
       const found = this.play.handlers.find((h) => h.id === handler || this.handlerName(h) === handler)
@@ -86,13 +107,17 @@ export class HostRun {
   }
 
   /** Runs steps to their end, or until a failure that nothing rescues. */
-  async #walk(steps: Section['steps'], whileHalted = false): Promise<void> {
-    const outer = this.cursor
-    this.cursor = new Cursor(steps)
+  async #walk(cursor: Cursor): Promise<void> {
+    this.cursor = cursor
     this.#progress = undefined
     try {
-      while (whileHalted || !this.halted) {
-        const step = this.cursor.peek()
+      for (;;) {
+        if (this.play.fatal !== undefined && !this.#forcing && !this.#leaves) {
+          cursor.abandon(this.#progress !== undefined)
+          this.#progress = undefined
+        }
+        if (this.halted) return
+        const step = cursor.peek()
         if (!step) {
           this.state.ended ??= this.ending
           return
@@ -102,66 +127,90 @@ export class HostRun {
         else await this.#window((task) => this.meets(task) || task.throttle !== undefined)
       }
     } finally {
-      this.cursor = outer
+      this.cursor = new Cursor([])
     }
   }
 
   /** Whether the hosts of the batch meet before this task. */
   meets(task: Task): boolean {
-    return task.runOnce || this.play.play.strategy === 'linear'
+    return this.play.play.strategy === 'linear' || runsOnce(task)
   }
 
-  /** Runs a task that only so many hosts may be at; while it waits its place among the forks is free. */
+  /** Runs a task that only so many hosts may be at. */
   async #throttled(task: Task): Promise<void> {
-    const limit = Math.max(1, Number(task.throttle!.evaluate(taskScope(this.play, this.state, task, new Map()))))
-    const { run } = this.play
-    const places = this.play.throttle(task, limit)
-    run.forks.release()
-    await places.acquire()
-    await run.forks.acquire()
+    const places = this.#placesAt(task)
+    if (!places) return this.#only()
+    await this.#aside(() => places.acquire())
+    this.#places = places
     try {
-      if (!this.halted) await this.#only(task)
+      if (!this.halted) await this.#only()
     } finally {
+      this.#places = undefined
       places.release()
+    }
+  }
+
+  /** Undefined when the limit cannot be evaluated: then the task itself will fail of that. */
+  #placesAt(task: Task): Semaphore | undefined {
+    try {
+      const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
+      return this.play.throttle(task, atLeast(1, task.throttle!.evaluate(scope), 'throttle'))
+    } catch (error) {
+      if (!isTrouble(error) && !(error instanceof PendingError)) throw error
+      return undefined
+    }
+  }
+
+  /** Waits without its place among the forks or at a throttled task: those that it waits for may need it. */
+  async #aside<T>(wait: () => Promise<T>): Promise<T> {
+    const { forks } = this.play.run
+    const places = this.#places
+    forks.release()
+    places?.release()
+    try {
+      return await wait()
+    } finally {
+      await places?.acquire()
+      await forks.acquire()
     }
   }
 
   /** Waits for the others, then runs the task: alone for all of them with run_once. */
   async #together(task: Task): Promise<void> {
+    const outer = this.#met
     const met = await this.#meet(task)
+    met.goesOn ??= this.play.fatal === undefined
+    this.#met = met
     try {
       if (this.halted) return
-      if (!task.runOnce) await this.#only(task)
+      if (!runsOnce(task)) await (task.throttle ? this.#throttled(task) : this.#only())
       else if (met.hosts[0] === this.state) {
         this.#shared = met
-        await this.#only(task)
+        await this.#only()
       } else {
-        const outcome = await met.outcome.promise
-        if (outcome) this.#take(task, outcome)
-        else if (!this.halted) this.cursor.advance()
+        const outcome = await this.#aside(() => met.outcome.promise)
+        // Without one the other did not get to it: those that are still there meet again.
+        if (outcome) this.#take(task, outcome, met.hosts[0]!)
       }
     } finally {
       if (met.hosts[0] === this.state) met.outcome.resolve(undefined)
+      this.#met = outer
       this.#shared = undefined
       this.play.meeting.depart(this.state)
     }
   }
 
-  /** Meets the others; its place among the forks is free meanwhile. */
-  async #meet(task: Task): Promise<Met> {
-    const { run, meeting, order } = this.play
-    run.forks.release()
-    try {
-      return await meeting.arrive(this.state, order.get(task) ?? 0)
-    } finally {
-      await run.forks.acquire()
-    }
+  /** Meets the others before the step that comes next. */
+  #meet(step: { readonly id: string }): Promise<Met> {
+    const place = { position: this.cursor.position, key: step.id + this.cursor.key }
+    return this.#aside(() => this.play.meeting.arrive(this.state, place))
   }
 
-  /** Runs one task with all its items and nothing else. */
-  async #only(task: Task): Promise<void> {
+  /** Runs the task that comes next, with all its items, and nothing else. */
+  async #only(): Promise<void> {
+    const before = this.#concluded
     do await this.#window(() => true)
-    while (this.#progress?.task === task && !this.halted)
+    while (this.#concluded === before && !this.halted)
   }
 
   async #window(meets: (task: Task) => boolean): Promise<void> {
@@ -170,9 +219,9 @@ export class HostRun {
       window = await collect(this.play, this.state, this.cursor, this.#progress, meets)
     } catch (error) {
       if (!(error instanceof PendingError)) throw error
-      const task = this.cursor.peek() as Task
+      const step = this.cursor.peek()!
       if (error instanceof MeetingNeeded) {
-        await this.#meet(task)
+        await this.#meet(step)
         if (this.halted) return
         try {
           window = await collect(this.play, this.state, this.cursor, this.#progress, () => true)
@@ -180,7 +229,7 @@ export class HostRun {
           this.play.meeting.depart(this.state)
         }
       } else if (this.play.run.input.check) {
-        window = { slots: [this.#unknowable(task, error.variable)], moves: [] }
+        window = { slots: [this.#unknowable(step.kind === 'include' ? asTask(step) : step, error.variable)], moves: [] }
       } else throw error
     }
     for (const move of window.moves) move(this.cursor)
@@ -189,20 +238,21 @@ export class HostRun {
 
   /** In check mode: a task that needs the result of one that was not carried out. */
   #unknowable(task: Task, variable: string): Slot {
-    const scope = taskScope(this.play, this.state, task, new Map())
+    const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
     const entry: Entry = {
       kind: 'unknown',
       task,
       item: undefined,
+      vars: this.cursor.vars,
       scope,
-      name: task.moduleName,
+      name: taskName(task, scope),
       noLog: false,
       variable,
     }
     const msg = `check mode cannot tell: it depends on ${variable}, which only a real run gives`
     return {
       entry,
-      progress: Progress.of(task, entry),
+      progress: Progress.of(task, entry, this.cursor.key),
       settled: { ...NOTHING, status: 'skipped', msg, unknown: true },
       before: [],
     }
@@ -217,52 +267,82 @@ export class HostRun {
     if (progress.outcomes.length === 0) for (const move of slot.before) move(this.cursor)
     // Looking ahead was done with a copy: the cursor itself still stands in front of a block.
     if (this.cursor.peek()?.id !== progress.task.id) throw new Error(`${progress.key} is not the task that comes next`)
-    progress.outcomes.push(outcome)
-    if (progress.isLoop && this.#breaks(progress, entry)) progress.broken = true
+    const ended = this.#performer.conclude(slot, outcome)
+    progress.outcomes.push(progress.isLoop ? this.#afterItem(progress, entry, ended) : ended)
     if (!progress.done) {
       this.#progress = progress
       return true
     }
     this.#progress = undefined
-    const total = progress.isLoop
-      ? sumUp(
-          progress.outcomes,
-          progress.items.map((item) => item.label ?? ''),
-        )
-      : outcome
+    this.#concluded++
+    const total =
+      progress.isLoop && progress.items.length > 0
+        ? sumUp(
+            progress.outcomes,
+            progress.items.map((item) => item.label ?? ''),
+          )
+        : progress.outcomes[0]!
     this.#shared?.outcome.resolve(total)
     return concludeTask(this, entry, progress, total)
   }
 
-  #breaks(progress: Progress, entry: Entry): boolean {
-    const { loop } = progress.task
-    if (!loop || loop.breakWhen.length === 0) return false
-    return loop.breakWhen.every((condition) => condition.test(entry.scope))
+  /** Whether the loop goes on behind an item; its outcome fails where that cannot be told. */
+  #afterItem(progress: Progress, entry: Entry, outcome: Outcome): Outcome {
+    const { task } = progress
+    if (outcome.status === 'unreachable') progress.broken = true
+    if (outcome.status === 'skipped' || outcome.unknown || !task.loop || task.loop.breakWhen.length === 0)
+      return outcome
+    try {
+      const scope = withResult(task, this.scopeOf(entry), outcome)
+      progress.broken ||= task.loop.breakWhen.every((condition) => condition.test(scope))
+      return outcome
+    } catch (error) {
+      if (!isTrouble(error) && !(error instanceof PendingError)) throw error
+      progress.broken = true
+      return { ...failure(new UserError(error.message), outcome.changes), data: outcome.data }
+    }
   }
 
   /** The outcome of a run_once task that another host ran. */
-  #take(task: Task, outcome: Outcome): void {
-    const scope = taskScope(this.play, this.state, task, new Map())
-    const entry: Entry = { kind: 'skip', task, item: undefined, scope, name: task.moduleName, noLog: true, msg: '' }
-    concludeTask(this, entry, new Progress(task, []), outcome, { silent: true })
+  #take(task: Task, outcome: Outcome, by: HostState): void {
+    const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
+    const name = taskName(task, scope)
+    const entry: Entry = {
+      kind: 'skip',
+      task,
+      item: undefined,
+      vars: this.cursor.vars,
+      scope,
+      name,
+      noLog: true,
+      msg: '',
+    }
+    const bad = outcome.status === 'failed' || outcome.status === 'unreachable'
+    const mine = bad ? { ...outcome, msg: `run_once: failed on ${by.name}` } : outcome
+    concludeTask(this, entry, new Progress(task, [], this.cursor.key), mine, { silent: !bad })
   }
 
-  /** Runs the handlers that are owed, in the order in which they are defined, until none is owed any more. */
-  async flushHandlers(): Promise<void> {
-    const { journal } = this.play.run.input
-    for (;;) {
-      const next = this.play.handlers.find((h) => this.state.notified.has(h))
-      if (!next || this.play.run.stopping || (this.halted && !this.#forcesHandlers)) return
-      const before = this.state.recap.failed + this.state.recap.unreachable
-      const by = this.state.notified.get(next) ?? ''
-      this.state.notified.delete(next)
-      await this.#walk([next], this.#forcesHandlers)
-      const failed = this.state.recap.failed + this.state.recap.unreachable > before
-      const interrupted = this.play.run.stopping
-      if (failed || interrupted) this.state.notified.set(next, by)
-      else if (!this.play.run.input.check) journal.paid(this.play.key, this.state.name, this.handlerName(next))
-      if (failed) return
+  /** Runs the handlers that are owed before the step that comes next (`meta: flush_handlers`). */
+  flushHandlers(): void {
+    this.cursor.flush(() => this.#owedHandler())
+  }
+
+  /** In the order in which they are defined; one that has failed is owed to the next run. */
+  #owedHandler(): { step: Handler; rank: number } | undefined {
+    const { handlers } = this.play
+    const rank = handlers.findIndex((h) => this.state.notified.has(h) && !this.#failedHandlers.has(h))
+    return rank === -1 ? undefined : { step: handlers[rank]!, rank }
+  }
+
+  /** A handler has come to its end; it is owed no more if it did not fail. */
+  handled(handler: Handler, failed: boolean): void {
+    const { run, key } = this.play
+    if (failed) {
+      this.#failedHandlers.add(handler)
+      return
     }
+    this.state.notified.delete(handler)
+    if (!run.input.check) run.input.journal.paid(key, this.state.name, this.handlerName(handler))
   }
 
   /**
@@ -271,32 +351,56 @@ export class HostRun {
    */
   oweAhead(task: Task, entry: Entry): void {
     const { run, key } = this.play
-    for (const handler of this.#wanted(task, entry)) {
+    for (const handler of this.#ifKnown(task, entry)) {
       if (this.state.notified.has(handler)) continue
       run.input.journal.owe(key, this.state.name, this.handlerName(handler), entry.name, run.id)
-      this.#ahead.set(handler, task)
+      this.#ahead.set(handler, new Set([...(this.#ahead.get(handler) ?? []), task]))
     }
   }
 
-  /** A task has ended: what it notified is owed if it changed something, and no longer if it did not. */
+  /** A task has ended: what it notified is owed if it changed something. Throws UserError when there is no such handler. */
   notify(task: Task, entry: Entry, changed: boolean): void {
-    if (task.notify.length === 0) return
     const { run, play, key } = this.play
-    for (const handler of this.#wanted(task, entry)) {
-      const name = this.handlerName(handler)
-      const ahead = this.#ahead.get(handler) === task
-      if (ahead) this.#ahead.delete(handler)
+    if (!changed) {
+      this.oweNoMore(task, entry)
+      return
+    }
+    for (const handler of this.wanted(task, entry)) {
+      const ahead = this.#ahead.delete(handler)
+      this.#failedHandlers.delete(handler)
       if (this.state.notified.has(handler)) continue
-      if (changed) {
-        this.state.notified.set(handler, entry.name)
-        if (!ahead && !run.input.check) run.input.journal.owe(key, this.state.name, name, entry.name, run.id)
-        run.emit({ type: 'notified', host: this.state.name, playId: play.id, handler: name, by: entry.name })
-      } else if (ahead) run.input.journal.paid(key, this.state.name, name)
+      const name = this.handlerName(handler)
+      this.state.notified.set(handler, entry.name)
+      if (!ahead && !run.input.check) run.input.journal.owe(key, this.state.name, name, entry.name, run.id)
+      run.emit({ type: 'notified', host: this.state.name, playId: play.id, handler: name, by: entry.name })
     }
   }
 
-  #wanted(task: Task, entry: Entry): readonly Handler[] {
-    const names = task.notify.flatMap((value) => [value.evaluate(entry.scope)].flat().map(String))
+  /** A task whose handlers were owed ahead has not made its change. */
+  oweNoMore(task: Task, entry: Entry): void {
+    for (const handler of this.#ahead.size > 0 ? this.#ifKnown(task, entry) : []) {
+      const tasks = this.#ahead.get(handler)
+      if (!tasks?.delete(task) || tasks.size > 0) continue
+      this.#ahead.delete(handler)
+      this.play.run.input.journal.paid(this.play.key, this.state.name, this.handlerName(handler))
+    }
+  }
+
+  /** A wrong name comes out when the task has ended. */
+  #ifKnown(task: Task, entry: Entry): readonly Handler[] {
+    try {
+      return this.wanted(task, entry)
+    } catch (error) {
+      if (!isTrouble(error) && !(error instanceof PendingError)) throw error
+      return []
+    }
+  }
+
+  /** The handlers that a task notifies. Throws UserError for one that is not there. */
+  wanted(task: Task, entry: Entry): readonly Handler[] {
+    if (task.notify.length === 0) return []
+    const scope = this.scopeOf(entry)
+    const names = task.notify.flatMap((value) => [value.evaluate(scope)].flat().map(String))
     const found = names.flatMap((name) => {
       const handlers = findHandlers(this.play.handlers, name, task.role, (h) => this.handlerName(h))
       if (handlers.length > 0) return handlers
@@ -307,7 +411,7 @@ export class HostRun {
 
   handlerName(handler: Handler): string {
     try {
-      return String(handler.name.evaluate(taskScope(this.play, this.state, handler, new Map())))
+      return String(handler.name.evaluate(taskScope(this.play, this.state, handler, NO_VARS)))
     } catch (error) {
       if (!isTrouble(error) && !(error instanceof PendingError)) throw error
       return handler.id
@@ -319,13 +423,18 @@ export class HostRun {
     return this.play.handlers.includes(task as Handler)
   }
 
+  /** The variables of a task as they are now: those of its entry are from before the tasks in front of it ended. */
+  scopeOf({ task, vars }: Entry): Scope {
+    return taskScope(this.play, this.state, task, NO_VARS, vars)
+  }
+
   /** A keyword that must come out as a boolean; false where it is not given. */
   flag(value: Task['ignoreErrors'], entry: Entry, keyword: string): boolean {
-    return value !== undefined && truth(value.evaluate(entry.scope), keyword)
+    return value !== undefined && truth(value.evaluate(this.scopeOf(entry)), keyword)
   }
 }
 
-/** How many tasks a list of steps holds. */
-export function countTasks(steps: Section['steps']): number {
-  return [...tasksOf(steps)].length
+/** `meta` steers each host for itself. */
+function runsOnce(task: Task): boolean {
+  return task.runOnce && task.moduleName !== 'meta'
 }

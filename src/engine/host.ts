@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Host } from '../inventory/index.ts'
+import { Touched } from '../module/resources.ts'
 import type { Handler } from '../playbook/playbook.ts'
 import type { Target } from '../session/session.ts'
 import type { HostRecap } from '../shared/events.ts'
@@ -29,6 +30,11 @@ export class HostState {
   }
   /** Handlers that are owed in the present play, and which task asked for them first. */
   readonly notified = new Map<Handler, string>()
+
+  /** Check mode: what changes that were not made would have touched. */
+  readonly unapplied = new Touched()
+  /** Names of those that plays before it left owed. */
+  readonly owed: string[] = []
 
   constructor(host: Host, link: Link) {
     this.host = host

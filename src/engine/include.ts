@@ -25,7 +25,7 @@ export async function openInclude(
 ): Promise<OpenedInclude> {
   const task = asTask(include)
   const scope = taskScope(play, state, task, overlay, outer)
-  const common = { task, item: undefined, scope, name: '', noLog: false }
+  const common = { task, item: undefined, vars: outer, scope, name: '', noLog: false }
   try {
     const name = String(include.name.evaluate(scope))
     const opened: Opened[] = []
@@ -58,7 +58,7 @@ export async function openInclude(
 const tasks = new WeakMap<Include, Task>()
 
 /** An include as a task, for its scope and for reports. */
-function asTask(include: Include): Task {
+export function asTask(include: Include): Task {
   const known = tasks.get(include)
   if (known) return known
   const { id, name, place, vars, tags, loop, role, when } = include

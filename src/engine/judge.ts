@@ -14,7 +14,14 @@ export function judge(task: Task, scope: Scope, outcome: Outcome): Outcome {
     const failing = task.failedWhen.find((condition) => !condition.test(seen)) === undefined
     if (failing) {
       const why = `failed_when: ${task.failedWhen.map((c) => c.source).join(' and ')}`
-      result = { ...result, status: 'failed', msg: result.status === 'failed' && result.msg ? result.msg : why }
+      // What a failed task would set it does not set.
+      result = {
+        ...result,
+        sets: undefined,
+        facts: undefined,
+        status: 'failed',
+        msg: result.status === 'failed' && result.msg ? result.msg : why,
+      }
     } else if (result.status === 'failed') {
       const { cmd: _cmd, ...rest } = result
       result = { ...rest, status: result.changes.length > 0 || result.rc !== undefined ? 'changed' : 'ok', msg: '' }
@@ -34,7 +41,8 @@ export function isDone(task: Task, scope: Scope, outcome: Outcome): boolean {
   return task.until.every((condition) => condition.test(seen))
 }
 
-function withResult(task: Task, scope: Scope, outcome: Outcome): Scope {
+/** The scope in which a task's own conditions see its result. */
+export function withResult(task: Task, scope: Scope, outcome: Outcome): Scope {
   return task.register === undefined ? scope : scope.with({ [task.register]: registered(outcome) }, 'register')
 }
 
@@ -70,6 +78,8 @@ export function sumUp(outcomes: readonly Outcome[], labels: readonly string[]): 
     data: { results: outcomes.map(registered) },
     elapsedMs: outcomes.reduce((sum, o) => sum + o.elapsedMs, 0),
     unknown: outcomes.some((o) => o.unknown),
+    unsure: outcomes.some((o) => o.unsure),
+    uncertain: outcomes.some((o) => o.uncertain),
     sets: merged(outcomes.map((o) => o.sets)),
     facts: merged(outcomes.map((o) => o.facts)),
   }

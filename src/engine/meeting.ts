@@ -1,11 +1,19 @@
+import { comparePositions } from './cursor.ts'
 import type { HostState } from './host.ts'
 import type { Outcome } from './outcome.ts'
 
 interface Arrival {
   readonly host: HostState
-  /** Position of the task in the play, for choosing when hosts wait at different ones. */
-  readonly order: number
+  readonly place: Place
   readonly resolve: (met: Met) => void
+}
+
+/** Where a host waits. */
+export interface Place {
+  /** See `Cursor.position`: hosts that wait further on than others go on later. */
+  readonly position: readonly number[]
+  /** The running of a task: two tasks can have the same position where an include brought them. */
+  readonly key: string
 }
 
 /** The variables of the batch as all tasks before a meeting left them; what hosts set afterwards is not in it. */
@@ -17,6 +25,11 @@ export interface Met {
   readonly hosts: readonly HostState[]
   /** For run_once: the one that runs it tells the others how it ended; undefined when it did not come to an end. */
   readonly outcome: PromiseWithResolvers<Outcome | undefined>
+  /**
+   * Whether the play went on when the first of them went on from here: all that have met at a task of a linear play run
+   * it, though one of them may fail in it before another has begun.
+   */
+  goesOn: boolean | undefined
 }
 
 /**
@@ -51,9 +64,9 @@ export class Meeting {
   }
 
   /** Waits until all that still work have arrived. */
-  arrive(host: HostState, order: number): Promise<Met> {
+  arrive(host: HostState, place: Place): Promise<Met> {
     return new Promise((resolve) => {
-      this.#waiting.set(host, { host, order, resolve })
+      this.#waiting.set(host, { host, place, resolve })
       this.#settle()
     })
   }
@@ -70,11 +83,13 @@ export class Meeting {
 
   #settle(): void {
     if (this.#waiting.size === 0 || this.#waiting.size < this.#working.size) return
-    const order = Math.min(...[...this.#waiting.values()].map((a) => a.order))
-    const present = this.#batch.filter((h) => this.#waiting.get(h)?.order === order)
+    let first: Place | undefined
+    for (const { place } of this.#waiting.values())
+      if (!first || comparePositions(place.position, first.position) < 0) first = place
+    const present = this.#batch.filter((h) => this.#waiting.get(h)?.place.key === first!.key)
     const snapshot = new Map(this.#batch.map((h) => [h, { vars: h.vars, facts: h.facts }]))
     for (const host of present) this.#met.set(host, snapshot)
-    const met: Met = { hosts: present, outcome: Promise.withResolvers() }
+    const met: Met = { hosts: present, outcome: Promise.withResolvers(), goesOn: undefined }
     for (const host of present) {
       const arrival = this.#waiting.get(host)!
       this.#waiting.delete(host)

@@ -1,3 +1,4 @@
+import type { Flow } from '../module/action.ts'
 import type { Change, ChangeOutput } from '../module/change.ts'
 import { TaskFailure } from '../module/define.ts'
 import { ReadError } from '../module/read.ts'
@@ -24,8 +25,14 @@ export interface Outcome {
   readonly notRun?: readonly string[] | undefined
   /** `data` is the whole register value, from the run that is resumed. */
   readonly resumed?: boolean | undefined
+  /** What the run does next; the engine's own actions give it. */
+  readonly flow?: Flow | undefined
+  /** The request ended before the host said what it did: the changes of a failed task may have been made. */
+  readonly uncertain?: boolean | undefined
   /** Check mode: what the task would give is not known. */
   readonly unknown?: boolean | undefined
+  /** Check mode: not even whether it would change something is known for sure. */
+  readonly unsure?: boolean | undefined
   /** Values for the host: set_fact, gathered facts. */
   readonly sets?: Readonly<Record<string, unknown>> | undefined
   readonly facts?: Readonly<Record<string, unknown>> | undefined

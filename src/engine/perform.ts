@@ -1,7 +1,7 @@
 import type { Change } from '../module/change.ts'
 import { TaskFailure } from '../module/define.ts'
 import { ReadError } from '../module/read.ts'
-import { EVERYTHING, Touched } from '../module/resources.ts'
+import { EVERYTHING } from '../module/resources.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import type { ReportedChange } from '../shared/events.ts'
 import { PendingError } from '../values/index.ts'
@@ -11,12 +11,12 @@ import { type ActionEntry, isRetried, type ModuleEntry } from './entry.ts'
 import type { HostRun } from './host-run.ts'
 import { isDone, judge } from './judge.ts'
 import { failure, NOTHING, type Outcome, report } from './outcome.ts'
-import { isTrouble, seconds } from './prepare.ts'
+import { atLeast, isTrouble, seconds } from './prepare.ts'
 import { type Answer, request } from './request.ts'
 import { conclude, type Slot } from './window.ts'
 
 /** Questions that are not answered in this time: something on the host hangs (a dead NFS server, a stuck device). */
-const PROBE_TIMEOUT_MS = 120_000
+export const PROBE_TIMEOUT_MS = 120_000
 /** A task whose request lost its connection this many times in a row is given up. */
 const LOST_LIMIT = 3
 
@@ -26,11 +26,9 @@ export type Plan = { readonly state: unknown; readonly changes: readonly Change[
 /** Brings a window of tasks to their ends, one after the other, with as few requests as their order allows. */
 export class Performer {
   readonly host: HostRun
-  /** Check mode: what changes that were not made would have touched. */
-  readonly unapplied = new Touched()
   /** Tasks (with items) whose command was under way when the connection was lost. */
   readonly doubtful = new Set<string>()
-  /** What was being changed when the connection was lost: found done later, it counts as changed. */
+  /** What was changed, or was being changed when the connection was lost: found done later, it counts as changed. */
   readonly attempted = new Map<string, readonly ReportedChange[]>()
   #lost = 0
 
@@ -43,7 +41,7 @@ export class Performer {
     const answers = new Map<string, Answer>()
     let asked = false
     for (let at = 0; at < slots.length; ) {
-      if (this.host.halted && !this.host.ending) return
+      if (this.host.halted) return
       const slot = slots[at]!
       const { entry } = slot
       let goesOn: boolean
@@ -58,12 +56,12 @@ export class Performer {
           if (error === 'again') return
           asked = true
           if (error) {
-            this.host.finish(slot, judged(entry, error))
+            this.host.finish(slot, this.judged(entry, error))
             return
           }
         }
         const plan = this.plan(entry, answers)
-        if ('failed' in plan) goesOn = this.host.finish(slot, judged(entry, plan.failed))
+        if ('failed' in plan) goesOn = this.host.finish(slot, this.judged(entry, plan.failed))
         else if (plan.changes.length === 0) goesOn = this.host.finish(slot, this.settled(slot, entry, plan.state))
         else if (entry.check) goesOn = this.host.finish(slot, this.foreseen(entry, plan.changes))
         else {
@@ -76,7 +74,7 @@ export class Performer {
       if (!goesOn) return
       at++
       const { loop } = slot.progress.task
-      if (loop?.pause && !slot.progress.done) {
+      if (loop?.pause && !slot.progress.done && (entry.kind === 'module' || entry.kind === 'action')) {
         await this.sleep(seconds(loop.pause.evaluate(entry.scope), 'loop_control.pause'))
       }
     }
@@ -137,7 +135,7 @@ export class Performer {
     } catch (error) {
       if (
         entry.check &&
-        this.unapplied.affects(entry.resources) &&
+        entry.actor.unapplied.affects(entry.resources) &&
         (error instanceof TaskFailure || error instanceof ReadError)
       ) {
         const msg = `check mode cannot tell: it depends on changes that were not made (${error.message})`
@@ -148,25 +146,79 @@ export class Performer {
     }
   }
 
+  /** An outcome after changed_when and failed_when; an expression that fails makes the task fail. */
+  judged(entry: ModuleEntry | ActionEntry, outcome: Outcome): Outcome {
+    const { task } = entry
+    if (task.failedWhen.length === 0 && task.changedWhen.length === 0) return outcome
+    const { changes, data } = outcome
+    try {
+      return judge(task, this.host.scopeOf(entry), outcome)
+    } catch (error) {
+      if (error instanceof PendingError) return { ...this.#unknown(entry, error), changes, data }
+      if (!isTrouble(error)) throw error
+      return { ...failure(error), changes, data }
+    }
+  }
+
+  /** The end of a task that depends on what is not known: no mistake in check mode. */
+  #unknown({ check }: ModuleEntry | ActionEntry, { variable }: PendingError): Outcome {
+    if (!check) return { ...NOTHING, status: 'failed', msg: `${variable} cannot be known here` }
+    const msg = `check mode cannot tell: it depends on ${variable}, which only a real run gives`
+    return { ...NOTHING, status: 'skipped', msg, unknown: true }
+  }
+
   /** The outcome of a module with nothing to change. */
   settled(slot: Slot, entry: ModuleEntry, state: unknown): Outcome {
     try {
       const outcome = conclude(entry, state)
+      const unsure = this.#unsure(entry)
+      if (unsure !== undefined) return { ...outcome, msg: unsure, unknown: true, unsure: true }
       const changes = this.attempted.get(slotKey(slot))
-      if (!changes) return judged(entry, outcome)
-      return judged(entry, { ...outcome, status: 'changed', changes, msg: 'done before the connection was lost' })
+      if (!changes) return this.judged(entry, outcome)
+      return this.judged(entry, {
+        ...outcome,
+        status: 'changed',
+        changes,
+        msg: 'was changed by this task before the host was asked again',
+      })
     } catch (error) {
-      return judged(entry, failure(error))
+      return this.judged(entry, failure(error))
     }
+  }
+
+  /** An item has come to its end. Where it failed, what it had begun to change may be changed all the same. */
+  conclude(slot: Slot, outcome: Outcome): Outcome {
+    const key = slotKey(slot)
+    const uncertain = this.attempted.has(key) && (outcome.status === 'failed' || outcome.status === 'unreachable')
+    this.attempted.delete(key)
+    this.doubtful.delete(key)
+    return uncertain ? { ...outcome, uncertain } : outcome
   }
 
   /** In check mode: what would be changed. */
   foreseen(entry: ModuleEntry, changes: readonly Change[]): Outcome {
-    for (const change of changes) this.unapplied.add(change.touches)
+    const unsure = this.#unsure(entry)
+    for (const change of changes) entry.actor.unapplied.add(change.touches)
     const { changedWhen } = entry.task
     const never = changedWhen.length === 1 && changedWhen[0]!.source.trim() === 'false'
     const status = never ? 'ok' : 'changed'
-    return { ...NOTHING, status, changes: never ? [] : report(changes), msg: '', unknown: true }
+    return {
+      ...NOTHING,
+      status,
+      changes: never ? [] : report(changes),
+      msg: unsure ?? '',
+      unknown: true,
+      unsure: unsure !== undefined,
+    }
+  }
+
+  /**
+   * In check mode: words for a task that reads what a task before it would have changed. What it wants was found out from
+   * the state as it is. Commands are left out: they may change anything, and mostly change nothing that others read.
+   */
+  #unsure({ check, actor, resources }: ModuleEntry): string | undefined {
+    if (!check || !actor.unapplied.affectsByName(resources)) return undefined
+    return 'check mode cannot tell for sure: it depends on changes that were not made'
   }
 
   /** The change log of a task that is under way, for those who watch. */
@@ -209,8 +261,8 @@ export class Performer {
   }
 
   async #action(entry: ActionEntry): Promise<Outcome> {
-    if (!isRetried(entry.task)) return judgedAction(entry, await runAction(this, entry))
-    return this.#repeat(entry, () => runAction(this, entry).then((o) => judgedAction(entry, o)))
+    if (!isRetried(entry.task)) return this.judged(entry, await runAction(this, entry))
+    return this.#repeat(entry, () => runAction(this, entry).then((o) => this.judged(entry, o)))
   }
 
   /** A module with `until` or `retries`: by itself, try after try. */
@@ -219,9 +271,10 @@ export class Performer {
   }
 
   async #repeat(entry: ModuleEntry | ActionEntry, attempt: () => Promise<Outcome>): Promise<Outcome> {
-    const { task, scope } = entry
+    const { task } = entry
+    const scope = this.host.scopeOf(entry)
     try {
-      const retries = task.retries === undefined ? 3 : Math.max(0, Number(task.retries.evaluate(scope)))
+      const retries = task.retries === undefined ? 3 : atLeast(0, task.retries.evaluate(scope), 'retries')
       const delay = task.delay === undefined ? 5000 : seconds(task.delay.evaluate(scope), 'delay')
       for (let n = 1; ; n++) {
         const outcome = await attempt()
@@ -247,7 +300,8 @@ export class Performer {
         await this.sleep(delay)
       }
     } catch (error) {
-      if (error instanceof PendingError || !isTrouble(error)) throw error
+      if (error instanceof PendingError) return this.#unknown(entry, error)
+      if (!isTrouble(error)) throw error
       return failure(error)
     }
   }
@@ -257,9 +311,9 @@ export class Performer {
     const answers = new Map<string, Answer>()
     const error = await this.#ask(entry, [slot], answers)
     if (error === 'again') return this.#once(slot, entry)
-    if (error) return judged(entry, error)
+    if (error) return this.judged(entry, error)
     const plan = this.plan(entry, answers)
-    if ('failed' in plan) return judged(entry, plan.failed)
+    if ('failed' in plan) return this.judged(entry, plan.failed)
     if (plan.changes.length === 0) return this.settled(slot, entry, plan.state)
     if (entry.check) return this.foreseen(entry, plan.changes)
     let ended: Outcome | undefined
@@ -270,18 +324,6 @@ export class Performer {
     return ended ?? this.#once(slot, entry)
   }
 }
-
-/** An outcome after changed_when and failed_when; an expression that fails makes the task fail. */
-export function judged(entry: ModuleEntry | ActionEntry, outcome: Outcome): Outcome {
-  try {
-    return judge(entry.task, entry.scope, outcome)
-  } catch (error) {
-    if (!isTrouble(error)) throw error
-    return { ...failure(error), changes: outcome.changes, data: outcome.data }
-  }
-}
-
-const judgedAction = judged
 
 /** Whether a change can touch anything. */
 export function touchesEverything(change: Change): boolean {

@@ -20,27 +20,23 @@ export class PlayRun {
   readonly magic = new WeakMap<HostState, Record<string, unknown>>()
   /** Names that tasks of the play set on a host: hosts have them at different times. */
   readonly dynamicNames: ReadonlySet<string>
-  /** Position of each task in the play, for hosts that wait at different ones. */
-  readonly order: ReadonlyMap<Task, number>
   /** Those of the play, and of the roles that were included while it runs. */
   readonly handlers: Handler[]
   readonly #earlier = new Map<HostState, ReadonlyMap<string, Earlier>>()
   readonly #throttles = new Map<Task, Semaphore>()
-  /** Set when the whole play has to end: any_errors_fatal, max_fail_percentage, `meta: end_play`. */
-  stopped: string | undefined
-
-  /** `meta: end_batch`: the hosts of this batch do no more; the next batch begins. */
-  batchEnded = false
+  /** Why the run ends with this play: any_errors_fatal, max_fail_percentage. */
+  fatal: string | undefined
+  /** What the hosts of the batch do no more of: `meta: end_play`, `meta: end_batch`. */
+  ended: 'play' | 'batch' | undefined
 
   constructor(run: Run, play: Play, batch: readonly HostState[], meeting: Meeting) {
     this.run = run
     this.play = play
     this.batch = batch
     this.meeting = meeting
-    this.key = `${play.place.file.path}#${play.name}`
+    this.key = run.keyOf(play)
     const tasks = play.sections.flatMap((s) => [...tasksOf(s.steps)])
     this.handlers = [...play.handlers]
-    this.order = new Map([...tasks, ...play.handlers].map((task, i) => [task, i]))
     this.dynamicNames = new Set([...tasks, ...play.handlers].flatMap((t) => (t.register ? [t.register] : [])))
   }
 
@@ -51,7 +47,9 @@ export class PlayRun {
     let results = this.#earlier.get(state)
     if (!results) {
       const { results: rows } = journal.progress(resume, this.play.id, state.name)
-      results = new Map(rows.map((row) => [row.taskId, row]))
+      // A failure that nothing rescued is tried again, and with it all that came after it.
+      const end = rows.findIndex(({ status }) => status === 'failed' || status === 'unreachable')
+      results = new Map((end === -1 ? rows : rows.slice(0, end)).map((row) => [row.taskId, row]))
       this.#earlier.set(state, results)
     }
     return results.get(key)
@@ -84,12 +82,12 @@ export class PlayRun {
   /** A host has failed: decides whether the play goes on for the others. */
   hostFailed(state: HostState, fatal: boolean): void {
     const { anyErrorsFatal, maxFailPercentage } = this.play
-    if (anyErrorsFatal || fatal) this.stopped ??= `any_errors_fatal: ${state.name} failed`
+    if (anyErrorsFatal || fatal) this.fatal ??= `any_errors_fatal: ${state.name} failed`
     if (maxFailPercentage !== undefined) {
       const failed = this.#failed.add(state).size
       const percent = (failed / this.batch.length) * 100
       if (percent > maxFailPercentage) {
-        this.stopped ??= `${failed} of ${this.batch.length} hosts failed, more than max_fail_percentage ${maxFailPercentage}`
+        this.fatal ??= `${failed} of ${this.batch.length} hosts failed, more than max_fail_percentage ${maxFailPercentage}`
       }
     }
   }

@@ -27,7 +27,7 @@ export async function prepare(
   const scope = taskScope(play, state, task, overlay, vars)
   let name = task.moduleName
   let noLog = true
-  const common = () => ({ task, item, scope, name, noLog })
+  const common = () => ({ task, item, vars, scope, name, noLog })
   try {
     name = taskName(task, scope)
     noLog = task.noLog !== undefined && truth(task.noLog.evaluate(scope), 'no_log')
@@ -46,10 +46,13 @@ async function ready(
   state: HostState,
   task: Task,
   scope: Scope,
-  common: Pick<Entry, 'task' | 'item' | 'scope' | 'name' | 'noLog'>,
+  common: Pick<Entry, 'task' | 'item' | 'vars' | 'scope' | 'name' | 'noLog'>,
 ): Promise<Entry> {
   const check =
     task.checkMode === undefined ? play.run.input.check : truth(task.checkMode.evaluate(scope), 'check_mode')
+  // Not used here: a wrong one makes the task fail before it begins.
+  if (task.throttle) atLeast(1, task.throttle.evaluate(scope), 'throttle')
+  if (task.loop?.pause) seconds(task.loop.pause.evaluate(scope), 'loop_control.pause')
   const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout')
   const actor = task.delegateTo === undefined ? state : play.run.delegate(String(task.delegateTo.evaluate(scope)), task)
   // Another host's own variables say how to become somebody there.
@@ -100,13 +103,30 @@ export function taskName(task: Task, scope: Scope): string {
 function environment(task: Task, scope: Scope): Record<string, string> {
   const all: Record<string, string> = {}
   for (const layer of task.environment) {
-    for (const [name, value] of Object.entries(layer.evaluate(scope) as object)) all[name] = String(value)
+    for (const [name, value] of Object.entries(layer.evaluate(scope) as object)) {
+      // Names may come from what a host printed, and stand in a script without quotes (POSIX 8.1 has no others).
+      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+        throw new UserError({
+          message: `environment: ${JSON.stringify(name)} is no name of a variable`,
+          place: layer.place,
+          hint: 'names hold letters, digits and _',
+        })
+      }
+      all[name] = String(value)
+    }
   }
   return all
 }
 
 function isLiterallyFalse(conditions: Task['changedWhen'], scope: Scope): boolean {
   return conditions.length === 1 && conditions[0]!.source.trim() === 'false' && !conditions[0]!.test(scope)
+}
+
+/** A whole number of a keyword. Throws UserError. */
+export function atLeast(least: number, value: unknown, keyword: string): number {
+  const n = Number(value)
+  if (Number.isInteger(n) && n >= least) return n
+  throw new UserError(`${keyword} must be a whole number from ${least}, not ${JSON.stringify(value)}`)
 }
 
 /** Seconds of a keyword as milliseconds. */

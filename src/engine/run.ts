@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { hostname, userInfo } from 'node:os'
 import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
 import {
+  type Handler,
   type Play,
   type Playbook,
   type Remote,
@@ -85,11 +87,15 @@ export class Run {
   readonly #played = new Set<HostState>()
   readonly #started = performance.now()
   readonly #answers = new Map<string, ReadonlyMap<string, unknown>>()
+  readonly #keys = new Map<string, string>()
+  #crashed = false
 
   constructor(input: RunInput) {
     this.input = input
     this.clusters = new Clusters(input.redactor)
     this.forks = new Semaphore(input.forks)
+    // Every host listens; that many are no leak.
+    setMaxListeners(0, input.stop, input.abort)
     this.groupNames = Object.fromEntries([...input.inventory.groups].map(([name, g]) => [name, g.hosts]))
   }
 
@@ -99,9 +105,14 @@ export class Run {
     const allowed = limit === undefined ? undefined : new Set(inventory.match(limit))
     if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
     const scope = makeScope([{ name: 'command line', vars: this.input.extraVars }])
+    const seen = new Map<string, number>()
     return playbooks.flatMap(({ plays }) =>
       plays.map((whole) => {
         const play = selectTags(whole, this.input.tags)
+        const key = `${play.place.file.path}#${play.name}`
+        const nth = (seen.get(key) ?? 0) + 1
+        seen.set(key, nth)
+        this.#keys.set(play.id, nth === 1 ? key : `${key}#${nth}`)
         const pattern = [play.hosts.evaluate(scope)].flat().map(String).join(',')
         const hosts = inventory.match(pattern, play.hosts.place ?? play.place).filter((h) => !allowed || allowed.has(h))
         return {
@@ -128,7 +139,7 @@ export class Run {
       await this.#askAll(plays.map(({ play }) => play))
       for (const { play, hosts } of plays) {
         if (this.stopping) break
-        if (play.sections.length > 0) await this.#play(await withFacts(play), hosts)
+        if (play.sections.length > 0 && !(await this.#play(await withFacts(play), hosts))) break
       }
       this.emit(this.#recap())
       this.events.end()
@@ -141,8 +152,9 @@ export class Run {
     }
   }
 
+  /** No more is begun: somebody wants the run to end, or a bug has ended one host's part of it. */
   get stopping(): boolean {
-    return this.input.stop.aborted || this.input.abort.aborted
+    return this.input.stop.aborted || this.input.abort.aborted || this.#crashed
   }
 
   emit(event: RunEvent): void {
@@ -155,12 +167,17 @@ export class Run {
   stateOf(name: string): HostState {
     let state = this.#states.get(name)
     if (!state) {
-      const [host] = this.input.inventory.match(name)
+      const host = this.input.inventory.hosts.get(name) ?? this.input.inventory.match(name)[0]
       if (!host) throw new UserError(`there is no host "${name}" in the inventory`)
       state = new HostState(host, this.#link(host, NO_REMOTE))
       this.#states.set(name, state)
     }
     return state
+  }
+
+  /** Names a play from run to run, also when other plays are put before it: for handlers that are owed. */
+  keyOf(play: Play): string {
+    return this.#keys.get(play.id)!
   }
 
   /** What the person answered to the `vars_prompt` of a play. */
@@ -236,7 +253,8 @@ export class Run {
     }
   }
 
-  async #play(play: Play, hosts: readonly HostState[]): Promise<void> {
+  /** Runs a play on its hosts, batch after batch; false when no other play may run after it. */
+  async #play(play: Play, hosts: readonly HostState[]): Promise<boolean> {
     const started = performance.now()
     const tasks = play.sections.reduce((n, s) => n + [...tasksOf(s.steps)].length, 0)
     const names = hosts.map((h) => h.name)
@@ -245,35 +263,46 @@ export class Run {
       this.#played.add(state)
       await state.use(this.#target(state.host, play.remote), () => this.#link(state.host, play.remote))
     }
-    for (const batch of batches(
-      play,
-      hosts.filter((h) => h.ended === undefined),
-    )) {
-      const stopped = await this.#batch(play, batch)
-      if (stopped || this.stopping || batch.every((h) => h.ended !== undefined)) break
+    let goesOn = true
+    const active = hosts.filter((h) => h.ended === undefined)
+    for (const batch of batches(play, active)) {
+      const playRun = await this.#batch(play, batch)
+      // A batch of which nothing is left is the sign that all others would go the same way.
+      goesOn = playRun.fatal === undefined && batch.some((h) => h.ended === undefined)
+      if (!goesOn || playRun.ended === 'play' || this.stopping) break
     }
     this.emit({ type: 'play_ended', playId: play.id, elapsedMs: performance.now() - started })
+    return goesOn
   }
 
-  /** Runs a play on a batch; true when the play has to end. */
-  async #batch(play: Play, batch: readonly HostState[]): Promise<boolean> {
+  async #batch(play: Play, batch: readonly HostState[]): Promise<PlayRun> {
     const meeting = new Meeting(batch)
     const playRun = new PlayRun(this, play, batch, meeting)
     const runs = batch.map((state) => new HostRun(playRun, state))
     for (const section of play.sections) {
-      if (this.stopping || playRun.stopped) break
+      if (this.stopping || playRun.fatal !== undefined || playRun.ended !== undefined) break
       const active = runs.filter((r) => r.state.ended === undefined && !r.left)
       meeting.begin(active.map((r) => r.state))
-      await Promise.all(active.map((r) => r.section(section)))
+      await this.#all(active.map((r) => r.section(section)))
     }
-    if (playRun.stopped) this.#stop(playRun)
-    return playRun.stopped !== undefined
+    if (playRun.fatal !== undefined) this.#stop(playRun)
+    return playRun
+  }
+
+  /** Waits for all hosts, also when one throws: none must go on after the run has ended. */
+  async #all(hosts: readonly Promise<void>[]): Promise<void> {
+    for (const host of hosts)
+      host.catch(() => {
+        this.#crashed = true
+      })
+    const bug = (await Promise.allSettled(hosts)).find((h) => h.status === 'rejected')
+    if (bug) throw bug.reason
   }
 
   #stop(playRun: PlayRun): void {
     for (const host of playRun.batch) {
       if (host.ended === undefined) {
-        this.emit({ type: 'host_note', host: host.name, level: 'warning', msg: `stopped: ${playRun.stopped}` })
+        this.emit({ type: 'host_note', host: host.name, level: 'warning', msg: `stopped: ${playRun.fatal}` })
       }
     }
   }
@@ -287,11 +316,8 @@ export class Run {
     )
     const owed = Object.fromEntries(
       [...this.#played]
-        .filter((s) => s.notified.size > 0)
-        .map((s) => [
-          s.name,
-          [...s.notified.keys()].map((h) => String(h.name.static ? h.name.evaluate(makeScope([])) : h.id)),
-        ]),
+        .map((s) => [s.name, [...s.owed, ...[...s.notified.keys()].map(handlerName)]] as const)
+        .filter(([, names]) => names.length > 0),
     )
     return {
       type: 'recap',
@@ -302,6 +328,10 @@ export class Run {
       owed,
     }
   }
+}
+
+function handlerName({ name, id }: Handler): string {
+  return name.static ? String(name.evaluate(makeScope([]))) : id
 }
 
 /** Facts are read by a task in front of all others. */

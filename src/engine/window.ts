@@ -1,5 +1,5 @@
 import type { Module } from '../module/define.ts'
-import type { Include, Task } from '../playbook/playbook.ts'
+import type { Handler, Include, Task } from '../playbook/playbook.ts'
 import { REDACTED } from '../shared/redact.ts'
 import { PENDING, PendingError, type Scope } from '../values/index.ts'
 import type { Cursor } from './cursor.ts'
@@ -60,7 +60,8 @@ export async function collect(
       }
       await window.add(step, first ? started : undefined, ahead)
     } catch (error) {
-      if (!(error instanceof PendingError) || window.slots.length === 0) throw error
+      // With includes on the way the window is what leads to where the value is needed.
+      if (!(error instanceof PendingError) || (window.slots.length === 0 && window.moves.length === 0)) throw error
       break
     }
     if (!window.full) ahead.advance()
@@ -150,7 +151,8 @@ class WindowBuilder {
   /** A task that came to its end in the run that is resumed is not done again; what it gave is taken from there. */
   #resume(task: Task, key: string): Progress | undefined {
     const earlier = this.#play.earlier(this.#state, task.id + key)
-    if (!earlier || !['ok', 'changed', 'skipped', 'ignored'].includes(earlier.status)) return undefined
+    // What notified a handler then has no part in what notifies it now.
+    if (!earlier || task.moduleName === 'meta' || this.#play.handlers.includes(task as Handler)) return undefined
     if (task.module.type === 'module' && task.module.provides) return undefined
     if (task.register !== undefined && (!earlier.result || JSON.stringify(earlier.result).includes(REDACTED)))
       return undefined
@@ -159,10 +161,12 @@ class WindowBuilder {
       kind: 'resumed',
       task,
       item: undefined,
+      vars: this.#outer,
       scope,
       name: taskName(task, scope),
       noLog: false,
       result: earlier.result ?? {},
+      failed: earlier.status === 'rescued',
     }
     return Progress.of(task, entry, key)
   }
@@ -178,7 +182,9 @@ class WindowBuilder {
       const { name, noLog } = entry
       return Progress.of(
         task,
-        entry.kind === 'skip' ? entry : { kind: 'broken', task, item: undefined, scope, name, noLog, error },
+        entry.kind === 'skip'
+          ? entry
+          : { kind: 'broken', task, item: undefined, vars: this.#outer, scope, name, noLog, error },
       )
     }
   }
@@ -223,14 +229,30 @@ function endsWindow(entry: Entry, settled: Outcome | undefined): boolean {
 /** Tasks that read nothing of the host and change nothing (debug, assert, set_fact) are over as soon as they are rendered. */
 function settle(entry: Entry): Outcome | undefined {
   if (entry.kind === 'resumed')
-    return { ...NOTHING, status: 'ok', msg: 'done in the run that is resumed', data: entry.result, resumed: true }
+    return {
+      ...NOTHING,
+      // The way went on through a rescue part; what was done there is in front of us.
+      status: entry.failed ? 'failed' : 'ok',
+      msg: 'done in the run that is resumed',
+      data: entry.result,
+      resumed: true,
+    }
   if (entry.kind === 'skip') return { ...NOTHING, status: 'skipped', msg: entry.msg }
   if (entry.kind !== 'module' || !entry.module.readOnly || entry.read.asks.length > 0 || isRetried(entry.task))
     return undefined
+  const outcome = attempt(entry)
   try {
-    return judge(entry.task, entry.scope, conclude(entry, entry.read.from([])))
+    return judge(entry.task, entry.scope, outcome)
   } catch (error) {
     if (error instanceof PendingError) throw error
+    return { ...failure(error), data: outcome.data }
+  }
+}
+
+function attempt(entry: ModuleEntry): Outcome {
+  try {
+    return conclude(entry, entry.read.from([]))
+  } catch (error) {
     return failure(error)
   }
 }
@@ -255,6 +277,7 @@ function emptyLoop(task: Task, scope: Scope): SkipEntry {
     kind: 'skip',
     task,
     item: undefined,
+    vars: undefined,
     scope,
     name: taskName(task, scope),
     noLog: false,

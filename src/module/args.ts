@@ -56,13 +56,14 @@ function applyClause(bits: number, classes: string, op: string, perms: string, d
     // As GNU chmod does it, `=` leaves these bits of a folder alone.
     if (c === 'u' && !directory) clear |= 0o4000
     if (c === 'g' && !directory) clear |= 0o2000
+    if (c === 'o') clear |= 0o1000
     for (const p of perms) {
       if (p === 'r') mask |= 4 << shift
       if (p === 'w') mask |= 2 << shift
       if (p === 'x' || (p === 'X' && (directory || (bits & 0o111) !== 0))) mask |= 1 << shift
       if (p === 's' && c === 'u') mask |= 0o4000
       if (p === 's' && c === 'g') mask |= 0o2000
-      if (p === 't') mask |= 0o1000
+      if (p === 't' && c === 'o') mask |= 0o1000
     }
   }
   if (op === '+') return bits | mask

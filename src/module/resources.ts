@@ -26,6 +26,14 @@ export class Touched {
     }
   }
 
+  /** As `affects`, without what can touch everything. */
+  affectsByName(reads: Iterable<string>): boolean {
+    if (!this.#wild.includes(EVERYTHING)) return this.affects(reads)
+    const named = new Touched()
+    named.add([...this.#exact, ...this.#wild.filter((w) => w !== EVERYTHING)])
+    return named.affects(reads)
+  }
+
   affects(reads: Iterable<string>): boolean {
     for (const r of reads) {
       if (this.#exact.has(r)) return true

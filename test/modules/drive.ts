@@ -128,24 +128,38 @@ export interface Outcome {
   readonly result: ResultData
 }
 
-/** What the engine does for a module's task; throws when a change fails or when the second plan is not empty. */
-export async function apply(bench: Driven, module: Module, rawArgs: unknown): Promise<Outcome> {
+/**
+ * What the engine does for a module's task; throws when a change fails or when the second plan is not empty.
+ * `meanwhile` happens between the plan and the changes.
+ */
+export async function apply(bench: Driven, module: Module, rawArgs: unknown, meanwhile = () => {}): Promise<Outcome> {
   const { args, changes, state } = await plan(bench, module, rawArgs)
+  meanwhile()
   const outputs: ChangeOutput[] = []
-  for (const change of changes) {
-    if (change.upload) await upload(bench.shell, change.upload)
-    const reply = await request(bench.shell, [change], [])
+  for (const batch of batches(changes)) {
+    if (batch[0]?.upload) await upload(bench.shell, batch[0].upload)
+    const reply = await request(bench.shell, batch, [])
     outputs.push(...reply.outputs)
-    const output = reply.outputs[0]!
-    if (!(change.okCodes ?? [0]).includes(output.rc))
-      throw new Error(
-        `${change.summary}: ${output.rc}: ${change.explain?.[output.rc] ?? ''}${output.stdout}${output.stderr}`,
-      )
+    reply.outputs.forEach((output, i) => {
+      const { summary, okCodes = [0], explain } = batch[i]!
+      if (okCodes.includes(output.rc)) return
+      throw new Error(`${summary}: ${output.rc}: ${explain?.[output.rc] ?? ''}${output.stdout}${output.stderr}`)
+    })
   }
   const after = changes.length === 0 ? state : await probe(bench.shell, module.probe(args))
   const left = module.plan(args, after).filter((c) => !c.transient)
   if (left.length > 0) throw new Error(`has not converged: ${left.map((c) => c.summary).join('; ')}`)
   return { changes, outputs, result: module.result(args, after, outputs) }
+}
+
+/** Changes that go in one request; an upload begins a new one. */
+function batches(changes: readonly Change[]): Change[][] {
+  const all: Change[][] = []
+  for (const change of changes) {
+    if (change.upload || all.length === 0) all.push([])
+    all.at(-1)!.push(change)
+  }
+  return all
 }
 
 /** The summaries of what `apply` would change: check mode. */

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import t from 'tap'
 import blockinfile from '../../modules/blockinfile.ts'
 import lineinfile from '../../modules/lineinfile.ts'
@@ -90,6 +91,46 @@ table(lineinfile, [
   { name: 'two lines', args: { path: '/f', line: 'a\nb' }, state: {}, invalid: /blockinfile/ },
 ])
 
+t.test('whatever the text: the second run changes nothing', (t) => {
+  const line = fc.stringMatching(/^[ab#\\r ]{0,4}$/)
+  const texts = fc
+    .tuple(fc.array(line, { maxLength: 6 }), fc.boolean())
+    .map(([l, end]) => l.join('\n') + (end ? '\n' : ''))
+  const patterns = fc.constantFrom('^a', 'b$', '^#?a', '^$', 'a|b', '.')
+  const stat = { type: 'file', mode: 0o644, uid: 0, gid: 0, owner: 'root', group: 'root' }
+  const after = (module: Module, args: unknown, text: string): string => {
+    const [change] = module.plan(args, { file: { exists: true, text, stat } })
+    return change?.diff?.kind === 'text' ? change.diff.after : text
+  }
+  const options = fc.record(
+    {
+      line: line.map((l) => l.replaceAll('\r', '')),
+      regexp: patterns,
+      state: fc.constantFrom('present', 'absent'),
+      firstmatch: fc.boolean(),
+      insertafter: patterns,
+    },
+    { requiredKeys: ['line'] },
+  )
+  fc.assert(
+    fc.property(texts, options, (text, more) => {
+      const args = lineinfile.args.parse({ path: '/f', ...more })
+      const once = after(lineinfile, args, text)
+      return after(lineinfile, args, once) === once
+    }),
+    { numRuns: 500 },
+  )
+  fc.assert(
+    fc.property(texts, texts, patterns, (text, block, insertafter) => {
+      const args = blockinfile.args.parse({ path: '/f', block, insertafter })
+      const once = after(blockinfile, args, text)
+      return after(blockinfile, args, once) === once
+    }),
+    { numRuns: 500 },
+  )
+  t.end()
+})
+
 const M = { marker: '# {mark} m' }
 edits(blockinfile, [
   ['adds', 'a', { ...M, block: 'x\ny' }, 'a\n# BEGIN m\nx\ny\n# END m\n'],
@@ -122,6 +163,12 @@ inEachShell('lineinfile and blockinfile', async (t, bench) => {
   t.equal(fs.readFileSync(path, 'utf8'), '# BEGIN RUNBOOK MANAGED BLOCK\nüberall\n# END RUNBOOK MANAGED BLOCK\n')
   t.equal(modeOf(path), '0640')
   await t.rejects(apply(bench, lineinfile, { path, line: 'x', validate: 'false %s' }), /validate refused/)
+  const other = () => fs.writeFileSync(path, 'of someone else\n')
+  await t.rejects(apply(bench, lineinfile, { path, line: 'x' }, other), /: 75: .*changed since it was read/)
+  t.equal(fs.readFileSync(path, 'utf8'), 'of someone else\n')
+  const fresh = join(bench.host, 'fresh')
+  const made = () => fs.writeFileSync(fresh, 'theirs')
+  await t.rejects(apply(bench, lineinfile, { path: fresh, line: 'x', create: true }, made), /: 75: /)
   fs.writeFileSync(path, Buffer.from([0xff, 10]))
   await t.rejects(apply(bench, lineinfile, { path, line: 'x' }), /not UTF-8 text/)
   await t.rejects(apply(bench, lineinfile, { path: bench.host, line: 'x' }), /is a directory/)

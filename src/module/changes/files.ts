@@ -27,8 +27,17 @@ export interface WriteOptions {
   validate?: string | undefined
   /** Keep a copy `PATH.YYYY-MM-DD@HH:MM:SS~` of what is replaced; its path is printed. */
   backup?: boolean | undefined
+  /**
+   * SHA-256 of the file that `content` was made from, `-` for none: when another one is there by now, nothing is written
+   * and the status is STALE. For edits, which would otherwise undo what someone else wrote meanwhile, also through
+   * another name of the same file (/etc/sysctl.d/99-sysctl.conf is a link to /etc/sysctl.conf).
+   */
+  expect?: string | undefined
   touches?: readonly string[]
 }
+
+/** Status of a write that found another file than it expects: to be probed and planned again (EX_TEMPFAIL, sysexits.h). */
+export const STALE = 75
 
 /**
  * Writes a whole file: aside, then renamed into place, so that no reader ever sees half of it. A folder that is missing is
@@ -62,15 +71,24 @@ export function asidePath(path: string, key: string): string {
   return `${path.slice(0, slash + 1)}.rb-${key.slice(0, 18)}-${path.slice(slash + 1)}`
 }
 
+/**
+ * sh that has a command write the file `beside`. Its name can be guessed and the folder may be another user's, so what
+ * stands there is removed and the file opened with noclobber (O_EXCL): a planted link is never written through.
+ */
+export function aside(command: string, beside: string): string {
+  const q = quote(beside)
+  return `rm -f -- ${q} && ( umask 077; set -C; exec 3>${q} || exit 1; set +C; ${command} >&3 3>&- )`
+}
+
 /** sh that puts the file `beside`, on the same file system, in the place of `path`; see rb_place. */
 export function place(beside: string, path: string, options: WriteOptions = {}): string {
   return `rb_place ${quote(beside)} ${quote(path)} ${placeWords(options)}`
 }
 
-function placeWords({ mode, owner, group, backup, validate }: WriteOptions): string {
+function placeWords({ mode, owner, group, backup, validate, expect }: WriteOptions): string {
   // Quotes around %s are taken off, for the path is passed as a word of its own.
   const check = validate?.replace(/(['"])%s\1/g, '%s') ?? ''
-  return [mode === undefined ? '' : mode.toString(8), owner ?? '', group ?? '', backup ? 'b' : '', check]
+  return [mode === undefined ? '' : mode.toString(8), owner ?? '', group ?? '', backup ? 'b' : '', check, expect ?? '']
     .map(quote)
     .join(' ')
 }
@@ -98,7 +116,7 @@ export function sha256Of(content: string | Buffer | LoadedFile): string {
 export function put(
   content: string | Buffer | LoadedFile,
   state: FileState,
-  wanted: Attributes & Pick<WriteOptions, 'validate' | 'backup'> = {},
+  wanted: Attributes & Pick<WriteOptions, 'validate' | 'backup' | 'expect'> = {},
 ): Change[] {
   const { path, stat } = state
   if (stat && stat.type !== 'file') throw new TaskFailure(`${path} is a ${stat.type}, not a regular file`)
@@ -121,7 +139,7 @@ export function editText(
 ): Change[] {
   const content = Buffer.from(before.text)
   const state = before.exists ? { sha256: sha256Of(content), content } : undefined
-  return put(after, { path, stat: before.stat, content: state }, wanted)
+  return put(after, { path, stat: before.stat, content: state }, { ...wanted, expect: state?.sha256 ?? '-' })
 }
 
 function textDiff(path: string, before: Buffer, after: Buffer): Diff | undefined {
@@ -208,9 +226,9 @@ function ancestors(path: string): string[] {
 }
 
 /**
- * `rb_write PATH MODE OWNER GROUP BACKUP VALIDATE CONTENT`: the temporary name holds the request's nonce and is opened
+ * `rb_write PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT CONTENT`: the temporary name holds the request's nonce and is opened
  * with noclobber (O_EXCL), so nobody can plant a link there; a link at PATH is followed, as editors do.
- * `rb_place TEMP PATH MODE OWNER GROUP BACKUP VALIDATE` puts a file that stands beside PATH in its place. A PATH that is a
+ * `rb_place TEMP PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT` puts a file that stands beside PATH in its place. A PATH that is a
  * mount point of its own (/etc/hosts in a container) cannot be renamed over and is written in place. `restorecon` runs
  * only where SELinux is on. All work with coreutils and with busybox.
  */
@@ -225,8 +243,8 @@ rb_write() (
   rb_target "$1" || exit 1
   t=\${p%/*}/.rb-$RB_N-\${p##*/}
   trap 'rm -f -- "$t"' EXIT
-  (set -C; umask 077; printf %s "$7" > "$t") || exit 1
-  rb_place "$t" "$p" "$2" "$3" "$4" "$5" "$6"
+  (set -C; umask 077; printf %s "$8" > "$t") || exit 1
+  rb_place "$t" "$p" "$2" "$3" "$4" "$5" "$6" "$7"
 )
 rb_place() (
   t=$1
@@ -240,6 +258,11 @@ rb_place() (
   [ -z "$4$5" ] || chown -- "$4\${5:+:$5}" "$t" || exit 1
   chmod "\${m:-$(printf %o $((0666 & ~$(umask))))}" "$t" || exit 1
   if [ -n "$7" ]; then rb_validate "$7" "$t" || { echo "validate refused the new content of $p: $7" >&2; exit 1; }; fi
+  if [ -n "$8" ]; then
+    h=-
+    [ ! -e "$p" ] || h=$(sha256sum < "$p") || exit 1
+    [ "\${h%% *}" = "$8" ] || { echo "$p has changed since it was read" >&2; exit ${STALE}; }
+  fi
   if [ -n "$6" ] && [ -e "$p" ]; then
     b="$p.$(date +%Y-%m-%d@%H:%M:%S)~"
     cp -p -- "$p" "$b" && printf '%s\\n' "$b" || exit 1

@@ -34,9 +34,10 @@ const TYPES: Readonly<Record<number, FileType>> = {
 }
 
 // Names of users and groups can hold spaces (winbind), but no slash; a path begins with one.
-const STAT_FORMAT = '%f %u %g %s %X %Y %Z %h %i %d %U/%G/%n'
+export const STAT_FORMAT = '%f %u %g %s %X %Y %Z %h %i %d %U/%G/%n'
 
-const statKind: AskKind<{ path: string; follow: boolean }, FileStat | undefined> = {
+/** An answer may be the complaint about one path: the others of the same process have theirs nevertheless. */
+const statKind: AskKind<{ path: string; follow: boolean }, FileStat | ReadError | undefined> = {
   name: 'stat',
   id: ({ path, follow }) => `${follow ? 'L ' : ''}${path}`,
   reads: ({ path }) => [`file:${path}`],
@@ -52,7 +53,7 @@ const statKind: AskKind<{ path: string; follow: boolean }, FileStat | undefined>
       .join(''),
   parse: (sections, keys) => {
     const rest = [...sections]
-    const answers = new Map<unknown, FileStat | undefined>()
+    const answers = new Map<unknown, FileStat | ReadError | undefined>()
     for (const follow of [false, true]) {
       const group = keys.filter((k) => k.follow === follow)
       if (group.length === 0) continue
@@ -67,12 +68,11 @@ const statKind: AskKind<{ path: string; follow: boolean }, FileStat | undefined>
   },
 }
 
-/** `stat` leaves out what is not there and says so on its error stream; the rest comes in order, each with its name. */
-function parseStat(section: Section, paths: readonly string[]): (FileStat | undefined)[] {
-  const lines = section.out.toString('utf8').split('\n')
+/** What `stat -c STAT_FORMAT` printed: paths that are there, and complaints about others than missing ones. */
+export function statLines(text: string): { found: Map<string, FileStat>; complaints: string[] } {
   const found = new Map<string, FileStat>()
   const complaints: string[] = []
-  for (const line of lines) {
+  for (const line of text.split('\n')) {
     const m = /^([0-9a-f]+) (\d+) (\d+) (\d+) (-?\d+) (-?\d+) (-?\d+) (\d+) (\d+) (\d+) ([^/]*)\/([^/]*)\/(.*)$/.exec(
       line,
     )
@@ -97,12 +97,17 @@ function parseStat(section: Section, paths: readonly string[]): (FileStat | unde
       complaints.push(line)
     }
   }
+  return { found, complaints }
+}
+
+/** `stat` leaves out what is not there and says so on its error stream; the rest comes in order, each with its name. */
+function parseStat(section: Section, paths: readonly string[]): (FileStat | ReadError | undefined)[] {
+  const { found, complaints } = statLines(section.out.toString('utf8'))
   return paths.map((path) => {
     const stat = found.get(path)
     if (stat) return stat
     const complaint = complaints.find((line) => line.includes(path)) ?? (found.size === 0 ? complaints[0] : undefined)
-    if (complaint !== undefined) throw new ReadError(complaint)
-    return undefined
+    return complaint === undefined ? undefined : new ReadError(complaint)
   })
 }
 
@@ -233,7 +238,10 @@ rb_content() {
 
 /** `stat` of a path; undefined when nothing is there. */
 export function stat(path: string, options: { follow?: boolean } = {}): Read<FileStat | undefined> {
-  return ask(statKind, { path, follow: options.follow ?? false })
+  return map(ask(statKind, { path, follow: options.follow ?? false }), (answer) => {
+    if (answer instanceof ReadError) throw answer
+    return answer
+  })
 }
 
 /** Digests of files by one of the `…sum` programs; undefined where there is no regular file. */

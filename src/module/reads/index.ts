@@ -1,5 +1,6 @@
 export * from './archive.ts'
 export * from './files.ts'
+export * from './find.ts'
 export * from './kernel.ts'
 export * from './mounts.ts'
 export * from './packages.ts'

@@ -1,0 +1,84 @@
+import { args, change, defineModule, read, z } from '#module'
+
+/** Letters of find(1). */
+const TYPES = { file: 'f', directory: 'd', link: 'l' } as const
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }
+const BYTES: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
+
+export default defineModule({
+  summary: 'Files of the host that match a pattern, an age or a size',
+  description: 'Changes nothing and runs in check mode too. Links are not followed.',
+  readOnly: true,
+  args: z.strictObject({
+    paths: args.list(args.path).describe('folders to look in'),
+    patterns: args.list(z.string().min(1)).default([]).describe('names, with * ? [ ] as in sh; any of them'),
+    excludes: args.list(z.string().min(1)).default([]).describe('names to leave out'),
+    file_type: z.enum(['file', 'directory', 'link', 'any']).default('file').describe('what to look for'),
+    recurse: args.boolean.default(false).describe('all below, not only what is in the folders themselves'),
+    depth: z.int().min(1).optional().describe('with `recurse`: how deep'),
+    hidden: args.boolean.default(false).describe('names that begin with a dot too'),
+    age: z
+      .string()
+      .regex(/^-?\d+[smhdw]?$/, 'must be as in 2d or -90m')
+      .optional()
+      .describe('changed longer ago than this; with a minus, less long ago; s, m, h, d, w'),
+    size: z
+      .string()
+      .regex(/^-?\d+[bkmgt]?$/, 'must be as in 10m or -4k')
+      .optional()
+      .describe('at least this large; with a minus, at most; b, k, m, g, t'),
+  }),
+  returns: {
+    files: 'list of {path, type, mode, uid, gid, pw_name, gr_name, size, mtime, isdir, isreg, islnk}, sorted by path',
+    matched: 'how many',
+  },
+  examples: [
+    {
+      name: 'Old logs',
+      yaml: "find:\n  paths: /var/log\n  patterns: ['*.gz', '*.1']\n  age: 4w\n  recurse: true\nregister: old",
+    },
+  ],
+  probe: ({ paths, patterns, excludes, file_type, recurse, depth, hidden }) => {
+    const names = patterns.flatMap((p, i) => [...(i > 0 ? ['-o'] : []), '-name', p])
+    const tests = [
+      ...(file_type === 'any' ? [] : ['-type', TYPES[file_type]]),
+      ...(names.length > 0 ? ['(', ...names, ')'] : []),
+      ...excludes.flatMap((p) => ['!', '-name', p]),
+      ...(hidden ? [] : ['!', '-name', '.*']),
+    ]
+    return {
+      found: read.find({ paths, tests, depth: recurse ? depth : 1 }),
+      now: read.script('date +%s', ['clock']),
+    }
+  },
+  plan: () => [],
+  result: ({ age, size }, { found, now }) => {
+    const seconds = Number(now.out.toString('latin1'))
+    const files = found
+      .filter((f) => age === undefined || beyond(age, UNITS, 's', seconds - f.mtime))
+      .filter((f) => size === undefined || beyond(size, BYTES, 'b', f.size))
+      .map(({ path, type, mode, uid, gid, owner, group, size, mtime }) => ({
+        path,
+        type,
+        isdir: type === 'directory',
+        isreg: type === 'file',
+        islnk: type === 'link',
+        mode: change.octal(mode),
+        uid,
+        gid,
+        pw_name: owner,
+        gr_name: group,
+        size,
+        mtime,
+      }))
+      .sort((a, b) => (a.path < b.path ? -1 : 1))
+    return { files, matched: files.length }
+  },
+})
+
+/** At least the limit, or at most where it has a minus. */
+function beyond(limit: string, units: Readonly<Record<string, number>>, base: string, value: number): boolean {
+  const [, minus, number, unit = base] = /^(-?)(\d+)([a-z]?)$/.exec(limit)!
+  const bound = Number(number) * units[unit || base]!
+  return minus ? value <= bound : value >= bound
+}

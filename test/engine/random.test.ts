@@ -1,0 +1,73 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { playbook, toYaml } from './plays.ts'
+import { ReferenceHost, runReference } from './reference.ts'
+import { hostNames, runPlays } from './runner.ts'
+import { FakeHost } from './world.ts'
+
+/** How many plays: more at night. */
+const RUNS = Number(process.env.ENGINE_RUNS ?? 2000)
+
+t.test('random plays come to what the reference comes to', { timeout: 600_000 }, async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      playbook,
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: 1, max: 5 }),
+      async (plays, count, forks) => {
+        const expected = hostNames(count).map((name) => new ReferenceHost(name))
+        runReference(plays, expected)
+        const hosts = hostNames(count).map((name) => new FakeHost(name))
+        const { trace, journal, run } = await runPlays(plays.map(toYaml), count, { hosts, forks })
+        const seen = hosts.map((host, i) => ({
+          name: host.name,
+          trace: trace(host.name),
+          log: host.log,
+          keys: [...host.keys],
+          owed: owedNow(run.stateOf(host.name)),
+          vars: comparable(run.stateOf(host.name).vars, expected[i]!),
+          ended: run.stateOf(host.name).ended !== undefined,
+        }))
+        const wanted = expected.map((host) => ({
+          name: host.name,
+          trace: host.trace,
+          log: host.log,
+          keys: [...host.keys],
+          owed: [...host.owed].sort(),
+          vars: comparable(host.vars, host),
+          ended: host.failed,
+        }))
+        if (JSON.stringify(seen) !== JSON.stringify(wanted))
+          throw new Error(
+            `engine\n${seen.map((s) => JSON.stringify(s)).join('\n')}\nreference\n${wanted.map((s) => JSON.stringify(s)).join('\n')}`,
+          )
+        // What is owed in memory is owed in the journal, so that the next run pays it.
+        for (const { name, owed } of seen)
+          for (const handler of owed)
+            if (!journal.debtsOf(name).includes(handler)) throw new Error(`${handler} of ${name} is lost`)
+      },
+    ),
+    { numRuns: RUNS, endOnFailure: process.env.ENGINE_NO_SHRINK !== undefined },
+  )
+})
+
+function owedNow(state: { notified: ReadonlyMap<{ name: { evaluate(scope: never): unknown } }, string> }): string[] {
+  return [...state.notified.keys()].map((h) => String(h.name.evaluate(undefined as never))).sort()
+}
+
+/** Of register values: what both have. */
+function comparable(vars: ReadonlyMap<string, unknown>, host: ReferenceHost): unknown {
+  return ['r1', 'r2', 'x'].map((name) => {
+    const [value, pattern] = [vars.get(name), host.vars.get(name)]
+    return [name, pick(value, pattern)]
+  })
+}
+
+function pick(value: unknown, pattern: unknown): unknown {
+  if (Array.isArray(pattern))
+    return Array.isArray(value) ? [value.length, ...pattern.map((p, i) => pick(value[i], p))] : value
+  if (pattern === null || typeof pattern !== 'object') return value
+  return Object.fromEntries(
+    Object.entries(pattern).map(([k, p]) => [k, pick((value as Record<string, unknown>)?.[k], p)]),
+  )
+}
