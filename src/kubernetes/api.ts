@@ -37,7 +37,7 @@ export class Cluster implements KubernetesApi, Disposable {
 
   async notReady(): Promise<string | undefined> {
     try {
-      await this.transport.send({ path: '/readyz', timeoutMs: HEALTH_TIMEOUT_MS })
+      await this.transport.send({ path: '/readyz', timeoutMs: HEALTH_TIMEOUT_MS, patienceMs: 0 })
       return undefined
     } catch (error) {
       if (error instanceof KubernetesError) return error.problems[0]!.message

@@ -1,4 +1,6 @@
 import https from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isUnreachable } from '../shared/kubernetes.ts'
 import type { LoadedKubeconfig } from './kubeconfig.ts'
 import { answerError, connectionError } from './trouble.ts'
 
@@ -13,6 +15,8 @@ export interface ApiRequest {
   /** Milliseconds to the end of the answer. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
+  /** Milliseconds that a connection which cannot be made is tried again; see PATIENCE_MS. */
+  readonly patienceMs?: number
 }
 
 /** Sends requests to one API server; connections are kept and used again. */
@@ -24,6 +28,12 @@ export interface Transport {
 }
 
 const TIMEOUT_MS = 30_000
+/**
+ * A virtual IP that moves to another control plane, and an API server that is restarted, are away for some seconds. What
+ * may be repeated (RFC 9110, 9.2.2, and apply) is sent again for that long.
+ */
+const PATIENCE_MS = 8000
+const AGAIN_MS = 500
 /** The API server closes idle connections after three minutes or more; ours go before. */
 const IDLE_MS = 30_000
 
@@ -54,8 +64,7 @@ export function openTransport({ config, server }: LoadedKubeconfig): Transport {
   return {
     server,
     async send<T>(request: ApiRequest): Promise<T> {
-      const answer = await exchange(server, await options(), request)
-      const { status, text } = answer
+      const { status, text } = await patiently(request, async () => exchange(server, await options(), request))
       const body = parse(text)
       if (status < 200 || status > 299 || isFailure(body)) throw answerError(server, request, status, body)
       return body as T
@@ -63,6 +72,21 @@ export function openTransport({ config, server }: LoadedKubeconfig): Transport {
     close: () => {
       for (const agent of agents.values()) agent.destroy()
     },
+  }
+}
+
+async function patiently(
+  { method = 'GET', patienceMs = PATIENCE_MS, signal }: ApiRequest,
+  exchanged: () => Promise<Answer>,
+): Promise<Answer> {
+  const until = Date.now() + (method === 'POST' ? 0 : patienceMs)
+  for (;;) {
+    try {
+      return await exchanged()
+    } catch (error) {
+      if (!isUnreachable(error) || Date.now() > until) throw error
+      await sleep(AGAIN_MS, undefined, { signal })
+    }
   }
 }
 
