@@ -171,7 +171,7 @@ async function refuse(ctx: ActionContext, a: Args, state: kubeadm.HostState, why
   }
   if (server !== undefined) {
     throw new TaskFailure(
-      `the host is a control plane of ${server}, but not a whole one: ${why}. ` +
+      `the host has been made a control plane of ${server}, but ${why}. ` +
         `Look at it (runbook node doctor ${ctx.host}; crictl ps -a; journalctl -u kubelet). ${clear}`,
     )
   }
