@@ -29,8 +29,9 @@ export interface Transport {
 
 const TIMEOUT_MS = 30_000
 /**
- * A virtual IP that moves to another control plane, and an API server that is restarted, are away for some seconds. What
- * may be repeated (RFC 9110, 9.2.2, and apply) is sent again for that long.
+ * A virtual IP that moves to another control plane, and an API server that is restarted, are away for some seconds, and
+ * the server may close a kept connection just as we use it. What may be repeated (RFC 9110, 9.2.2, and apply) is sent
+ * again for that long.
  */
 const PATIENCE_MS = 8000
 const AGAIN_MS = 500
@@ -108,30 +109,22 @@ async function exchange(server: string, auth: https.RequestOptions, request: Api
   }
   const timeout = AbortSignal.timeout(timeoutMs)
   const signal = request.signal ? AbortSignal.any([request.signal, timeout]) : timeout
-  for (let attempt = 1; ; attempt++) {
-    let reused = false
-    try {
-      return await new Promise<Answer>((resolve, reject) => {
-        const sent = https.request(url, { ...auth, method, headers, signal }, (response) => {
-          const chunks: Buffer[] = []
-          response.on('data', (chunk: Buffer) => chunks.push(chunk))
-          response.on('error', reject)
-          response.on('end', () =>
-            resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
-          )
-        })
-        sent.on('socket', () => {
-          reused = sent.reusedSocket
-        })
-        sent.on('error', reject)
-        sent.end(payload)
+  try {
+    return await new Promise<Answer>((resolve, reject) => {
+      const sent = https.request(url, { ...auth, method, headers, signal }, (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('error', reject)
+        response.on('end', () =>
+          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+        )
       })
-    } catch (error) {
-      request.signal?.throwIfAborted()
-      // The server may close a kept connection just as we use it; the request then never reached it (RFC 9110, 9.2.2).
-      if (reused && attempt <= 3 && (error as NodeJS.ErrnoException).code === 'ECONNRESET') continue
-      throw connectionError(server, error, timeout.aborted ? timeoutMs : undefined)
-    }
+      sent.on('error', reject)
+      sent.end(payload)
+    })
+  } catch (error) {
+    request.signal?.throwIfAborted()
+    throw connectionError(server, error, timeout.aborted ? timeoutMs : undefined)
   }
 }
 
