@@ -4,7 +4,7 @@ import { glob, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import path from 'node:path'
 import { imageCache } from '../image.ts'
 import { takeLock } from '../lock.ts'
-import { goBuild } from './go.ts'
+import { BUILD_FLAGS, goBuild } from './go.ts'
 import { assembleImages } from './images.ts'
 import { FLANNEL_CNI_PACKAGE, packagesOf, patchesText, SOURCES, stage, tagsOf } from './modules.ts'
 import { CNI_PLUGINS, FLANNEL, FLANNEL_CNI, KUBE_COMMANDS, type Minor, NEWEST, RELEASES } from './versions.ts'
@@ -119,7 +119,7 @@ function versionOf(version: string): Record<string, string> {
 
 /** Changes with anything that goes into what is built. */
 async function contentHash(minor: Minor): Promise<string> {
-  const versions = [
+  const inputs = [
     FORMAT,
     process.arch,
     RELEASES[minor],
@@ -128,8 +128,9 @@ async function contentHash(minor: Minor): Promise<string> {
     CNI_PLUGINS,
     packagesOf(minor),
     patchesText(),
+    BUILD_FLAGS,
   ]
-  const hash = createHash('sha256').update(JSON.stringify(versions))
+  const hash = createHash('sha256').update(JSON.stringify(inputs))
   const files = [
     ...(await Array.fromAsync(glob('cmd/**/*.go', { cwd: SOURCES }))).sort(),
     ...[minor, 'flannel-cni'].flatMap((name) => [`${name}.mod`, `${name}.sum`]),

@@ -6,6 +6,7 @@ import { bootKubernetesLab, ensureKubernetes, NEWEST, RELEASES } from './index.t
 import { skipWithoutKubernetes } from './skip.ts'
 
 const skip = skipWithoutKubernetes()
+t.setTimeout(45 * 60_000) // the first run on a machine builds Kubernetes
 
 t.test('the lab runs a real cluster', { skip, timeout: 45 * 60_000 }, async (t) => {
   const seconds = (from: number) => Math.round((performance.now() - from) / 100) / 10

@@ -5,6 +5,7 @@ import { bootKubernetesLab } from './index.ts'
 import { skipWithoutKubernetes } from './skip.ts'
 
 const skip = skipWithoutKubernetes()
+t.setTimeout(45 * 60_000) // the first run on a machine builds Kubernetes
 
 t.test('three control planes outlive one of them', { skip, timeout: 45 * 60_000 }, async (t) => {
   await using lab = await bootKubernetesLab({ controlPlanes: 3, workers: 1 })

@@ -20,10 +20,16 @@ function requireGo(): string {
 }
 
 /**
- * No cgo: binaries have to be static. GOGC: the compilers' garbage collector off the hot path, 13 % less CPU time for
- * 300 MB more memory. GOTOOLCHAIN: an older Go says so instead of fetching another.
+ * No cgo: binaries have to be static. GOGC: less garbage collection in the compilers, 11 % less CPU time for some hundred
+ * MB. GOTOOLCHAIN: an older Go says so instead of fetching another.
  */
 const ENV = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false', GOGC: '400', GOTOOLCHAIN: 'local', GOWORK: 'off' }
+
+/**
+ * No debugging information (nobody debugs these): another 8 % less CPU time. Inlining stays: without it compiling takes a
+ * quarter less, but the API's JSON codec twice as long, on machines that five nodes share.
+ */
+export const BUILD_FLAGS = ['-trimpath', '-gcflags=all=-dwarf=false'] as const
 
 const environment = (): NodeJS.ProcessEnv => ({ ...process.env, ...ENV })
 
@@ -43,21 +49,26 @@ export interface GoBuild {
   readonly define?: Readonly<Record<string, string>>
 }
 
-/**
- * Compiles and links, at the lowest priority, saying every ten seconds how many packages are done.
- * No DWARF (nobody debugs these) and no inlining: 37 % less CPU time than the defaults together with GOGC.
- */
+/** Compiles and links, at the lowest priority, saying every ten seconds how many packages are done. */
 export async function goBuild(build: GoBuild, progress: (line: string) => void): Promise<void> {
   const ldflags = ['-s', '-w', ...Object.entries(build.define ?? {}).map(([name, text]) => `-X ${name}=${text}`)]
-  const argv = ['-n', '19', requireGo(), '-C', build.folder, 'build', '-v', '-trimpath', '-gcflags=all=-dwarf=false -l']
-  argv.push(
-    `-ldflags=${ldflags.join(' ')}`,
-    `-tags=${(build.tags ?? []).join(',')}`,
-    '-o',
-    `${build.output}/`,
-    ...build.packages,
-  )
-  const child = spawn('nice', argv, { env: environment(), stdio: ['ignore', 'ignore', 'pipe'] })
+  // A build does not outlive the process that wants it: it would write into a folder that the next one removes.
+  const argv = [
+    '--pdeathsig',
+    'KILL',
+    'nice',
+    '-n',
+    '19',
+    requireGo(),
+    '-C',
+    build.folder,
+    'build',
+    '-v',
+    ...BUILD_FLAGS,
+  ]
+  argv.push(`-ldflags=${ldflags.join(' ')}`, `-tags=${(build.tags ?? []).join(',')}`)
+  argv.push('-o', `${build.output}/`, ...build.packages)
+  const child = spawn('setpriv', argv, { env: environment(), stdio: ['ignore', 'ignore', 'pipe'] })
   let compiled = 0
   const errors: string[] = []
   const timer = setInterval(() => progress(`${compiled} packages compiled`), 10_000)
