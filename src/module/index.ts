@@ -7,6 +7,7 @@ export type { Action, ActionContext, ActionResult } from './action.ts'
 export * as args from './args.ts'
 export type { Change, ChangeOutput, Diff } from './change.ts'
 export * as change from './change.ts'
+export * as containerd from './containerd/index.ts'
 export {
   type ControllerFile,
   defineAction,
