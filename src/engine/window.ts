@@ -182,7 +182,9 @@ class WindowBuilder {
       const { name, noLog } = entry
       return Progress.of(
         task,
-        entry.kind === 'skip' ? entry : { kind: 'broken', task, item: undefined, vars: this.#outer, scope, name, noLog, error },
+        entry.kind === 'skip'
+          ? entry
+          : { kind: 'broken', task, item: undefined, vars: this.#outer, scope, name, noLog, error },
       )
     }
   }
@@ -238,11 +240,12 @@ function settle(entry: Entry): Outcome | undefined {
   if (entry.kind === 'skip') return { ...NOTHING, status: 'skipped', msg: entry.msg }
   if (entry.kind !== 'module' || !entry.module.readOnly || entry.read.asks.length > 0 || isRetried(entry.task))
     return undefined
+  const outcome = attempt(entry)
   try {
-    return judge(entry.task, entry.scope, attempt(entry))
+    return judge(entry.task, entry.scope, outcome)
   } catch (error) {
     if (error instanceof PendingError) throw error
-    return failure(error)
+    return { ...failure(error), data: outcome.data }
   }
 }
 

@@ -134,7 +134,9 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
 
   return {
     host,
-    shell: (become) => {
+    shell: (wanted) => {
+      // Who is the user already needs no sudo, and a bare host may have none.
+      const become = wanted?.user === transport.user ? undefined : wanted
       const key = become ? `${become.method} ${become.user}` : ''
       let shell = shells.get(key)
       if (!shell) {

@@ -119,7 +119,10 @@ export function runReference(plays: readonly PlaySpec[], hosts: readonly Referen
 function runPlay(play: PlaySpec, all: readonly ReferenceHost[]): boolean {
   const rest = all.filter((h) => !h.failed)
   for (let i = 0; rest.length > 0; i++) {
-    const batch = rest.splice(0, play.serial.length === 0 ? rest.length : play.serial[Math.min(i, play.serial.length - 1)])
+    const batch = rest.splice(
+      0,
+      play.serial.length === 0 ? rest.length : play.serial[Math.min(i, play.serial.length - 1)],
+    )
     const state = new BatchReference(play, batch)
     state.run()
     if (state.fatal || batch.every((h) => h.failed)) return false
@@ -202,6 +205,8 @@ class HostReference {
   #stopped = false
   #forcing = false
   #always = 0
+  /** How many tasks have begun. */
+  #begun = 0
   /** Blocks out of the always part that runs: their rescue parts do not matter once the play is stopped. */
   #outside = 0
 
@@ -233,6 +238,7 @@ class HostReference {
           again = true
         }
       }
+      if (this.#failing) this.host.failed = true
     }
   }
 
@@ -244,6 +250,7 @@ class HostReference {
   }
 
   *#block(block: BlockSpec, outer: readonly Condition[]): Way {
+    const begun = this.#begun
     const when = block.when ? [...outer, block.when] : outer
     let error: unknown
     try {
@@ -266,7 +273,7 @@ class HostReference {
         error = e
       }
     }
-    if (block.always.length > 0) {
+    if (block.always.length > 0 && !(error instanceof Stopped && this.#begun === begun)) {
       if (this.#always++ === 0) this.#outside = this.#rescues.length
       try {
         yield* this.#steps(block.always, when)
@@ -326,6 +333,7 @@ class HostReference {
         if (!this.batch.committed) this.#check()
       } while (go === 'again')
     }
+    this.#begun++
     const conditions = task.when ? [...outer, task.when] : outer
     const taken = typeof go === 'object' && 'taken' in go
     const outcome = taken ? (go as { taken: Outcome }).taken : this.#items(task, conditions)
@@ -396,13 +404,15 @@ class HostReference {
       status = 'failed'
     }
     const changed = status === 'changed' || (status === 'failed' && did.made)
-    return { status, changed, register: { ...flags(status), ...did.data }, ...(did.sets && status !== 'failed' ? { sets: did.sets } : {}) }
+    return {
+      status,
+      changed,
+      register: { ...flags(status), ...did.data },
+      ...(did.sets && status !== 'failed' ? { sets: did.sets } : {}),
+    }
   }
 
-  #work(
-    work: Work,
-    vars: ReadonlyMap<string, unknown>,
-  ): Did {
+  #work(work: Work, vars: ReadonlyMap<string, unknown>): Did {
     const { host } = this
     if (work.module === 'set') {
       const [key, value] = [render(work.key, vars), render(work.value, vars)]
@@ -418,7 +428,8 @@ class HostReference {
       if (work.module === 'act' && !good) return { status: 'failed', data: {}, made: false }
       return { status: good ? 'changed' : 'failed', data: { stdout: say }, ran: true, made: good }
     }
-    if (work.module === 'look') return { status: 'ok', data: { value: host.keys.get(render(work.key, vars)) ?? '' }, made: false }
+    if (work.module === 'look')
+      return { status: 'ok', data: { value: host.keys.get(render(work.key, vars)) ?? '' }, made: false }
     if (work.module === 'fail') return { status: 'failed', data: {}, made: false }
     if (work.module === 'remember') {
       const sets = { [work.name]: render(work.value, vars) }

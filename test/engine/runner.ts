@@ -61,7 +61,10 @@ const folder = mkdtempSync(join(tmpdir(), 'engine-test-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 
 /** Loads plays; JSON is YAML. */
-export async function load(plays: unknown, files: Readonly<Record<string, unknown>> = {}): Promise<readonly Playbook[]> {
+export async function load(
+  plays: unknown,
+  files: Readonly<Record<string, unknown>> = {},
+): Promise<readonly Playbook[]> {
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), JSON.stringify(content))
   const path = join(folder, 'site.yml')
   writeFileSync(path, JSON.stringify(plays))
