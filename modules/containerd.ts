@@ -80,7 +80,7 @@ export default defineModule({
   description:
     'Finds the installed version (1.6 or later), writes the whole config.toml in the form that version wants, and lets ' +
     'containerd itself parse it before it replaces the old one. Registries go to certs.d, proxies to a drop-in of the unit. ' +
-    'containerd is restarted when it runs with an older configuration than the one on disk, and must then have its CRI ' +
+    'containerd is restarted when it still runs with an older program or configuration than the one on disk, and must then have its CRI ' +
     'plugin up; containers keep running meanwhile.',
   args: schema,
   returns: {
@@ -176,7 +176,7 @@ interface Host {
   readonly sandboxImage: string | undefined
   /** What kubeadm said instead. */
   readonly complaint: string
-  /** containerd has been running since before its configuration or its drop-in was written. */
+  /** containerd has been running since before its program, its configuration or its drop-in was written. */
   readonly stale: boolean
 }
 
@@ -199,6 +199,7 @@ ${
 fi`
 }
 p=$(systemctl show -p MainPID --value ${UNIT} 2>/dev/null)
+case $(readlink "/proc/$p/exe" 2>/dev/null) in *' (deleted)') echo stale ;; esac
 [ "\${p:-0}" != 0 ] && s=$(cat "/proc/$p/stat" 2>/dev/null) || exit 0
 set -- \${s##*)}
 t=$(getconf CLK_TCK 2>/dev/null || echo 100)
@@ -301,7 +302,7 @@ function unitChanges(unit: read.UnitState, dirty: boolean, stale: boolean, reloa
   const runs = unit.active === 'active' || unit.active === 'reloading'
   const restart = runs && (dirty || stale)
   const changes = change.unitChanges(unit, { enabled: true, state: restart ? undefined : 'started', rewritten: reload })
-  const why = stale ? ' (it runs with an older configuration)' : ''
+  const why = stale ? ' (it runs as it was before the last change)' : ''
   return [
     ...changes.map((c) => (c.script?.includes('systemctl start') ? withCri(c) : c)),
     ...(restart

@@ -79,10 +79,16 @@ onLab('containerd', async (t, host) => {
   await t.test('a run that was killed before its restart', async (t) => {
     const before = await pid()
     await sh('touch -d "10 seconds" /etc/containerd/config.toml')
-    t.same(await host.check(containerd, args), ['restart containerd.service (it runs with an older configuration)'])
+    t.same(await host.check(containerd, args), [
+      'restart containerd.service (it runs as it was before the last change)',
+    ])
     await sh('sleep 2; touch /etc/containerd/config.toml; sleep 1')
     await configured(args)
-    t.not(await pid(), before)
+    const after = await pid()
+    t.not(after, before)
+    await sh('cp -p /usr/bin/containerd /root/new && mv /root/new /usr/bin/containerd')
+    t.same((await configured(args)).said, ['restart containerd.service (it runs as it was before the last change)'])
+    t.not(await pid(), after, 'another program')
   })
 
   await t.test('a configuration that containerd does not take never gets there', async (t) => {

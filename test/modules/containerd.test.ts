@@ -94,7 +94,7 @@ table(containerd, [
       host: host('1.6.20', { stale: true }),
       config: upToDate('1.6.20'),
     }),
-    changes: ['restart containerd.service (it runs with an older configuration)'],
+    changes: ['restart containerd.service (it runs as it was before the last change)'],
     check: ([restart]) => t.notOk(restart!.transient),
   },
   { name: 'nothing to do', args: {}, state: state({ config: upToDate('1.6.20') }), changes: [] },
