@@ -18,6 +18,7 @@ export {
   type ResultData,
   TaskFailure,
 } from './define.ts'
+export * as preflight from './preflight/index.ts'
 export { all, each, known, map, type Read, ReadError } from './read.ts'
 export * as read from './reads/index.ts'
 export { EVERYTHING } from './resources.ts'

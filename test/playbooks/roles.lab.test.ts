@@ -1,39 +1,14 @@
 /** The roles that prepare a node, on hosts with systemd and without a way out: everything comes from the controller. */
-import { spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import t from 'tap'
-import { bootLab, type Lab } from '../lab/index.ts'
+import { bootLab } from '../lab/index.ts'
 import { run } from '../lab/run.ts'
 import { skipWithoutLab } from '../lab/skip.ts'
+import { ROOT, runbook } from './runbook.ts'
 
-const ROOT = resolve(import.meta.dirname, '../..')
 t.setTimeout(300_000)
-
-interface Event {
-  readonly type: string
-  readonly status?: string
-  readonly task?: string
-  readonly msg?: string
-}
-
-/** `runbook COMMAND` on a playbook; what failed and what changed. */
-async function runbook(lab: Lab, command: readonly string[], playbook: string) {
-  const argv = [join(ROOT, 'bin/runbook.js'), ...command, playbook, '-i', lab.inventoryFile, '--output', 'json']
-  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
-  const texts = await Promise.all([child.stdout, child.stderr].map((s) => s.setEncoding('utf8').toArray()))
-  const [out, err] = texts.map((chunks) => chunks.join(''))
-  const events = out!.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Event] : []))
-  const rc = child.exitCode ?? (await new Promise<number>((done) => child.on('close', (code) => done(code ?? 1))))
-  const results = events.filter((e) => e.status !== undefined)
-  return {
-    rc,
-    err: err!,
-    changed: results.filter((e) => e.status === 'changed'),
-    failed: results.filter((e) => e.status === 'failed'),
-  }
-}
 
 t.test('kubernetes_host, kubernetes_packages, containerd', { skip: skipWithoutLab() }, async (t) => {
   await using lab = await bootLab({ hosts: 2 })
