@@ -88,6 +88,8 @@ export class Cursor {
 
   /** Puts what an include holds in the place of the include that `peek` gave: once for each of its items. */
   open(opened: readonly Opened[]): void {
+    // It can stand in a block that is still to be opened, where another cursor looked ahead.
+    this.peek()
     this.advance()
     // The innermost frame runs first, so the last item goes in first.
     const opening = {}
@@ -182,8 +184,8 @@ export class Cursor {
   /** Out of the blocks and includes that were opened to find the present step, and of which nothing has run. */
   #stepBack(): void {
     for (let frame = this.#frames.at(-1); frame && frame.index === 0; frame = this.#frames.at(-1)) {
-      const { part, opening, rank } = frame
-      if (part !== 'block' && (opening === undefined || rank > 0)) return
+      const { part, opening, rank, supply } = frame
+      if (supply || (part !== 'block' && (opening === undefined || rank > 0))) return
       this.#frames.pop()
       if (opening === undefined) continue
       this.#frames = this.#frames.filter((f) => f.opening !== opening)

@@ -7,7 +7,8 @@ import { playbook, toYaml } from './plays.ts'
 import { FakeJournal, hostNames, play, runPlays } from './runner.ts'
 import { FakeHost } from './world.ts'
 
-const RUNS = Number(process.env.ENGINE_RUNS ?? 500)
+const RUNS = Number(process.env.ENGINE_RUNS ?? 300)
+t.setTimeout(900_000)
 
 t.test('runs that are stopped, aborted, or lose hosts end', { timeout: 300_000 }, async () => {
   await fc.assert(
@@ -34,10 +35,11 @@ t.test('runs that are stopped, aborted, or lose hosts end', { timeout: 300_000 }
           if (end === 'abort' || end === 'both') abort.abort()
         }
         if (slow) for (const host of hosts) host.pause = () => new Promise((resolve) => setImmediate(resolve))
+        const files = {}
         const result = await runPlays(
-          plays.map((p) => toYaml(fatal ? { ...p, fatal: true, linear: false } : p)),
+          plays.map((p, i) => toYaml(fatal ? { ...p, fatal: true, linear: false } : p, i, files)),
           count,
-          { hosts, forks, journal, stop: stop.signal, abort: abort.signal },
+          { hosts, forks, files, journal, stop: stop.signal, abort: abort.signal },
         )
         const recap = result.events.at(-1)
         if (recap?.type !== 'recap') throw new Error('no recap')
@@ -66,6 +68,33 @@ const TABLE: {
     ],
     more: { pre_tasks: [{ name: 'r', note: { msg: 'm' }, register: 'r' }] },
     trace: ['r ok', 'a ok', 'b ok'],
+  },
+  {
+    name: 'a variable that another host has yet to set',
+    tasks: [
+      { name: 'a', remember: { x: '{{ inventory_hostname }}' } },
+      { name: 'b', note: { msg: '{{ hostvars.h3.x }}' } },
+    ],
+    forks: 1,
+    trace: ['a ok', 'b ok'],
+  },
+  {
+    name: 'its own variable, by way of hostvars',
+    tasks: [
+      { name: 'a', set: { key: 'a', value: 1 }, register: 'r' },
+      { name: 'b', remember: { x: 1 } },
+      { name: 'c', note: { msg: '{{ hostvars.h1.x }}' } },
+      { name: 'd', note: { msg: '{{ hostvars.h1.r.key }}' } },
+    ],
+    trace: ['a changed', 'b ok', 'c ok', 'd ok'],
+  },
+  {
+    name: 'a value of a task that ran in check mode',
+    tasks: [
+      { name: 'a', set: { key: 'a', value: 1 }, register: 'r', check_mode: true },
+      { name: 'b', note: { msg: '{{ r.key }}' }, ignore_errors: true },
+    ],
+    trace: ['a changed', 'b ignored'],
   },
   {
     name: 'run_once with a flush of handlers that meet',

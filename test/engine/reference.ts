@@ -43,7 +43,16 @@ export interface BlockSpec {
   readonly always: readonly StepSpec[]
 }
 
-export type StepSpec = TaskSpec | BlockSpec
+/** `include_tasks`, once for each item; the steps inside see it as `inc`. */
+export interface IncludeSpec {
+  readonly kind: 'include'
+  readonly id: number
+  readonly when?: Condition | undefined
+  readonly loop?: readonly string[] | undefined
+  readonly steps: readonly TaskSpec[]
+}
+
+export type StepSpec = TaskSpec | BlockSpec | IncludeSpec
 
 /** Handlers never run once for all. */
 export interface HandlerSpec extends Omit<TaskSpec, 'loop'> {
@@ -90,6 +99,8 @@ export class ReferenceHost {
   readonly trace: string[] = []
   readonly vars = new Map<string, unknown>()
   readonly owed = new Set<string>()
+  /** Of the present play: they are owed to the next run. */
+  readonly failedHandlers = new Set<string>()
   failed = false
   left = false
 
@@ -147,6 +158,7 @@ class BatchReference {
     for (const host of this.batch) {
       host.left = false
       host.owed.clear()
+      host.failedHandlers.clear()
     }
     this.play.sections.forEach((steps, n) => {
       if (this.fatal) return
@@ -198,8 +210,7 @@ class HostReference {
   readonly batch: BatchReference
   /** Whether each block around the present task has a rescue part that is still to come. */
   readonly #rescues: boolean[] = []
-  /** They are owed to the next run. */
-  readonly #failedHandlers = new Set<string>()
+  readonly #included = new Map<string, unknown>()
   /** Failed, and on the way out. */
   #failing = false
   #stopped = false
@@ -245,6 +256,7 @@ class HostReference {
   *#steps(steps: readonly StepSpec[], when: readonly Condition[]): Way {
     for (const step of steps) {
       if (step.kind === 'block') yield* this.#block(step, when)
+      else if (step.kind === 'include') yield* this.#include(step, when)
       else yield* this.#task(step, step.id, when)
     }
   }
@@ -289,6 +301,47 @@ class HostReference {
     if (error) throw error
   }
 
+  /** Its own condition is asked once, for the include; the steps inside inherit those of the blocks around it alone. */
+  *#include(include: IncludeSpec, outer: readonly Condition[]): Way {
+    this.#check()
+    if (this.batch.play.linear) {
+      yield { task: { kind: 'task', id: include.id, work: { module: 'note' } }, position: include.id }
+      if (!this.batch.committed) this.#check()
+    }
+    const conditions = include.when ? [...outer, include.when] : outer
+    const name = `i${include.id}`
+    let items: (readonly [number, string | undefined])[]
+    try {
+      const { name: host, vars } = this.host
+      items = [...(include.loop ?? [undefined]).entries()].filter(([, item]) =>
+        conditions.every((c) => holds(c, item === undefined ? vars : new Map([...vars, ['inc', item]]), host)),
+      )
+    } catch (error) {
+      if (!(error instanceof Undefined)) throw error
+      const status = this.#rescuable ? 'rescued' : 'failed'
+      this.host.trace.push(`include_tasks ${status}`)
+      if (status === 'failed') {
+        this.#failing = true
+        this.batch.failure({ kind: 'task', id: 0, work: { module: 'fail' } })
+      }
+      this.#begun++
+      throw new Failure()
+    }
+    if (items.length === 0) {
+      this.#begun++
+      this.host.trace.push(`${name} skipped`)
+    }
+    try {
+      for (const [n, item] of items) {
+        if (item !== undefined) this.#included.set('inc', item)
+        for (const step of include.steps)
+          yield* this.#task(step, include.id + (1000 * n + step.id - include.id) / 1e6, outer)
+      }
+    } finally {
+      this.#included.clear()
+    }
+  }
+
   #deadAt(depth: number): boolean {
     return this.#stopped && depth < this.#outside
   }
@@ -301,15 +354,19 @@ class HostReference {
     const { handlers } = this.batch.play
     for (;;) {
       this.#check()
-      const i = handlers.findIndex((h) => this.host.owed.has(h.name) && !this.#failedHandlers.has(h.name))
+      const i = handlers.findIndex((h) => this.host.owed.has(h.name) && !this.host.failedHandlers.has(h.name))
       const handler = handlers[i]
       if (!handler) return
+      const included = [...this.#included]
+      this.#included.clear()
       try {
-        yield* this.#task(handler, position + (i + 1) / 100, [])
+        yield* this.#task(handler, position + (i + 1) / 1e8, [])
         this.host.owed.delete(handler.name)
       } catch (error) {
-        if (error instanceof Failure) this.#failedHandlers.add(handler.name)
+        if (error instanceof Failure) this.host.failedHandlers.add(handler.name)
         throw error
+      } finally {
+        for (const [name, value] of included) this.#included.set(name, value)
       }
     }
   }
@@ -347,7 +404,7 @@ class HostReference {
       for (const h of this.batch.play.handlers)
         if (h.name === task.notify || h.listen === task.notify) {
           this.host.owed.add(h.name)
-          this.#failedHandlers.delete(h.name)
+          this.host.failedHandlers.delete(h.name)
         }
     }
     if (status === 'failed') {
@@ -377,7 +434,11 @@ class HostReference {
   }
 
   #one(task: TaskSpec | HandlerSpec, conditions: readonly Condition[], item: string | undefined): Outcome {
-    const vars = item === undefined ? this.host.vars : new Map([...this.host.vars, ['item', item]])
+    const vars = new Map([
+      ...this.host.vars,
+      ...this.#included,
+      ...(item === undefined ? [] : [['item', item] as const]),
+    ])
     try {
       if (!conditions.every((c) => holds(c, vars, this.host.name)))
         return { status: 'skipped', register: flags('skipped'), changed: false }

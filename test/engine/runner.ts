@@ -97,7 +97,7 @@ export async function runPlays(plays: unknown, count: number, options: Options =
   const playbooks = options.playbooks ?? (await load(plays, options.files))
   const { hosts: _h, files: _f, onEvent, ...input } = options
   const run = new Run({
-    inventory: await loadInventory([`${hosts.map((h) => h.name).join(',')},`]),
+    inventory: await loadInventory([`h[1:${hosts.length}],`]),
     tags: { tags: [], skipTags: [] },
     extraVars: {},
     check: false,
