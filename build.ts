@@ -1,14 +1,30 @@
-/** `npm run build`: dist/ for publishing. Node strips no types below node_modules, so the package holds JavaScript. */
-import { execFileSync } from 'node:child_process'
-import { rmSync, writeFileSync } from 'node:fs'
+/**
+ * `npm run build`: dist/ for publishing. Node strips no types below node_modules, so the package holds JavaScript; and a
+ * program that starts for every command should not look for 400 files: bundled, it starts in three quarters of the time.
+ */
+import { globSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { build } from 'esbuild'
 
 const root = import.meta.dirname
-const dist = join(root, 'dist')
-rmSync(dist, { recursive: true, force: true })
-execFileSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
-// `#module` means the built file here; Node looks for the nearest package.json.
-writeFileSync(
-  join(dist, 'package.json'),
-  `${JSON.stringify({ type: 'module', imports: { '#module': './src/module/index.js' } })}\n`,
-)
+rmSync(join(root, 'dist'), { recursive: true, force: true })
+await build({
+  absWorkingDir: root,
+  entryPoints: ['src/cli/main.ts', ...globSync('modules/*.ts', { cwd: root })],
+  outdir: 'dist',
+  outbase: '.',
+  bundle: true,
+  // One copy of what the program and its modules share. The folder is as deep as src/*/ is: paths are relative to it.
+  splitting: true,
+  chunkNames: 'src/shared/[name]-[hash]',
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  // ssh2 looks for its native parts beside itself; the Kubernetes client is large and seldom needed.
+  external: ['ssh2', '@kubernetes/client-node'],
+  alias: { '#module': join(root, 'src/module/index.ts') },
+  // CommonJS libraries inside the bundle ask for Node's own modules.
+  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  minifyWhitespace: true,
+  logLevel: 'warning',
+})

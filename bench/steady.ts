@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util'
 import { stringify } from 'yaml'
 import { type DelayProxy, delayProxy } from '../test/lab/delay-proxy.ts'
 import { bootLab, type Lab } from '../test/lab/index.ts'
+import { stagePackage } from './stage.ts'
 import { ansibleFolder } from './steady/ansible.ts'
 import { benchPlay } from './steady/play.ts'
 
@@ -68,9 +69,10 @@ const { values: flags } = parseArgs({
     delay: { type: 'string', default: '50' },
   },
 })
+const folder = mkdtempSync(join(tmpdir(), 'runbook-bench-'))
+const PROGRAM = stagePackage(join(folder, 'package'))
 const runs = Number(flags.runs)
 const without = flags.without.split(',')
-const folder = mkdtempSync(join(tmpdir(), 'runbook-bench-'))
 
 async function bench(count: number, ansible: string | undefined): Promise<void> {
   process.stdout.write(`\n${count} hosts: booting\n`)
@@ -126,10 +128,7 @@ function contendersOf(lab: Lab, ours: string, ansible: string | undefined): Cont
     {
       name: 'runbook',
       run: () =>
-        timed(
-          [process.execPath, join(ROOT, 'bin/runbook.js'), 'apply', ours, '-i', lab.inventoryFile, '--output', 'json'],
-          { env },
-        ),
+        timed([process.execPath, PROGRAM, 'apply', ours, '-i', lab.inventoryFile, '--output', 'json'], { env }),
     },
     {
       name: 'floor',
@@ -187,7 +186,7 @@ async function benchDelayed(lab: Lab, ours: string, delay: number): Promise<void
     ])
     const argv = [
       process.execPath,
-      join(ROOT, 'bin/runbook.js'),
+      PROGRAM,
       'apply',
       ours,
       '-i',

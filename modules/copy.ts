@@ -166,7 +166,7 @@ function copyOnHost(a: Args, target: read.FileState, source: read.FileState): Ch
       summary: `copy ${source.path} to ${target.path}`,
       touches: [`file:${target.path}`],
       script:
-        `rb_target ${quote(target.path)} && cp -- ${quote(source.path)} ${quote(beside)} || exit 1\n` +
+        `rb_target ${quote(target.path)} && ${change.aside(`cat -- ${quote(source.path)}`, beside)} || exit 1\n` +
         change.place(beside, target.path, { ...wanted, mode }),
     },
   ]

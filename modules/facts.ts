@@ -98,28 +98,28 @@ put user "$(id -u) $(id -un) $HOME"
 put time "$(date '+%s %Z')"
 `
 
-const FAMILIES: Readonly<Record<string, string>> = {
-  debian: 'debian',
-  ubuntu: 'debian',
-  rhel: 'redhat',
-  fedora: 'redhat',
-  centos: 'redhat',
-  suse: 'suse',
-  opensuse: 'suse',
-  alpine: 'alpine',
-  arch: 'arch',
-}
+const FAMILIES: ReadonlyMap<string, string> = new Map([
+  ['debian', 'debian'],
+  ['ubuntu', 'debian'],
+  ['rhel', 'redhat'],
+  ['fedora', 'redhat'],
+  ['centos', 'redhat'],
+  ['suse', 'suse'],
+  ['opensuse', 'suse'],
+  ['alpine', 'alpine'],
+  ['arch', 'arch'],
+])
 
 /** `uname -m` to Debian's names, which are Kubernetes' and Go's too. */
-const ARCHITECTURES: Readonly<Record<string, string>> = {
-  x86_64: 'amd64',
-  aarch64: 'arm64',
-  armv7l: 'arm',
-  i686: '386',
-  riscv64: 'riscv64',
-  ppc64le: 'ppc64le',
-  s390x: 's390x',
-}
+const ARCHITECTURES: ReadonlyMap<string, string> = new Map([
+  ['x86_64', 'amd64'],
+  ['aarch64', 'arm64'],
+  ['armv7l', 'arm'],
+  ['i686', '386'],
+  ['riscv64', 'riscv64'],
+  ['ppc64le', 'ppc64le'],
+  ['s390x', 's390x'],
+])
 
 /** The answers of the script as facts. */
 export function parseFacts(text: string): Record<string, unknown> {
@@ -148,7 +148,7 @@ export function parseFacts(text: string): Record<string, unknown> {
     uptime_seconds: Math.floor(Number(one('uptime').split(' ')[0] || 0)),
     os: parseOs(all('os')),
     kernel: { release: one('kernel'), architecture: machine, cmdline: one('cmdline') },
-    architecture: ARCHITECTURES[machine] ?? machine,
+    architecture: ARCHITECTURES.get(machine) ?? machine,
     cpu: {
       model: one('cpu_model'),
       count: number('cpu_count'),
@@ -160,8 +160,8 @@ export function parseFacts(text: string): Record<string, unknown> {
       const [device = '', type = '', size = '0'] = line.split(' ')
       return { device: unescapeOctal(device), type, size_mb: Math.floor(Number(size) / 1024) }
     }),
-    interfaces,
-    addresses: Object.values(interfaces).flatMap((i) =>
+    interfaces: Object.fromEntries(interfaces),
+    addresses: [...interfaces.values()].flatMap((i) =>
       [...i.ipv4, ...i.ipv6.filter((a) => !/^fe80:/i.test(a))].map(bare),
     ),
     ...(route ? { default_route: route } : {}),
@@ -202,7 +202,7 @@ function parseOs(lines: readonly string[]): Record<string, unknown> {
   }
   const id = values.get('ID') ?? 'linux'
   const id_like = (values.get('ID_LIKE') ?? '').split(' ').filter(Boolean)
-  const family = [id, ...id_like].map((name) => FAMILIES[name]).find((f) => f !== undefined) ?? id
+  const family = [id, ...id_like].map((name) => FAMILIES.get(name)).find((f) => f !== undefined) ?? id
   return {
     id,
     id_like,
@@ -221,27 +221,32 @@ interface Interface {
   ipv6: string[]
 }
 
-function parseInterfaces(links: readonly string[], addresses: readonly string[]): Record<string, Interface> {
-  const all: Record<string, Interface> = {}
+/** A map, for a host may give any name, such as one that every object has. */
+function parseInterfaces(links: readonly string[], addresses: readonly string[]): Map<string, Interface> {
+  const all = new Map<string, Interface>()
   for (const line of links) {
     const [name = '', mac = '', mtu = '0', state = ''] = line.split(' ')
-    all[name] = { mac: mac === '-' ? '' : mac, mtu: Number(mtu), state, ipv4: [], ipv6: [] }
+    all.set(name, { mac: mac === '-' ? '' : mac, mtu: Number(mtu), state, ipv4: [], ipv6: [] })
   }
   for (const line of addresses) {
     const [name = '', family = '', address = ''] = line.split(' ')
-    const of = all[name.replace(/[@:].*$/, '')]
+    const of = all.get(name.replace(/[@:].*$/, ''))
     if (family === 'inet') of?.ipv4.push(address)
     if (family === 'inet6') of?.ipv6.push(address)
   }
   return all
 }
 
-function parseRoute(v4: string, v6: string, interfaces: Record<string, Interface>): Record<string, string> | undefined {
+function parseRoute(
+  v4: string,
+  v6: string,
+  interfaces: ReadonlyMap<string, Interface>,
+): Record<string, string> | undefined {
   const word = (line: string, name: string): string => new RegExp(`(?:^| )${name} (\\S+)`).exec(line)?.[1] ?? ''
   const device = word(v4, 'dev')
   if (device === '') return undefined
-  const address = word(v4, 'src') || bare(interfaces[device]?.ipv4[0] ?? '')
-  const six = interfaces[word(v6, 'dev')]?.ipv6.find((a) => !/^fe80:/i.test(a))
+  const address = word(v4, 'src') || bare(interfaces.get(device)?.ipv4[0] ?? '')
+  const six = interfaces.get(word(v6, 'dev'))?.ipv6.find((a) => !/^fe80:/i.test(a))
   return { interface: device, gateway: word(v4, 'via'), address, ...(six ? { address6: bare(six) } : {}) }
 }
 

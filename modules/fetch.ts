@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, posix } from 'node:path'
 import { type ActionContext, args, defineAction, read, TaskFailure, z } from '#module'
 
 export default defineAction({
@@ -65,11 +65,20 @@ async function compare(ctx: ActionContext, a: Args): Promise<Wanted | undefined>
     throw new TaskFailure(`${a.src} does not exist on the host`)
   }
   if (stat.type !== 'file') throw new TaskFailure(`${a.src} is a ${stat.type}, not a regular file`)
-  const { dest } = a
-  const flat = dest.endsWith('/') ? join(dest, basename(a.src)) : dest
-  const path = ctx.controllerPath(a.flat ? flat : join(dest, ctx.host, a.src))
+  const path = ctx.controllerPath(destination(a, ctx.host))
   const sha256 = content?.sha256 ?? ''
   return { dest: path, sha256, changed: (await localSha256(path)) !== sha256 }
+}
+
+/**
+ * The path below DEST/HOST is made absolute first: names often come from what a host printed, and `..` in them must not
+ * lead out of that folder.
+ */
+function destination({ dest, flat, src }: Args, host: string): string {
+  if (flat) return dest.endsWith('/') ? join(dest, basename(src)) : dest
+  if (/(^|\/)\.\.?$/.test(host))
+    throw new TaskFailure(`the host "${host}" cannot have a folder of its name: use \`flat\``)
+  return join(dest, host, posix.normalize(src))
 }
 
 async function localSha256(path: string): Promise<string | undefined> {

@@ -102,14 +102,19 @@ export default defineModule({
 
 type Wanted = change.Attributes
 
-/** Refuses to reach through a mount point: `rm -r` would empty the file system that is mounted there. */
+/**
+ * Refuses to reach through a mount point: `rm -r` would empty the file system that is mounted there. The kernel lists
+ * mounts by their real paths (a blank is `\040`, proc_pid_mountinfo(5)), so links on the way are followed first.
+ */
 function remove(path: string, folder: boolean): Change {
   const q = quote(path)
-  const inMountinfo = quote(path.replaceAll(' ', '\\040'))
+  const above = quote(path.replace(/\/[^/]*$/, '') || '/')
+  const name = quote(path.replace(/^.*\//, ''))
   const guard = folder
-    ? 'while read -r _ _ _ _ m _; do case $m in ' +
-      `${inMountinfo}|${inMountinfo}/*) echo "$m is a mount point: unmount it first" >&2; exit 1 ;; ` +
-      'esac; done </proc/self/mountinfo || exit 1\n'
+    ? `r=$(cd -P -- ${above} && pwd -P) || exit 1
+r=$(printf %s "\${r%/}/"${name} | sed 's/\\\\/\\\\134/g; s/ /\\\\040/g')
+while read -r _ _ _ _ m _; do case $m in "$r"|"$r"/*) echo "$m is a mount point: unmount it first" >&2; exit 1 ;; esac; done </proc/self/mountinfo || exit 1
+`
     : ''
   return {
     summary: `remove ${folder ? 'folder ' : ''}${path}`,

@@ -171,7 +171,7 @@ function fetchScript(a: Args, archive: string): string {
   const from = { url: a.src, headers: {}, timeout: a.timeout, validateCerts: true, via: 'host' } as const
   const [algorithm, digest] = a.checksum?.split(':') ?? []
   const check = algorithm ? ` && rb_checksum ${algorithm} ${digest!.toLowerCase()} "$a" ${quote(a.src)}` : ''
-  return `${change.fetchTo(from, archive)}${check}`
+  return `${change.aside(change.fetchTo(from, '-'), archive)}${check}`
 }
 
 /** Unpacks and sets `names`. TAR_OPTIONS is GNU tar's alone: it keeps -t from escaping letters beyond ASCII. */

@@ -157,7 +157,7 @@ function addInventory(parent: Command, command: AddCommand, done: (exitCode: num
 
 function addHistory(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
   const folder = (): Option =>
-    new Option('--folder <folder>', 'where the playbook stands, and .runbook/ with it').default('.')
+    new Option('--folder <folder>', 'where the playbooks stand, or a folder above').default('.')
   command(parent, 'list', 'The newest runs, newest first', '  runbook history')
     .addOption(folder())
     .option('--limit <n>', 'how many', positive, 20)
@@ -264,7 +264,7 @@ Ctrl-C once: each host finishes the step it is at. Twice: stop now.`
 const PLAN_EXAMPLES = `  runbook plan site.yml
   runbook plan site.yml --detailed-exitcode   exits with 8 when there is something to do`
 const RUN_EXAMPLES = `  runbook run all command uptime
-  runbook run workers shell 'df -h / | tail -1' -vv
+  runbook run workers shell 'df -h / | tail -1'
   runbook run k8s-1 service name=kubelet state=restarted
   runbook run all sysctl name=vm.swappiness value=10 --check --diff`
 const VALIDATE_EXAMPLES = `  runbook validate site.yml upgrade.yml

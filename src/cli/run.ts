@@ -51,7 +51,12 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
     loadPlaybooks(paths, { extraVars, texts }),
     openInventory(flags.inventory, paths),
   ])
-  const reporter = await createReporter({ output: flags.output, verbosity: flags.verbose, diff: flags.diff })
+  const reporter = await createReporter({
+    output: flags.output,
+    verbosity: flags.verbose,
+    diff: flags.diff,
+    answers: texts !== undefined,
+  })
   const baseDir = texts ? '.' : dirname(paths[0]!)
   using journal = openJournal(baseDir, {
     onError: (error) =>

@@ -16,10 +16,12 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
   if (check && !action.preview) {
     return { ...NOTHING, status: 'skipped', msg: 'not run in check mode', unknown: true }
   }
-  const { ctx, timer } = contextOf(performer, entry)
+  const { ctx, timer, intents } = contextOf(performer, entry)
   try {
     performer.started(entry)
     const result = await (check ? action.preview!(ctx, args) : action.run(ctx, args))
+    const { run } = performer.host.play
+    for (const name of intents) run.input.journal.intentDone(entry.actor.name, name)
     if (result.flow) await follow(performer, result.flow)
     return {
       ...NOTHING,
@@ -50,8 +52,9 @@ function abortWords(performer: Performer, entry: ActionEntry): string {
 function contextOf(
   performer: Performer,
   entry: ActionEntry,
-): { ctx: ActionContext; timer: NodeJS.Timeout | undefined } {
+): { ctx: ActionContext; timer: NodeJS.Timeout | undefined; intents: ReadonlySet<string> } {
   const { host } = performer
+  const intents = new Set<string>()
   const { run } = host.play
   const { link } = entry.actor
   const timeout = new AbortController()
@@ -91,9 +94,13 @@ function contextOf(
       if (!run.input.prompt) throw new TaskFailure(`nobody can be asked "${question}": there is no terminal`)
       return run.input.prompt(question, options)
     },
-    intent: async (name, data) => run.input.journal.intent(run.id, host.state.name, name, data),
+    // Of the host that does the work: with delegate_to it is that one which is rebooted.
+    intent: async (name, data) => {
+      intents.add(name)
+      return run.input.journal.intent(run.id, entry.actor.name, name, data)
+    },
   }
-  return { ctx, timer }
+  return { ctx, timer, intents }
 }
 
 /** Ansible's `meta` words. */

@@ -155,7 +155,9 @@ function resultEvent(
     host: host.state.name,
     play: play.name,
     playId: play.id,
-    task: progress.isLoop ? taskName(task, taskScope(host.play, host.state, task, new Map(), host.cursor.vars)) : entry.name,
+    task: progress.isLoop
+      ? taskName(task, taskScope(host.play, host.state, task, new Map(), host.cursor.vars))
+      : entry.name,
     taskId: progress.key,
     module: task.moduleName,
     handler: host.isHandler(task),

@@ -88,6 +88,8 @@ export class Cursor {
 
   /** Puts what an include holds in the place of the include that `peek` gave: once for each of its items. */
   open(opened: readonly Opened[]): void {
+    // It can stand in a block that is still to be opened, where another cursor looked ahead.
+    this.peek()
     this.advance()
     // The innermost frame runs first, so the last item goes in first.
     const opening = {}
@@ -108,9 +110,20 @@ export class Cursor {
     return cursor
   }
 
-  /** The frames that the present step belongs to: a handler has nothing to do with where it was flushed. */
+  /** The frames around the present step: without the items of an include that wait for their turn. */
+  get #around(): readonly Frame[] {
+    return this.#frames.filter(({ opening }, i) => opening === undefined || opening !== this.#frames[i + 1]?.opening)
+  }
+
+  /** Those that it belongs to: a handler has nothing to do with where it was flushed. */
   get #own(): readonly Frame[] {
-    return this.#frames.slice(Math.max(0, this.#frames.findLastIndex((f) => f.supply)))
+    const around = this.#around
+    return around.slice(
+      Math.max(
+        0,
+        around.findLastIndex((f) => f.supply),
+      ),
+    )
   }
 
   /** Variables that the includes around the present step add, innermost winning. */
@@ -126,12 +139,9 @@ export class Cursor {
 
   /** Where the present step stands among all steps that the section can come to; compare with `comparePositions`. */
   get position(): readonly number[] {
-    return this.#frames.flatMap((frame, i) => {
-      const inner = this.#frames[i + 1]?.opening
-      if (inner !== undefined && inner === frame.opening) return []
-      // An include was passed when it was opened.
-      return [frame.rank, frame.index - (inner === undefined ? 0 : 1)]
-    })
+    const around = this.#around
+    // An include was passed when it was opened.
+    return around.flatMap(({ rank, index }, i) => [rank, index - (around[i + 1]?.opening === undefined ? 0 : 1)])
   }
 
   /** The step that `peek` gave has failed. True when a rescue or always part goes on; else the section is over. */
@@ -156,15 +166,31 @@ export class Cursor {
     return this.#frames.some(takes)
   }
 
-  /** The play was stopped by the failure of another host: nothing more runs but `always` parts. False when there are none. */
-  abandon(): boolean {
+  /**
+   * The play was stopped by the failure of another host: nothing more runs but the `always` parts of the blocks that have
+   * begun. `begun`: the present step has. False when there are none.
+   */
+  abandon(begun: boolean): boolean {
     this.abandoned = true
+    if (!begun) this.#stepBack()
     const always = this.#frames.findIndex((f) => f.part === 'always')
     // What an `always` part has begun it brings to its end, with the rescue parts in it.
     for (const frame of always === -1 ? this.#frames : this.#frames.slice(0, always)) frame.leaving = true
     if (always === -1) return this.fail()
     this.#frames[always]!.failing = true
     return true
+  }
+
+  /** Out of the blocks and includes that were opened to find the present step, and of which nothing has run. */
+  #stepBack(): void {
+    for (let frame = this.#frames.at(-1); frame && frame.index === 0; frame = this.#frames.at(-1)) {
+      const { part, opening, rank, supply } = frame
+      if (supply || (part !== 'block' && (opening === undefined || rank > 0))) return
+      this.#frames.pop()
+      if (opening === undefined) continue
+      this.#frames = this.#frames.filter((f) => f.opening !== opening)
+      this.#frames.at(-1)!.index--
+    }
   }
 
   /** A cursor of its own at the same place, to look ahead with. */

@@ -113,8 +113,8 @@ export class HostRun {
     try {
       for (;;) {
         if (this.play.fatal !== undefined && !this.#forcing && !this.#leaves) {
+          cursor.abandon(this.#progress !== undefined)
           this.#progress = undefined
-          cursor.abandon()
         }
         if (this.halted) return
         const step = cursor.peek()
@@ -228,15 +228,15 @@ export class HostRun {
         } finally {
           this.play.meeting.depart(this.state)
         }
-      } else if (this.play.run.input.check) {
+      } else {
         window = { slots: [this.#unknowable(step.kind === 'include' ? asTask(step) : step, error.variable)], moves: [] }
-      } else throw error
+      }
     }
     for (const move of window.moves) move(this.cursor)
     await this.#performer.perform(window.slots)
   }
 
-  /** In check mode: a task that needs the result of one that was not carried out. */
+  /** A task that needs the result of one that was not carried out: no mistake in check mode. */
   #unknowable(task: Task, variable: string): Slot {
     const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
     const entry: Entry = {
@@ -245,7 +245,7 @@ export class HostRun {
       item: undefined,
       vars: this.cursor.vars,
       scope,
-      name: task.moduleName,
+      name: taskName(task, scope),
       noLog: false,
       variable,
     }
@@ -253,7 +253,9 @@ export class HostRun {
     return {
       entry,
       progress: Progress.of(task, entry, this.cursor.key),
-      settled: { ...NOTHING, status: 'skipped', msg, unknown: true },
+      settled: this.play.run.input.check
+        ? { ...NOTHING, status: 'skipped', msg, unknown: true }
+        : { ...NOTHING, status: 'failed', msg: `${variable} is not known: what gives it ran in check mode` },
       before: [],
     }
   }
@@ -275,12 +277,13 @@ export class HostRun {
     }
     this.#progress = undefined
     this.#concluded++
-    const total = progress.isLoop && progress.items.length > 0
-      ? sumUp(
-          progress.outcomes,
-          progress.items.map((item) => item.label ?? ''),
-        )
-      : progress.outcomes[0]!
+    const total =
+      progress.isLoop && progress.items.length > 0
+        ? sumUp(
+            progress.outcomes,
+            progress.items.map((item) => item.label ?? ''),
+          )
+        : progress.outcomes[0]!
     this.#shared?.outcome.resolve(total)
     return concludeTask(this, entry, progress, total)
   }
@@ -289,7 +292,8 @@ export class HostRun {
   #afterItem(progress: Progress, entry: Entry, outcome: Outcome): Outcome {
     const { task } = progress
     if (outcome.status === 'unreachable') progress.broken = true
-    if (outcome.status === 'skipped' || outcome.unknown || !task.loop || task.loop.breakWhen.length === 0) return outcome
+    if (outcome.status === 'skipped' || outcome.unknown || !task.loop || task.loop.breakWhen.length === 0)
+      return outcome
     try {
       const scope = withResult(task, this.scopeOf(entry), outcome)
       progress.broken ||= task.loop.breakWhen.every((condition) => condition.test(scope))
@@ -305,7 +309,16 @@ export class HostRun {
   #take(task: Task, outcome: Outcome, by: HostState): void {
     const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
     const name = taskName(task, scope)
-    const entry: Entry = { kind: 'skip', task, item: undefined, vars: this.cursor.vars, scope, name, noLog: true, msg: '' }
+    const entry: Entry = {
+      kind: 'skip',
+      task,
+      item: undefined,
+      vars: this.cursor.vars,
+      scope,
+      name,
+      noLog: true,
+      msg: '',
+    }
     const bad = outcome.status === 'failed' || outcome.status === 'unreachable'
     const mine = bad ? { ...outcome, msg: `run_once: failed on ${by.name}` } : outcome
     concludeTask(this, entry, new Progress(task, [], this.cursor.key), mine, { silent: !bad })
@@ -349,8 +362,11 @@ export class HostRun {
 
   /** A task has ended: what it notified is owed if it changed something. Throws UserError when there is no such handler. */
   notify(task: Task, entry: Entry, changed: boolean): void {
-    if (!changed) return this.oweNoMore(task, entry)
     const { run, play, key } = this.play
+    if (!changed) {
+      this.oweNoMore(task, entry)
+      return
+    }
     for (const handler of this.wanted(task, entry)) {
       const ahead = this.#ahead.delete(handler)
       this.#failedHandlers.delete(handler)

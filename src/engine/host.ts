@@ -17,6 +17,8 @@ export class HostState {
   facts: Readonly<Record<string, unknown>> | undefined
   /** `register` and set_fact values. Replaced as a whole when it changes, so that a scope can keep the one it has. */
   vars: ReadonlyMap<string, unknown> = new Map()
+  /** While a window is made: what the tasks of it will set, values or PENDING. */
+  ahead: ReadonlyMap<string, unknown> | undefined
   ended: Ended
   readonly recap: HostRecap = {
     ok: 0,

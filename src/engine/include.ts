@@ -38,11 +38,11 @@ export async function openInclude(
         continue
       }
       const from = include.tasksFrom === undefined ? undefined : String(include.tasksFrom.evaluate(inner))
-      const { steps, handlers } = await include.load(String(include.target.evaluate(inner)), from)
-      play.addHandlers(handlers)
+      const included = await include.load(String(include.target.evaluate(inner)), from)
+      play.addIncluded(included)
       const vars = new Map([...(outer ?? []), ...item.vars])
       opened.push({
-        steps: selectSteps(steps, play.run.input.tags),
+        steps: selectSteps(included.steps, play.run.input.tags),
         vars: vars.size > 0 ? vars : undefined,
         key: item.label === undefined ? '' : `[${item.index}]`,
       })

@@ -15,7 +15,13 @@ export function judge(task: Task, scope: Scope, outcome: Outcome): Outcome {
     if (failing) {
       const why = `failed_when: ${task.failedWhen.map((c) => c.source).join(' and ')}`
       // What a failed task would set it does not set.
-      result = { ...result, sets: undefined, facts: undefined, status: 'failed', msg: result.status === 'failed' && result.msg ? result.msg : why }
+      result = {
+        ...result,
+        sets: undefined,
+        facts: undefined,
+        status: 'failed',
+        msg: result.status === 'failed' && result.msg ? result.msg : why,
+      }
     } else if (result.status === 'failed') {
       const { cmd: _cmd, ...rest } = result
       result = { ...rest, status: result.changes.length > 0 || result.rc !== undefined ? 'changed' : 'ok', msg: '' }

@@ -25,6 +25,12 @@ const RECONNECT_MS = 120_000
 /** A step of ours that goes on after its connection was lost holds the lock; we wait for it that long. */
 const OWN_LOCK_MS = 600_000
 
+interface Open {
+  readonly connection: Connection
+  /** Rejects when another run holds the host. */
+  readonly locked: Promise<void>
+}
+
 /**
  * The way to one host for the length of a run: made when first used, made again after it was lost, and shared by all
  * tasks. Counts the scripts of all its shells.
@@ -32,7 +38,7 @@ const OWN_LOCK_MS = 600_000
 export class Link implements AsyncDisposable {
   readonly target: Target
   readonly #options: LinkOptions
-  #connection: Promise<Connection> | undefined
+  #connection: Promise<Open> | undefined
   #wasUp = false
   #shells = new Set<Shell>()
   #spent = 0
@@ -55,8 +61,9 @@ export class Link implements AsyncDisposable {
 
   /** The shell of the login user, or of `become`'s; connects when needed. Throws SessionError. */
   async shell(become?: Become): Promise<Shell> {
-    const connection = await this.#connect()
-    const shell = await connection.shell(become)
+    const { connection, locked } = await this.#connect()
+    // Lock and shell are asked for together: one after the other would cost round trips. No script runs without both.
+    const [shell] = await Promise.all([connection.shell(become), locked])
     this.#shells.add(shell)
     return shell
   }
@@ -69,9 +76,9 @@ export class Link implements AsyncDisposable {
 
   /** Ends the connection; the next use makes a new one. */
   async drop(): Promise<void> {
-    const connection = await this.#connection?.catch(() => undefined)
+    const open = await this.#connection?.catch(() => undefined)
     this.#forget()
-    await connection?.close()
+    await open?.connection.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -84,13 +91,18 @@ export class Link implements AsyncDisposable {
     this.#shells = new Set()
   }
 
-  #connect(): Promise<Connection> {
+  #connect(): Promise<Open> {
     if (!this.#connection) {
       const attempt = this.#wasUp ? this.#reconnect() : this.#open()
       this.#connection = attempt
       attempt.then(
-        (connection) => {
-          this.#wasUp = true
+        ({ connection, locked }) => {
+          locked.then(
+            () => {
+              this.#wasUp = true
+            },
+            () => connection.close(),
+          )
           void connection.closed.then(() => {
             if (this.#connection === attempt) this.#forget()
           })
@@ -103,28 +115,25 @@ export class Link implements AsyncDisposable {
     return this.#connection
   }
 
-  async #open(): Promise<Connection> {
+  async #open(): Promise<Open> {
     const { connect, prompt, addSecret, holder, signal } = this.#options
     const connection = await connect(this.target, { prompt, addSecret, signal })
-    if (holder === undefined) return connection
-    try {
-      await connection.lock(holder)
-    } catch (error) {
-      await connection.close()
-      throw error
-    }
-    return connection
+    return { connection, locked: holder === undefined ? Promise.resolve() : connection.lock(holder) }
   }
 
-  async #reconnect(): Promise<Connection> {
+  async #reconnect(): Promise<Open> {
     const started = Date.now()
     let wait = 250
     let said = false
     for (;;) {
       try {
-        const connection = await this.#open()
+        const open = await this.#open()
+        await open.locked.catch(async (error) => {
+          await open.connection.close()
+          throw error
+        })
         this.#options.note(`connected again after ${Math.round((Date.now() - started) / 1000)} s`)
-        return connection
+        return open
       } catch (error) {
         if (!(error instanceof SessionError) || this.#options.signal.aborted) throw error
         const ownLock = error.kind === 'locked' && error.message.includes(this.#options.holder ?? '\0')

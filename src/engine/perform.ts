@@ -74,8 +74,8 @@ export class Performer {
       if (!goesOn) return
       at++
       const { loop } = slot.progress.task
-      if (loop?.pause && !slot.progress.done) {
-        await this.sleep(seconds(loop.pause.evaluate(this.host.scopeOf(entry)), 'loop_control.pause'))
+      if (loop?.pause && !slot.progress.done && (entry.kind === 'module' || entry.kind === 'action')) {
+        await this.sleep(seconds(loop.pause.evaluate(entry.scope), 'loop_control.pause'))
       }
     }
   }
@@ -175,7 +175,12 @@ export class Performer {
       if (unsure !== undefined) return { ...outcome, msg: unsure, unknown: true, unsure: true }
       const changes = this.attempted.get(slotKey(slot))
       if (!changes) return this.judged(entry, outcome)
-      return this.judged(entry, { ...outcome, status: 'changed', changes, msg: 'was changed by this task before the host was asked again' })
+      return this.judged(entry, {
+        ...outcome,
+        status: 'changed',
+        changes,
+        msg: 'was changed by this task before the host was asked again',
+      })
     } catch (error) {
       return this.judged(entry, failure(error))
     }
@@ -197,7 +202,14 @@ export class Performer {
     const { changedWhen } = entry.task
     const never = changedWhen.length === 1 && changedWhen[0]!.source.trim() === 'false'
     const status = never ? 'ok' : 'changed'
-    return { ...NOTHING, status, changes: never ? [] : report(changes), msg: unsure ?? '', unknown: true, unsure: unsure !== undefined }
+    return {
+      ...NOTHING,
+      status,
+      changes: never ? [] : report(changes),
+      msg: unsure ?? '',
+      unknown: true,
+      unsure: unsure !== undefined,
+    }
   }
 
   /**

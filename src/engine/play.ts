@@ -1,5 +1,5 @@
 import type { HostProgress } from '../journal/journal.ts'
-import type { Handler, Play, Task } from '../playbook/playbook.ts'
+import type { Handler, Included, Play, Task } from '../playbook/playbook.ts'
 import { tasksOf } from '../playbook/playbook.ts'
 import type { HostState } from './host.ts'
 import type { Meeting } from './meeting.ts'
@@ -19,7 +19,7 @@ export class PlayRun {
   readonly key: string
   readonly magic = new WeakMap<HostState, Record<string, unknown>>()
   /** Names that tasks of the play set on a host: hosts have them at different times. */
-  readonly dynamicNames: ReadonlySet<string>
+  readonly dynamicNames = new Set<string>()
   /** Those of the play, and of the roles that were included while it runs. */
   readonly handlers: Handler[]
   readonly #earlier = new Map<HostState, ReadonlyMap<string, Earlier>>()
@@ -37,7 +37,7 @@ export class PlayRun {
     this.key = run.keyOf(play)
     const tasks = play.sections.flatMap((s) => [...tasksOf(s.steps)])
     this.handlers = [...play.handlers]
-    this.dynamicNames = new Set([...tasks, ...play.handlers].flatMap((t) => (t.register ? [t.register] : [])))
+    this.#addNames([...tasks, ...play.handlers])
   }
 
   /** How a task ended in the run that is resumed, if it came to an end there and its result is still known. */
@@ -55,8 +55,18 @@ export class PlayRun {
     return results.get(key)
   }
 
-  addHandlers(handlers: readonly Handler[]): void {
+  /** What an include brings that was not known before. */
+  addIncluded({ steps, handlers }: Included): void {
     for (const handler of handlers) if (!this.handlers.includes(handler)) this.handlers.push(handler)
+    this.#addNames([...tasksOf(steps), ...handlers])
+  }
+
+  #addNames(tasks: readonly Task[]): void {
+    for (const { register, module, argsNode } of tasks) {
+      if (register !== undefined) this.dynamicNames.add(register)
+      if (module.type !== 'module' || module.provides !== 'variables' || argsNode.kind !== 'map') continue
+      for (const name of argsNode.entries.keys()) this.dynamicNames.add(name)
+    }
   }
 
   activeNames(): string[] {

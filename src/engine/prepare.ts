@@ -103,7 +103,17 @@ export function taskName(task: Task, scope: Scope): string {
 function environment(task: Task, scope: Scope): Record<string, string> {
   const all: Record<string, string> = {}
   for (const layer of task.environment) {
-    for (const [name, value] of Object.entries(layer.evaluate(scope) as object)) all[name] = String(value)
+    for (const [name, value] of Object.entries(layer.evaluate(scope) as object)) {
+      // Names may come from what a host printed, and stand in a script without quotes (POSIX 8.1 has no others).
+      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+        throw new UserError({
+          message: `environment: ${JSON.stringify(name)} is no name of a variable`,
+          place: layer.place,
+          hint: 'names hold letters, digits and _',
+        })
+      }
+      all[name] = String(value)
+    }
   }
   return all
 }

@@ -6,7 +6,7 @@ import { UserError } from '../shared/errors.ts'
 
 /** Does the upload of a change: from memory, from a file of the controller, or from a URL that the controller fetches. */
 export async function upload(shell: Shell, { path, source, mode, owner, group }: Upload, signal?: AbortSignal) {
-  const options = { mode, owner, group, signal }
+  const options = { mode, owner, group, fresh: true, signal }
   if ('content' in source) return await shell.upload(source.content, path, options)
   if ('url' in source) return await shell.upload(await fetchBody(source, signal), path, options)
   const sent = await shell.upload(createReadStream(source.file), path, options)

@@ -1,6 +1,6 @@
 import type { Task } from '../playbook/playbook.ts'
 import type { Layer, Scope } from '../values/index.ts'
-import { makeScope, PendingError } from '../values/index.ts'
+import { makeScope, PENDING, PendingError } from '../values/index.ts'
 import type { HostState } from './host.ts'
 import type { PlayRun } from './play.ts'
 
@@ -66,11 +66,8 @@ function magic(play: PlayRun, state: HostState): Record<string, unknown> {
     runbook_run: play.run.id,
   }
   late(names, 'play_hosts', () => play.activeNames())
-  let others: Record<string, unknown> | undefined
-  late(names, 'hostvars', () => {
-    others ??= hostvars(play, state)
-    return others
-  })
+  // Not kept: a thousand hosts that each know of a thousand take more memory than all else. A scope keeps it for a task.
+  late(names, 'hostvars', () => hostvars(play, state))
   play.magic.set(state, names)
   return names
 }
@@ -99,6 +96,9 @@ function variablesOf(play: PlayRun, reader: HostState, name: string): Record<str
     late(view, key, () => {
       const snapshot = play.meeting.snapshot(reader)
       if (other !== reader && !snapshot && play.isActive(other)) throw new MeetingNeeded(`hostvars.${name}.${key}`)
+      const ahead = other === reader ? reader.ahead?.get(key) : undefined
+      if (ahead === PENDING) throw new PendingError(`hostvars.${name}.${key}`)
+      if (ahead !== undefined) return ahead
       const seen = snapshot?.get(other) ?? other
       return key === 'facts' ? seen.facts : (seen.vars.get(key) ?? scope.get(key))
     })

@@ -49,6 +49,20 @@ export async function collect(
   meets: (task: Task) => boolean,
 ): Promise<Window> {
   const window = new WindowBuilder(play, state)
+  state.ahead = window.overlay
+  try {
+    return await fill(window, cursor, started, meets)
+  } finally {
+    state.ahead = undefined
+  }
+}
+
+async function fill(
+  window: WindowBuilder,
+  cursor: Cursor,
+  started: Progress | undefined,
+  meets: (task: Task) => boolean,
+): Promise<Window> {
   const ahead = cursor.clone()
   for (let first = true; !window.full; first = false) {
     const step = ahead.peek()
@@ -77,7 +91,7 @@ class WindowBuilder {
   readonly #play: PlayRun
   readonly #state: HostState
   /** What tasks of the window will set: their values, or PENDING. */
-  readonly #overlay = new Map<string, unknown>()
+  readonly overlay = new Map<string, unknown>()
   /** What the includes around the present task add. */
   #outer: ReadonlyMap<string, unknown> | undefined
 
@@ -88,7 +102,7 @@ class WindowBuilder {
 
   /** Goes into an include, or past it. One that fails or is skipped is reported like a task. */
   async include(step: Include, ahead: Cursor): Promise<void> {
-    const result = await openInclude(this.#play, this.#state, step, this.#overlay, ahead.vars)
+    const result = await openInclude(this.#play, this.#state, step, this.overlay, ahead.vars)
     if ('entry' in result) {
       const progress = Progress.of(result.entry.task, result.entry)
       this.#push(result.entry, progress, settle(result.entry))
@@ -112,7 +126,7 @@ class WindowBuilder {
   async add(task: Task, started: Progress | undefined, ahead: Cursor): Promise<void> {
     this.#outer = ahead.vars
     const progress = started ?? this.#resume(task, ahead.key) ?? (await this.#begin(task, ahead.key))
-    const overlay = new Map(this.#overlay)
+    const overlay = new Map(this.overlay)
     const added: Slot[] = []
     for (const item of progress.items.slice(progress.outcomes.length)) {
       const entry = progress.only ?? (await this.#next(task, item, overlay, added.length > 0))
@@ -156,7 +170,7 @@ class WindowBuilder {
     if (task.module.type === 'module' && task.module.provides) return undefined
     if (task.register !== undefined && (!earlier.result || JSON.stringify(earlier.result).includes(REDACTED)))
       return undefined
-    const scope = taskScope(this.#play, this.#state, task, this.#overlay, this.#outer)
+    const scope = taskScope(this.#play, this.#state, task, this.overlay, this.#outer)
     const entry: Entry = {
       kind: 'resumed',
       task,
@@ -172,17 +186,19 @@ class WindowBuilder {
   }
 
   async #begin(task: Task, key: string): Promise<Progress> {
-    const scope = taskScope(this.#play, this.#state, task, this.#overlay, this.#outer)
+    const scope = taskScope(this.#play, this.#state, task, this.overlay, this.#outer)
     try {
       return new Progress(task, itemsOf(task, scope), key)
     } catch (error) {
       if (!isTrouble(error)) throw error
       // A loop that cannot be evaluated does not matter where `when` is false without its items.
-      const entry = await prepare(this.#play, this.#state, task, undefined, this.#overlay, this.#outer)
+      const entry = await prepare(this.#play, this.#state, task, undefined, this.overlay, this.#outer)
       const { name, noLog } = entry
       return Progress.of(
         task,
-        entry.kind === 'skip' ? entry : { kind: 'broken', task, item: undefined, vars: this.#outer, scope, name, noLog, error },
+        entry.kind === 'skip'
+          ? entry
+          : { kind: 'broken', task, item: undefined, vars: this.#outer, scope, name, noLog, error },
       )
     }
   }
@@ -198,10 +214,10 @@ class WindowBuilder {
 
   /** What later tasks may know of this one. */
   #foresee(task: Task, progress: Progress, overlay: ReadonlyMap<string, unknown>, slots: readonly Slot[]): void {
-    for (const [name, value] of overlay) this.#overlay.set(name, value)
+    for (const [name, value] of overlay) this.overlay.set(name, value)
     if (task.register !== undefined) {
       const only = slots.length === 1 && !progress.isLoop ? slots[0]!.settled : undefined
-      this.#overlay.set(task.register, only ? registered(only) : PENDING)
+      this.overlay.set(task.register, only ? registered(only) : PENDING)
     }
     for (const { entry, settled } of slots) {
       if (entry.kind === 'module' && !settled && entry.module.provides) this.#pend(entry.module.provides, entry)
@@ -209,8 +225,8 @@ class WindowBuilder {
   }
 
   #pend(provides: NonNullable<Module['provides']>, entry: ModuleEntry): void {
-    if (provides === 'facts') this.#overlay.set('facts', PENDING)
-    else for (const name of Object.keys(entry.args as object)) this.#overlay.set(name, PENDING)
+    if (provides === 'facts') this.overlay.set('facts', PENDING)
+    else for (const name of Object.keys(entry.args as object)) this.overlay.set(name, PENDING)
   }
 }
 
@@ -238,11 +254,12 @@ function settle(entry: Entry): Outcome | undefined {
   if (entry.kind === 'skip') return { ...NOTHING, status: 'skipped', msg: entry.msg }
   if (entry.kind !== 'module' || !entry.module.readOnly || entry.read.asks.length > 0 || isRetried(entry.task))
     return undefined
+  const outcome = attempt(entry)
   try {
-    return judge(entry.task, entry.scope, attempt(entry))
+    return judge(entry.task, entry.scope, outcome)
   } catch (error) {
     if (error instanceof PendingError) throw error
-    return failure(error)
+    return { ...failure(error), data: outcome.data }
   }
 }
 

@@ -55,7 +55,8 @@ export interface ActionContext {
   ask(question: string, options: { secret: boolean }): Promise<string>
   /**
    * Records that a step which must not be repeated blindly is about to be done (power off, init), durably, before it is
-   * done. Gives what an earlier, unfinished run recorded under the same name.
+   * done. Gives what an earlier run recorded under the same name when its action did not come to a good end; one that
+   * does closes its intents.
    */
   intent(name: string, data: ResultData): Promise<ResultData | undefined>
 }

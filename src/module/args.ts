@@ -84,6 +84,11 @@ export const principal = z
   .union([z.string().regex(/^[^\s:/-]([^:/\n]*[^\s:/])?$/, 'must be a name or a numeric id'), z.int().nonnegative()])
   .transform(String)
 
+/** The name of a user or group that can be made: useradd(8), with capitals, which many sites have. */
+export const accountName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/, 'must be a name of letters, digits, `_`, `-`, `.`, at most 32')
+
 /** A command line, split into words as a shell would without expanding anything. */
 export const words = z.string().transform((line, ctx) => {
   const parts = splitWords(line)

@@ -3,13 +3,14 @@ import type { Reporter, ReportOptions } from './reporter.ts'
 
 /**
  * NDJSON for programs: a `task_result` object for each result as it comes and one `recap` at the end; nothing else goes
- * to stdout. Members are only ever added, never renamed. Diffs come with --diff, registered results with -vv.
+ * to stdout. Members are only ever added, never renamed. Diffs come with --diff, registered results with -vv and
+ * from one-off runs.
  */
-export function jsonReporter({ stdout, stderr, diff, verbosity }: ReportOptions): Reporter {
+export function jsonReporter({ stdout, stderr, diff, verbosity, answers }: ReportOptions): Reporter {
   const write = (object: object): void => stdout.write(`${JSON.stringify(object)}\n`)
   return {
     event(event: RunEvent) {
-      if (event.type === 'task_result') write(taskResult(event, diff, verbosity >= 2))
+      if (event.type === 'task_result') write(taskResult(event, diff, answers === true || verbosity >= 2))
       else if (event.type === 'recap') write(recap(event))
       else if (event.type === 'host_note' && event.level === 'warning')
         stderr.write(`warning: ${event.host}: ${event.msg}\n`)

@@ -2,7 +2,7 @@ import type { RunEvent, TaskResultEvent } from '../shared/events.ts'
 import { duration } from './duration.ts'
 import { recapBlock } from './recap.ts'
 import type { Reporter, ReportOptions } from './reporter.ts'
-import { changeBlock, detailBlock, endsHost, failureBlock, isFailure } from './result.ts'
+import { answerBlock, changeBlock, detailBlock, endsHost, failureBlock, isFailure, title, took } from './result.ts'
 import { count, fit, indent, printable } from './text.ts'
 
 /**
@@ -10,7 +10,7 @@ import { count, fit, indent, printable } from './text.ts'
  * terminals with NO_COLOR. Every line stands for itself, as hosts are told of in turns.
  */
 export function plainReporter(options: ReportOptions): Reporter {
-  const { stdout, style, verbosity, diff } = options
+  const { stdout, style, verbosity, diff, answers } = options
   const { chalk } = style
   let check = false
   let hostWidth = 0
@@ -20,13 +20,14 @@ export function plainReporter(options: ReportOptions): Reporter {
     if (endsHost(event)) failures.push(event)
     if (isFailure(event)) return failureBlock(event, style)
     const status = style.status[event.status](event.status.padEnd(11))
-    const task = `${event.handler ? 'handler ' : ''}${event.task}`
-    const line = `${status} ${fit(event.host, hostWidth)}  ${printable(task)} ${chalk.dim(`(${duration(event.elapsedMs)})`)}`
+    const time = took(event.elapsedMs)
+    const line = `${status} ${fit(event.host, hostWidth)}  ${title(event)}${time && chalk.dim(` (${time})`)}`
     const summaries = verbosity >= 1 || check
     return [
       `${line}${event.module === 'debug' && event.msg && verbosity < 1 ? `: ${printable(event.msg)}` : ''}\n`,
       changeBlock(event.changes, style, { diff, summaries, by: '            ' }),
       detailBlock(event, style, verbosity, '            '),
+      answers && verbosity < 2 ? answerBlock(event, style, '            ') : '',
     ].join('')
   }
 

@@ -1,5 +1,6 @@
 import type { HostRecap, Recap, TaskResultEvent } from '../shared/events.ts'
 import { duration } from './duration.ts'
+import { nameOf } from './result.ts'
 import type { Style } from './style.ts'
 import { count, printable, some, width } from './text.ts'
 
@@ -97,8 +98,9 @@ function owedLines({ owed }: Recap, { chalk }: Style): string[] {
 /** `✖ 14 hosts  Install containerd (site.yml:42:7): the command failed with status 100`, most hosts first. */
 function reasons(failures: readonly TaskResultEvent[], { status, symbol }: Style): string[] {
   const reasonOf = (e: TaskResultEvent): string => {
-    const why = printable(e.msg).split('\n')[0]!.replaceAll(e.host, 'HOST')
-    return e.status === 'unreachable' ? why : `${e.task} (${e.place}): ${why}`
+    const own = new RegExp(`(?<![\\w.-])${RegExp.escape(e.host)}(?![\\w-])`, 'g')
+    const why = printable(e.msg).split('\n')[0]!.replaceAll(own, 'HOST')
+    return e.status === 'unreachable' ? why : `${nameOf(e)} (${e.place}): ${why}`
   }
   const groups = [...Map.groupBy(failures, reasonOf)].toSorted(([, a], [, b]) => b.length - a.length)
   return groups.map(([reason, events]) => {

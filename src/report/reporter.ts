@@ -31,4 +31,6 @@ export interface ReportOptions {
   readonly verbosity: Verbosity
   /** Show what changes do to files and values. */
   readonly diff: boolean
+  /** Show what commands print and modules find out, as for one-off runs. */
+  readonly answers?: boolean | undefined
 }

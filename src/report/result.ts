@@ -3,7 +3,7 @@ import type { ReportedChange, TaskResultEvent } from '../shared/events.ts'
 import { diffLines } from './diff.ts'
 import { duration } from './duration.ts'
 import type { Style } from './style.ts'
-import { count, indent, printable } from './text.ts'
+import { count, indent, printable, some } from './text.ts'
 
 /** Lines of stdout or stderr of a failed command that are shown in full; of more, the beginning and the end. */
 const MOST_LINES = 200
@@ -16,15 +16,36 @@ export const isFailure = ({ status }: Pick<TaskResultEvent, 'status'>): boolean 
 export const endsHost = ({ status }: Pick<TaskResultEvent, 'status'>): boolean =>
   status === 'failed' || status === 'unreachable'
 
+/** Shorter than this, how long something took says nothing; milliseconds. */
+const WORTH_TELLING = 100
+
+/** Items of a loop that are named in a result's line. */
+const MOST_ITEMS = 6
+
+/** `2.4s`; empty for what took no time worth telling. */
+export const took = (ms: number): string => (ms < WORTH_TELLING ? '' : duration(ms))
+
+/** `handler ` and the task's name; of a loop without what only an item could tell: `Folder {{ item }}` → `Folder`. */
+export function nameOf({ handler, task, items }: TaskResultEvent): string {
+  const name = items ? task.replaceAll(/\s*\{\{.*?\}\}/g, '').trim() || task : task
+  return printable(`${handler ? 'handler ' : ''}${name}`)
+}
+
+/** The name, and of a loop the items that came out as the whole did: `Folder: /a, /b`. */
+export function title(event: TaskResultEvent): string {
+  const { items = [], status } = event
+  const meant = items.filter((item) => item.status === status)
+  const labels = (meant.length > 0 ? meant : items).map(({ label }) => printable(label.replaceAll(/\s+/g, ' ')))
+  return `${nameOf(event)}${labels.length === 0 ? '' : `: ${some(labels, MOST_ITEMS, ', ')}`}`
+}
+
 /** A failure in full: where in the YAML, what ran, how it ended, what it printed and what to do. Ends in a newline or two. */
 export function failureBlock(event: TaskResultEvent, style: Style): string {
   const { chalk, symbol } = style
   const paint = style.status[event.status]
   const head = [
-    paint(
-      `${symbol[event.status]} ${event.status.toUpperCase()}  ${event.host}  ${event.handler ? 'handler ' : ''}${event.task}`,
-    ),
-    chalk.dim(`(${event.module}, ${duration(event.elapsedMs)})`),
+    paint(`${symbol[event.status]} ${event.status.toUpperCase()}  ${event.host}  ${nameOf(event)}`),
+    chalk.dim(`(${[event.module, took(event.elapsedMs)].filter(Boolean).join(', ')})`),
   ].join('  ')
   const lines = [head]
   const add = (label: string, text: string): void => {
@@ -35,8 +56,8 @@ export function failureBlock(event: TaskResultEvent, style: Style): string {
   if (event.status !== 'unreachable') {
     add('play', event.play)
     add('at', event.place)
+    if (event.frame) lines.push(chalk.dim(indent(event.frame, '            ')))
   }
-  if (event.frame) lines.push(chalk.dim(indent(event.frame, '            ')))
   if (event.cmd !== undefined) add('cmd', printable(event.cmd))
   if (event.rc !== undefined) add('rc', String(event.rc))
   if (event.stdout) add('stdout', shorten(printable(event.stdout)))
@@ -71,6 +92,22 @@ export function changeBlock(
     for (const line of lines) text += `${by}  ${line}\n`
   }
   return text
+}
+
+/** What of a registered result every result has. */
+const COMMON = new Set(['changed', 'failed', 'skipped', 'unreachable', 'msg', 'cmd', 'rc', 'diff'])
+
+/** What a command printed, or what a module found out, for one-off runs. Every line ends in a newline. */
+export function answerBlock({ result = {}, status }: TaskResultEvent, style: Style, by: string): string {
+  if (status === 'skipped') return ''
+  const said = (key: string): string => {
+    const text = typeof result[key] === 'string' ? shorten(printable(result[key])) : ''
+    return text === '' ? '' : `${indent(key === 'stderr' ? style.chalk.red(text) : text, by)}\n`
+  }
+  if ('stdout' in result) return said('stdout') + said('stderr')
+  const rest = Object.entries(result).filter(([key]) => !COMMON.has(key))
+  if (rest.length === 0) return ''
+  return `${indent(shorten(printable(JSON.stringify(Object.fromEntries(rest), undefined, 2))), by)}\n`
 }
 
 /** What `-v` and `-vv` add to a result. Every line ends in a newline. */

@@ -21,9 +21,9 @@ export function count(n: number, noun: string): string {
 }
 
 /** The first `max` names, and how many more there are. */
-export function some(names: readonly string[], max: number): string {
+export function some(names: readonly string[], max: number, between = ' '): string {
   const more = names.length - max
-  return more > 0 ? `${names.slice(0, max).join(' ')} and ${more} more` : names.join(' ')
+  return more > 0 ? `${names.slice(0, max).join(between)} and ${more} more` : names.join(between)
 }
 
 const WIDE =

@@ -4,7 +4,7 @@ import { frame } from './frame.ts'
 import { type Live, startLive } from './live.ts'
 import { recapBlock } from './recap.ts'
 import type { Reporter, ReportOptions } from './reporter.ts'
-import { changeBlock, detailBlock, endsHost, failureBlock, isFailure } from './result.ts'
+import { answerBlock, changeBlock, detailBlock, endsHost, failureBlock, isFailure, title, took } from './result.ts'
 import { count, some } from './text.ts'
 import { RunView } from './view.ts'
 
@@ -22,7 +22,7 @@ interface Same {
  * stands (see frame.ts); at the end of a play what it changed, at the end of the run the recap.
  */
 export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteStream }): Reporter {
-  const { style, verbosity, diff, terminal, stdout } = options
+  const { style, verbosity, diff, answers, terminal, stdout } = options
   const { chalk } = style
   const view = new RunView()
   let live: Live | undefined
@@ -52,12 +52,12 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
       return
     }
     const hosts = view.play?.hosts.size ?? 1
-    if (verbosity === 0 && event.status !== 'changed') {
+    if (verbosity === 0 && event.status !== 'changed' && !answers) {
       if (event.module === 'debug' && event.msg && event.status === 'ok')
         print(line(event) + detailBlock(event, style, 1, '    '))
       return
     }
-    if (verbosity === 0 && hosts > FEW_HOSTS) {
+    if (verbosity === 0 && hosts > FEW_HOSTS && !answers) {
       const key = JSON.stringify([event.taskId, diff ? event.changes : event.changes.map((c) => c.summary)])
       const group = same.get(key)
       if (group) group.hosts.push(event.host)
@@ -68,13 +68,16 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
     print(
       line(event) +
         changeBlock(event.changes, style, { diff, summaries, by: '    ' }) +
-        detailBlock(event, style, verbosity, '    '),
+        detailBlock(event, style, verbosity, '    ') +
+        (answers && verbosity < 2 ? answerBlock(event, style, '    ') : ''),
     )
   }
 
-  function line({ status, host, task, handler, elapsedMs }: TaskResultEvent): string {
+  function line(event: TaskResultEvent): string {
+    const { status, host, elapsedMs } = event
     const paint = style.status[status]
-    return `${paint(style.symbol[status])} ${chalk.bold(host)}  ${handler ? 'handler ' : ''}${task}  ${chalk.dim(duration(elapsedMs))}\n`
+    const time = took(elapsedMs)
+    return `${paint(style.symbol[status])} ${chalk.bold(host)}  ${title(event)}${time && chalk.dim(`  ${time}`)}\n`
   }
 
   /** What the play changed, once for all hosts where it came out the same. */
@@ -83,7 +86,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
     for (const { event, hosts: on } of same.values()) {
       const who =
         on.length === hosts.size ? `all ${count(on.length, 'host')}` : `${count(on.length, 'host')}: ${some(on, 4)}`
-      const head = `${style.status.changed(style.symbol.changed)} ${event.handler ? 'handler ' : ''}${event.task}  ${chalk.dim(who)}\n`
+      const head = `${style.status.changed(style.symbol.changed)} ${title(event)}  ${chalk.dim(who)}\n`
       print(head + changeBlock(event.changes, style, { diff, summaries: check, by: '    ' }))
     }
     same = new Map()

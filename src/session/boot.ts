@@ -10,6 +10,8 @@ export interface Booted {
   /** Process id of the shell and its process group, for killing; NaN where the host does not tell. */
   readonly pid: number
   readonly processGroup: number
+  /** When it started, in clock ticks since the boot (proc_pid_stat(5)): a recycled id is not taken for it. '' without /proc. */
+  readonly started: string
   readonly bash: boolean
 }
 
@@ -18,9 +20,9 @@ export function bootScript(nonce: string): string {
     'l=',
     'IFS= read -r l </proc/$$/stat',
     'set -- ${l##*) }',
-    'g=$3',
+    'g=$3 s=${20}',
     '[ "$g" ] || g=$(ps -o pgid= -p $$)',
-    `printf "\\036${nonce} %s %s %s\\n" $$ "$g" "\${BASH_VERSION+bash}"`,
+    `printf "\\036${nonce} %s %s %s %s\\n" $$ "$g" "$s" "\${BASH_VERSION+bash}"`,
     `printf "\\036${nonce}\\n" >&2`,
     `while IFS= read -r l; do [ "$l" = ${nonce} ] && break; done`,
     'IFS= read -r l',
@@ -98,8 +100,8 @@ export function watchBoot(channel: Channel, nonce: string): Boot {
     })
   const ready = Promise.all([until('stdout'), until('stderr')]).then(([said, too]) => {
     if (said === undefined || too === undefined) throw new BootError()
-    const [pid, group, kind] = said.split(' ')
-    return { pid: Number(pid), processGroup: group ? Number(group) : Number.NaN, bash: kind === 'bash' }
+    const [pid, group, started = '', kind] = said.split(' ')
+    return { pid: Number(pid), processGroup: group ? Number(group) : Number.NaN, started, bash: kind === 'bash' }
   })
   ready.catch(() => {})
   return Object.assign(boot, { ready })

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { quote } from '../shared/quote.ts'
 import { authenticate, becomePrefix } from './become.ts'
-import { type Boot, BootError, bootCommand, bootInput, watchBoot } from './boot.ts'
+import { type Boot, BootError, type Booted, bootCommand, bootInput, watchBoot } from './boot.ts'
 import { type ChannelKind, newNonce, type Transport } from './channel.ts'
 import { download } from './download.ts'
-import { takeLock } from './lock.ts'
+import { type Lock, takeLock } from './lock.ts'
 import { type Become, type Connection, type ConnectOptions, SessionError, type Shell } from './session.ts'
 import { type OpenChannel, ScriptQueue } from './shell.ts'
 import { upload } from './upload.ts'
@@ -23,6 +23,10 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   const passwords = new Map<string, Promise<string>>()
   let lost: SessionError | undefined
   let lock: Promise<void> | undefined
+  let held: Lock | undefined
+  const queues: ScriptQueue[] = []
+  /** The shells that scripts may go on in when the connection is lost. */
+  const running: Booted[] = []
 
   const closed = transport.closed.then((error) => {
     lost ??= new SessionError('lost', host, error ? `the connection was lost: ${error.message}` : CLOSED)
@@ -98,9 +102,14 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
     const queue = new ScriptQueue({
       host,
       open: (line, kind) => open(become, line, kind),
+      booted: (booted) => {
+        running.push(booted)
+        held?.watch(booted)
+      },
       lost: () => lost,
       settled,
     })
+    queues.push(queue)
     await queue.start()
     const openPassing = (line: string, signal?: AbortSignal) => open(become, line, 'passing', signal)
     return {
@@ -127,6 +136,7 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   }
 
   const close = async () => {
+    if (!lost && queues.every((queue) => queue.idle)) held?.release()
     lost ??= new SessionError('lost', host, CLOSED)
     await transport.close()
     await closed
@@ -134,7 +144,9 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
 
   return {
     host,
-    shell: (become) => {
+    shell: (wanted) => {
+      // Who is the user already needs no sudo, and a bare host may have none.
+      const become = wanted?.user === transport.user ? undefined : wanted
       const key = become ? `${become.method} ${become.user}` : ''
       let shell = shells.get(key)
       if (!shell) {
@@ -145,10 +157,16 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
       return shell
     },
     lock: (holder) => {
-      lock ??= takeLock(host, (line) => open(undefined, line, 'lasting'), holder).catch((error) => {
-        lock = undefined
-        throw error
-      })
+      lock ??= takeLock(host, (line) => open(undefined, line, 'lasting'), holder).then(
+        (taken) => {
+          held = taken
+          running.forEach(taken.watch)
+        },
+        (error) => {
+          lock = undefined
+          throw error
+        },
+      )
       return lock
     },
     closed,

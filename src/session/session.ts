@@ -31,6 +31,8 @@ export interface UploadOptions {
   /** User name or id, group name or id. Without them those of the file that is replaced, else the shell's user. */
   owner?: string | undefined
   group?: string | undefined
+  /** Nothing is taken over from a file that is replaced: it may be somebody else's, planted under a name that can be guessed. */
+  fresh?: boolean | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -68,7 +70,7 @@ export interface Become {
 /** One connection to one host; all shells share it. */
 export interface Connection extends AsyncDisposable {
   readonly host: string
-  /** The shell of the login user, or of another one. The same shell for the same user each time. */
+  /** The shell of the login user, or of another one; become the login user is no becoming. The same shell for the same user each time. */
   shell(become?: Become): Promise<Shell>
   /** Takes the run lock of this host for this connection's lifetime; throws SessionError `locked` with the holder's words. */
   lock(holder: string): Promise<void>

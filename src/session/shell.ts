@@ -9,6 +9,8 @@ export interface ShellHost {
   readonly host: string
   /** A channel on which `line` runs as the user. Its standard input may be written at once. */
   open(line: string, kind: 'lasting' | 'urgent'): Promise<OpenChannel>
+  /** A shell for scripts has begun. */
+  booted(shell: Booted): void
   /** Why the connection is gone, if it is. */
   lost(): SessionError | undefined
   /** Waits until `lost` would tell: a channel may end a moment before its connection does. */
@@ -63,6 +65,11 @@ export class ScriptQueue {
 
   constructor(host: ShellHost) {
     this.#host = host
+  }
+
+  /** No script is under way. */
+  get idle(): boolean {
+    return this.#jobs.length === 0
   }
 
   /** Opens the shell ahead of the first script, so that its errors show here. */
@@ -134,6 +141,7 @@ export class ScriptQueue {
     ready.then(
       async (booted) => {
         live.booted = booted
+        this.#host.booted(booted)
         live.framing.listen()
         await drained(channel)
         if (!this.#killing) await this.#host.settled()

@@ -74,7 +74,7 @@ async function* pieces(content: Buffer | AsyncIterable<Uint8Array>): AsyncIterab
 }
 
 /** The host's part as one line of sh; reads the content from its standard input and says `ok` or why not. */
-export function uploadLine(path: string, { mode, owner, group }: UploadOptions): string {
+export function uploadLine(path: string, { mode, owner, group, fresh }: UploadOptions): string {
   if (!path.startsWith('/') || path.endsWith('/')) throw new TypeError(`"${path}" is not the absolute path of a file`)
   if (path.includes('\n')) throw new TypeError('the path of an upload cannot hold a newline')
   const temporary = `${path.slice(0, path.lastIndexOf('/') + 1)}.runbook-${newNonce()}`
@@ -100,7 +100,7 @@ export function uploadLine(path: string, { mode, owner, group }: UploadOptions):
     'h=$(sha256sum <"$t" 2>/dev/null || busybox sha256sum <"$t" 2>/dev/null || shasum -a 256 <"$t" 2>/dev/null || openssl dgst -sha256 -r <"$t" 2>/dev/null) || die "the host has none of sha256sum, busybox, shasum, openssl"',
     '[ "${h%% *}" = "$w" ] || die "the SHA-256 on the host is not that of the content sent"',
     'm= o=',
-    'if [ -f "$p" ]; then s=$(stat -L -c "%a %u:%g" -- "$p") || die; m=${s% *} o=${s#* }; fi',
+    ...(fresh ? [] : ['if [ -f "$p" ]; then s=$(stat -L -c "%a %u:%g" -- "$p") || die; m=${s% *} o=${s#* }; fi']),
     ...(mode === undefined ? ['m=${m:-600}'] : [`m=${mode.toString(8)}`]),
     // The owner of the replaced file first, then what was asked for: one of user and group may be left to the old file.
     '[ -z "$o" ] || [ "$o" = "$(stat -c "%u:%g" -- "$t")" ] || chown "$o" "$t" || die',

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { SessionError } from '../../src/session/session.ts'
 import { FakeJournal, load, type Options, play, runPlays } from './runner.ts'
-import { type Fate, FakeHost } from './world.ts'
+import { FakeHost, type Fate } from './world.ts'
 
 const RUNS = Number(process.env.ENGINE_RUNS ?? 500)
 
@@ -29,7 +29,11 @@ function toPlay(steps: readonly Step[]): unknown {
     const name = loop && what !== 'cmd' ? `t${i}-{{ item }}` : `t${i}`
     const task = {
       name: `t${i}`,
-      ...(what === 'cmd' ? { cmd: { say: name } } : what === 'look' ? { look: { key: name } } : { set: { key: name, value: 1 } }),
+      ...(what === 'cmd'
+        ? { cmd: { say: name } }
+        : what === 'look'
+          ? { look: { key: name } }
+          : { set: { key: name, value: 1 } }),
       ...(loop && what !== 'cmd' ? { loop: ['a', 'b'] } : {}),
       ...(notify ? { notify } : {}),
       ...(register ? { register: `r${i}` } : {}),
@@ -76,7 +80,8 @@ t.test('requests that are lost, before, in the middle of and after their work', 
       const failed = trace('h1').some((line) => line.endsWith('failed'))
       // Without commands and timeouts a lost connection is nobody's concern.
       const harmless = steps.every((s) => s.what !== 'cmd' && !s.notify) && fates.every((f) => f.error === 'lost')
-      if (harmless && failed) throw new Error(`failed: ${JSON.stringify(events.filter((e) => e.type === 'task_result'))}`)
+      if (harmless && failed)
+        throw new Error(`failed: ${JSON.stringify(events.filter((e) => e.type === 'task_result'))}`)
       if (harmless) {
         const calm = await runPlays([toPlay(steps)], 1)
         if (JSON.stringify(trace('h1')) !== JSON.stringify(calm.trace('h1'))) throw new Error(`trace ${trace('h1')}`)

@@ -1,6 +1,6 @@
 /** Random plays: as data for the reference, and as YAML for the engine. */
 import fc from 'fast-check'
-import type { BlockSpec, Condition, HandlerSpec, PlaySpec, StepSpec, TaskSpec, Work } from './reference.ts'
+import type { BlockSpec, Condition, HandlerSpec, IncludeSpec, PlaySpec, StepSpec, TaskSpec, Work } from './reference.ts'
 import { nameOf } from './reference.ts'
 
 const maybe = <T>(arb: fc.Arbitrary<T>, weight = 5): fc.Arbitrary<T | undefined> =>
@@ -10,7 +10,7 @@ const register = fc.constantFrom('r1', 'r2')
 const keyName = fc.constantFrom('a', 'b', 'c')
 const word = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom('1', '2') },
-  { weight: 1, arbitrary: fc.constantFrom('{{ x }}', '{{ r1.stdout }}', '{{ r2.value }}', '{{ item }}') },
+  { weight: 1, arbitrary: fc.constantFrom('{{ x }}', '{{ r1.stdout }}', '{{ r2.value }}', '{{ item }}', '{{ inc }}') },
 )
 
 const condition = (items: boolean): fc.Arbitrary<Condition> =>
@@ -82,7 +82,11 @@ const steps = (kind: Kind, depth: number): fc.Arbitrary<StepSpec[]> =>
   fc.array(
     depth === 0
       ? task(kind)
-      : fc.oneof({ weight: 4, arbitrary: task(kind) }, { weight: 1, arbitrary: block(kind, depth - 1) }),
+      : fc.oneof(
+          { weight: 8, arbitrary: task(kind) },
+          { weight: 2, arbitrary: block(kind, depth - 1) },
+          { weight: 1, arbitrary: include(kind) },
+        ),
     { minLength: 1, maxLength: depth === 0 ? 3 : 5 },
   )
 
@@ -93,6 +97,15 @@ const block = (kind: Kind, depth: number): fc.Arbitrary<BlockSpec> =>
     block: steps(kind, depth),
     rescue: fc.oneof(fc.constant([]), steps(kind, depth)),
     always: fc.oneof(fc.constant([]), steps(kind, depth)),
+  })
+
+const include = (kind: Kind): fc.Arbitrary<IncludeSpec> =>
+  fc.record({
+    kind: fc.constant('include' as const),
+    id: fc.constant(0),
+    when: maybe(condition(false), 3),
+    loop: maybe(fc.array(fc.constantFrom('1', '2'), { maxLength: 2 }), 1),
+    steps: fc.array(task(kind), { minLength: 1, maxLength: 3 }),
   })
 
 const handlers = (kind: Kind): fc.Arbitrary<HandlerSpec[]> =>
@@ -131,13 +144,17 @@ function numbered(play: PlaySpec): PlaySpec {
   const number = (step: StepSpec): StepSpec =>
     step.kind === 'task'
       ? { ...step, id: next++ }
-      : { ...step, block: step.block.map(number), rescue: step.rescue.map(number), always: step.always.map(number) }
+      : step.kind === 'include'
+        ? { ...step, id: next++, steps: step.steps.map((one) => ({ ...one, id: next++ })) }
+        : { ...step, block: step.block.map(number), rescue: step.rescue.map(number), always: step.always.map(number) }
   return { ...play, sections: play.sections.map((s) => s.map(number)) }
 }
 
 const SECTIONS = ['pre_tasks', 'tasks'] as const
 
-export function toYaml(play: PlaySpec): unknown {
+/** A play, with the files of its includes in `files`; `nth` tells them from those of other plays. */
+export function toYaml(play: PlaySpec, nth: number, files: Record<string, unknown>): unknown {
+  const stepYaml = (step: StepSpec): unknown => stepToYaml(step, `${nth}`, files)
   return {
     hosts: 'all',
     gather_facts: false,
@@ -151,7 +168,18 @@ export function toYaml(play: PlaySpec): unknown {
   }
 }
 
-function stepYaml(step: StepSpec): unknown {
+function stepToYaml(step: StepSpec, prefix: string, files: Record<string, unknown>): unknown {
+  const stepYaml = (one: StepSpec): unknown => stepToYaml(one, prefix, files)
+  if (step.kind === 'include') {
+    const file = `${prefix}-${step.id}.yml`
+    files[file] = step.steps.map(stepYaml)
+    return {
+      name: `i${step.id}`,
+      include_tasks: file,
+      ...(step.when ? { when: cel(step.when) } : {}),
+      ...(step.loop ? { loop: step.loop, loop_control: { loop_var: 'inc' } } : {}),
+    }
+  }
   if (step.kind === 'block') {
     const { kind: _kind, when, block, rescue, always } = step
     return {

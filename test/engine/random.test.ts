@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { hostNames, runPlays } from './runner.ts'
 import { playbook, toYaml } from './plays.ts'
 import { ReferenceHost, runReference } from './reference.ts'
+import { hostNames, runPlays } from './runner.ts'
 import { FakeHost } from './world.ts'
 
 /** How many plays: more at night. */
@@ -17,8 +17,10 @@ t.test('random plays come to what the reference comes to', { timeout: 600_000 },
       async (plays, count, forks) => {
         const expected = hostNames(count).map((name) => new ReferenceHost(name))
         runReference(plays, expected)
+        const files = {}
+        const yaml = plays.map((p, i) => toYaml(p, i, files))
         const hosts = hostNames(count).map((name) => new FakeHost(name))
-        const { trace, journal, run } = await runPlays(plays.map(toYaml), count, { hosts, forks })
+        const { trace, journal, run } = await runPlays(yaml, count, { hosts, forks, files })
         const seen = hosts.map((host, i) => ({
           name: host.name,
           trace: trace(host.name),
@@ -38,7 +40,9 @@ t.test('random plays come to what the reference comes to', { timeout: 600_000 },
           ended: host.failed,
         }))
         if (JSON.stringify(seen) !== JSON.stringify(wanted))
-          throw new Error(`engine\n${seen.map((s) => JSON.stringify(s)).join('\n')}\nreference\n${wanted.map((s) => JSON.stringify(s)).join('\n')}`)
+          throw new Error(
+            `engine\n${seen.map((s) => JSON.stringify(s)).join('\n')}\nreference\n${wanted.map((s) => JSON.stringify(s)).join('\n')}`,
+          )
         // What is owed in memory is owed in the journal, so that the next run pays it.
         for (const { name, owed } of seen)
           for (const handler of owed)
@@ -62,7 +66,10 @@ function comparable(vars: ReadonlyMap<string, unknown>, host: ReferenceHost): un
 }
 
 function pick(value: unknown, pattern: unknown): unknown {
-  if (Array.isArray(pattern)) return Array.isArray(value) ? [value.length, ...pattern.map((p, i) => pick(value[i], p))] : value
+  if (Array.isArray(pattern))
+    return Array.isArray(value) ? [value.length, ...pattern.map((p, i) => pick(value[i], p))] : value
   if (pattern === null || typeof pattern !== 'object') return value
-  return Object.fromEntries(Object.entries(pattern).map(([k, p]) => [k, pick((value as Record<string, unknown>)?.[k], p)]))
+  return Object.fromEntries(
+    Object.entries(pattern).map(([k, p]) => [k, pick((value as Record<string, unknown>)?.[k], p)]),
+  )
 }

@@ -43,7 +43,16 @@ export interface BlockSpec {
   readonly always: readonly StepSpec[]
 }
 
-export type StepSpec = TaskSpec | BlockSpec
+/** `include_tasks`, once for each item; the steps inside see it as `inc`. */
+export interface IncludeSpec {
+  readonly kind: 'include'
+  readonly id: number
+  readonly when?: Condition | undefined
+  readonly loop?: readonly string[] | undefined
+  readonly steps: readonly TaskSpec[]
+}
+
+export type StepSpec = TaskSpec | BlockSpec | IncludeSpec
 
 /** Handlers never run once for all. */
 export interface HandlerSpec extends Omit<TaskSpec, 'loop'> {
@@ -119,7 +128,10 @@ export function runReference(plays: readonly PlaySpec[], hosts: readonly Referen
 function runPlay(play: PlaySpec, all: readonly ReferenceHost[]): boolean {
   const rest = all.filter((h) => !h.failed)
   for (let i = 0; rest.length > 0; i++) {
-    const batch = rest.splice(0, play.serial.length === 0 ? rest.length : play.serial[Math.min(i, play.serial.length - 1)])
+    const batch = rest.splice(
+      0,
+      play.serial.length === 0 ? rest.length : play.serial[Math.min(i, play.serial.length - 1)],
+    )
     const state = new BatchReference(play, batch)
     state.run()
     if (state.fatal || batch.every((h) => h.failed)) return false
@@ -195,6 +207,7 @@ class HostReference {
   readonly batch: BatchReference
   /** Whether each block around the present task has a rescue part that is still to come. */
   readonly #rescues: boolean[] = []
+  readonly #included = new Map<string, unknown>()
   /** They are owed to the next run. */
   readonly #failedHandlers = new Set<string>()
   /** Failed, and on the way out. */
@@ -202,6 +215,8 @@ class HostReference {
   #stopped = false
   #forcing = false
   #always = 0
+  /** How many tasks have begun. */
+  #begun = 0
   /** Blocks out of the always part that runs: their rescue parts do not matter once the play is stopped. */
   #outside = 0
 
@@ -233,17 +248,20 @@ class HostReference {
           again = true
         }
       }
+      if (this.#failing) this.host.failed = true
     }
   }
 
   *#steps(steps: readonly StepSpec[], when: readonly Condition[]): Way {
     for (const step of steps) {
       if (step.kind === 'block') yield* this.#block(step, when)
+      else if (step.kind === 'include') yield* this.#include(step, when)
       else yield* this.#task(step, step.id, when)
     }
   }
 
   *#block(block: BlockSpec, outer: readonly Condition[]): Way {
+    const begun = this.#begun
     const when = block.when ? [...outer, block.when] : outer
     let error: unknown
     try {
@@ -266,7 +284,7 @@ class HostReference {
         error = e
       }
     }
-    if (block.always.length > 0) {
+    if (block.always.length > 0 && !(error instanceof Stopped && this.#begun === begun)) {
       if (this.#always++ === 0) this.#outside = this.#rescues.length
       try {
         yield* this.#steps(block.always, when)
@@ -280,6 +298,43 @@ class HostReference {
       }
     }
     if (error) throw error
+  }
+
+  /** The condition is asked once, for the include; the steps inside do not inherit it. */
+  *#include(include: IncludeSpec, outer: readonly Condition[]): Way {
+    this.#check()
+    const conditions = include.when ? [...outer, include.when] : outer
+    const name = `i${include.id}`
+    let items: (readonly [number, string | undefined])[]
+    try {
+      const { name: host, vars } = this.host
+      items = [...(include.loop ?? [undefined]).entries()].filter(([, item]) =>
+        conditions.every((c) => holds(c, item === undefined ? vars : new Map([...vars, ['inc', item]]), host)),
+      )
+    } catch (error) {
+      if (!(error instanceof Undefined)) throw error
+      const status = this.#rescuable ? 'rescued' : 'failed'
+      this.host.trace.push(`include_tasks ${status}`)
+      if (status === 'failed') {
+        this.#failing = true
+        this.batch.failure({ kind: 'task', id: 0, work: { module: 'fail' } })
+      }
+      this.#begun++
+      throw new Failure()
+    }
+    if (items.length === 0) {
+      this.#begun++
+      this.host.trace.push(`${name} skipped`)
+    }
+    try {
+      for (const [n, item] of items) {
+        if (item !== undefined) this.#included.set('inc', item)
+        for (const step of include.steps)
+          yield* this.#task(step, include.id + (1000 * n + step.id - include.id) / 1e6, [])
+      }
+    } finally {
+      this.#included.clear()
+    }
   }
 
   #deadAt(depth: number): boolean {
@@ -297,12 +352,16 @@ class HostReference {
       const i = handlers.findIndex((h) => this.host.owed.has(h.name) && !this.#failedHandlers.has(h.name))
       const handler = handlers[i]
       if (!handler) return
+      const included = [...this.#included]
+      this.#included.clear()
       try {
-        yield* this.#task(handler, position + (i + 1) / 100, [])
+        yield* this.#task(handler, position + (i + 1) / 1e8, [])
         this.host.owed.delete(handler.name)
       } catch (error) {
         if (error instanceof Failure) this.#failedHandlers.add(handler.name)
         throw error
+      } finally {
+        for (const [name, value] of included) this.#included.set(name, value)
       }
     }
   }
@@ -326,6 +385,7 @@ class HostReference {
         if (!this.batch.committed) this.#check()
       } while (go === 'again')
     }
+    this.#begun++
     const conditions = task.when ? [...outer, task.when] : outer
     const taken = typeof go === 'object' && 'taken' in go
     const outcome = taken ? (go as { taken: Outcome }).taken : this.#items(task, conditions)
@@ -369,7 +429,11 @@ class HostReference {
   }
 
   #one(task: TaskSpec | HandlerSpec, conditions: readonly Condition[], item: string | undefined): Outcome {
-    const vars = item === undefined ? this.host.vars : new Map([...this.host.vars, ['item', item]])
+    const vars = new Map([
+      ...this.host.vars,
+      ...this.#included,
+      ...(item === undefined ? [] : [['item', item] as const]),
+    ])
     try {
       if (!conditions.every((c) => holds(c, vars, this.host.name)))
         return { status: 'skipped', register: flags('skipped'), changed: false }
@@ -396,13 +460,15 @@ class HostReference {
       status = 'failed'
     }
     const changed = status === 'changed' || (status === 'failed' && did.made)
-    return { status, changed, register: { ...flags(status), ...did.data }, ...(did.sets && status !== 'failed' ? { sets: did.sets } : {}) }
+    return {
+      status,
+      changed,
+      register: { ...flags(status), ...did.data },
+      ...(did.sets && status !== 'failed' ? { sets: did.sets } : {}),
+    }
   }
 
-  #work(
-    work: Work,
-    vars: ReadonlyMap<string, unknown>,
-  ): Did {
+  #work(work: Work, vars: ReadonlyMap<string, unknown>): Did {
     const { host } = this
     if (work.module === 'set') {
       const [key, value] = [render(work.key, vars), render(work.value, vars)]
@@ -418,7 +484,8 @@ class HostReference {
       if (work.module === 'act' && !good) return { status: 'failed', data: {}, made: false }
       return { status: good ? 'changed' : 'failed', data: { stdout: say }, ran: true, made: good }
     }
-    if (work.module === 'look') return { status: 'ok', data: { value: host.keys.get(render(work.key, vars)) ?? '' }, made: false }
+    if (work.module === 'look')
+      return { status: 'ok', data: { value: host.keys.get(render(work.key, vars)) ?? '' }, made: false }
     if (work.module === 'fail') return { status: 'failed', data: {}, made: false }
     if (work.module === 'remember') {
       const sets = { [work.name]: render(work.value, vars) }

@@ -3,13 +3,14 @@
  * comments out of what the engine sends. The scripts behind the comments are real sh; `world.test.ts` holds the two
  * against each other.
  */
-import { quote } from '../../src/shared/quote.ts'
+
 import meta from '../../modules/meta.ts'
-import { defineAction, defineModule, TaskFailure, z } from '../../src/module/index.ts'
-import { ask, type AskKind, type Read, ReadError } from '../../src/module/read.ts'
 import { commandResult, script } from '../../src/module/change.ts'
+import { defineAction, defineModule, TaskFailure, z } from '../../src/module/index.ts'
+import { type AskKind, ask, type Read, ReadError } from '../../src/module/read.ts'
 import type { ModuleSource } from '../../src/playbook/index.ts'
 import { type Become, type Connection, type RunOptions, SessionError, type Shell } from '../../src/session/session.ts'
+import { quote } from '../../src/shared/quote.ts'
 
 /** What a script does: sets a key, or is a command that leaves a line in the log. */
 type Op = { readonly op: 'set'; key: string; value: string } | { readonly op: 'cmd'; say: string; rc: number }

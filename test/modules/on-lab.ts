@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import type { Module } from '../../src/module/index.ts'
 import { connect } from '../../src/session/connect.ts'
 import { bootLab, type Lab } from '../lab/index.ts'
+import type { LabSpec } from '../lab/registry.ts'
 import { skipWithoutLab } from '../lab/skip.ts'
 import { apply, check, type Driven, type Outcome } from './drive.ts'
 import { skipWithoutTools, type Tools } from './repository.ts'
@@ -22,11 +23,14 @@ export interface LabBench extends Driven {
   converge(t: Test, module: Module, args: unknown): Promise<string[]>
 }
 
-/** Runs a test against one fresh host. `tools` are what it needs on this machine. */
+/**
+ * Runs a test against one fresh host. `tools` are what it needs on this machine. RUNBOOK_LAB_SH makes the host's /bin/sh
+ * another one than dash: bash or busybox.
+ */
 export function onLab(name: string, fn: (t: Test, bench: LabBench) => Promise<void>, tools: Tools = {}): void {
   t.setTimeout(300_000)
   t.test(name, { skip: skipWithoutLab() || skipWithoutTools(tools), timeout: 300_000 }, async (t) => {
-    await using lab = await bootLab({ hosts: 1 })
+    await using lab = await bootLab({ hosts: 1, sh: process.env.RUNBOOK_LAB_SH as LabSpec['sh'] | undefined })
     const [host] = lab.hosts
     await using connection = await connect({
       name: host!.name,
@@ -43,6 +47,8 @@ export function onLab(name: string, fn: (t: Test, bench: LabBench) => Promise<vo
       if (rc !== 0) throw new Error(`${script}: exit status ${rc}\n${stdout}${stderr}`)
       return stdout
     }
+    // Units still come and go while the host boots. It fails as long as nobody answers, and when a unit has failed.
+    await sh('until systemctl is-system-running --wait | grep -qE "running|degraded"; do sleep 0.1; done')
     const driven = { shell, controller: '/nonexistent' }
     await fn(t, {
       ...driven,
@@ -71,6 +77,7 @@ export function onLab(name: string, fn: (t: Test, bench: LabBench) => Promise<vo
 /** Everything that a module could change: files with owner, mode, time and size, units, users' and packages' databases. */
 const STATE = `
 find /etc /root /home /opt /srv /usr/local /var/lib/dpkg /var/lib/apt -xdev -printf '%p %y %m %U %G %s %T@ %l\\n' | sort
-systemctl list-units --all --no-legend --plain --type=service,socket,mount,swap,target,timer | grep -v user-
+systemctl list-units --no-legend --plain --type=service,socket,swap,target,timer | awk '!/user-/ { print $1, $2, $3 }'
 cat /proc/swaps /proc/sys/kernel/hostname
+grep -v /run/credentials/ /proc/mounts
 `

@@ -1,6 +1,6 @@
 /** Orders from the examples of rpm's own tests/rpmvercmp.at and of rpm-version(7). */
 import t from 'tap'
-import { compareRpm } from '../../src/module/reads/packages.ts'
+import { compareRpm } from '../../src/module/reads/rpm-version.ts'
 
 const rows: readonly (readonly [string, string, number])[] = [
   ['1.0', '1.0', 0],

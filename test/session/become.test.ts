@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { makeConnection } from '../../src/session/connection.ts'
@@ -170,14 +170,17 @@ t.test('real sudo and su', { skip }, async (t) => {
 })
 
 t.test('a program that is not there', async (t) => {
+  const local = openLocal('h1')
   await using connection = makeConnection({
-    ...openLocal('h1'),
-    open: (command, kind) => openLocal('h1').open(`PATH=/nonexistent; ${command}`, kind),
+    ...local,
+    open: (command, kind) => local.open(`PATH=/nonexistent; ${command}`, kind),
   })
   for (const method of ['sudo', 'doas', 'su'] as const) {
     await t.rejects(
-      connection.shell({ method, user: 'root' }),
+      connection.shell({ method, user: 'no-such-user' }),
       sessionError('become', new RegExp(`${method} is not installed`)),
     )
   }
+  const self = userInfo().username
+  t.equal((await connection.shell({ method: 'sudo', user: self })).user, self, 'nobody has to become who he is')
 })

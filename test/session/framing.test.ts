@@ -78,6 +78,7 @@ for (const [name, command] of SHELLS) {
     const channels: { close(): void }[] = []
     const queue = new ScriptQueue({
       host: 'test',
+      booted: () => {},
       lost: () => undefined,
       settled: async () => {},
       open: async (line, kind) => {

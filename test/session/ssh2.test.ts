@@ -184,6 +184,21 @@ t.test('with a real sshd', { skip: noSshd }, async (t) => {
     await t.rejects(shell.run('sleep 20', { timeoutMs: 50 }), sessionError('timeout'))
   })
 
+  t.test('a script that outlives its connection keeps the lock', async (t) => {
+    const first = await connect(targetOf(sshd))
+    await patiently(() => first.lock('the first run'))
+    const shell = await first.shell()
+    await shell.run(':')
+    const left = join(folder, 'left-behind')
+    const lost = shell.run(`sleep 3; : >${left}`)
+    await Promise.all([t.rejects(lost, sessionError('lost')), sleep(200).then(() => first.close())])
+    await using second = await connect(targetOf(sshd))
+    await t.rejects(second.lock('the second run'), sessionError('locked', /: the first run$/))
+    t.notOk(existsSync(left), 'it still runs')
+    await patiently(() => second.lock('the second run'))
+    t.ok(existsSync(left), 'it has ended')
+  })
+
   t.test('the host goes away while a script runs', async (t) => {
     const connection = await connect(targetOf(sshd, { keepaliveMs: 200 }))
     const shell = await connection.shell()

@@ -1,6 +1,6 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Journal, RunRecord } from '../../journal/journal.ts'
+import type { RunRecord } from '../../journal/journal.ts'
 import { JOURNAL_FILE, JOURNAL_FOLDER, openJournal } from '../../journal/open.ts'
 import { createReporter, type OutputName } from '../../report/create.ts'
 import { duration } from '../../report/duration.ts'
@@ -9,21 +9,30 @@ import { UserError } from '../../shared/errors.ts'
 import { quoteAll } from '../../shared/quote.ts'
 import { EXIT } from '../exit.ts'
 
-function open(folder: string): Journal {
-  const path = join(folder, JOURNAL_FOLDER, JOURNAL_FILE)
-  if (!existsSync(path)) {
+/**
+ * The journals of a folder of playbooks: its own (of `runbook run`, and of playbooks that stand in it) and those of the
+ * folders in it (playbooks/). Throws UserError when there is none.
+ */
+function journalFolders(folder: string): string[] {
+  const inside = existsSync(folder) ? readdirSync(folder, { withFileTypes: true }) : []
+  const folders = [folder, ...inside.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name))]
+  const found = folders.filter((at) => existsSync(join(at, JOURNAL_FOLDER, JOURNAL_FILE)))
+  if (found.length === 0) {
     throw new UserError({
-      message: `there is no journal ${path}`,
+      message: `there is no journal ${join(folder, JOURNAL_FOLDER, JOURNAL_FILE)}`,
       hint: 'it stands beside the playbook: give that folder with --folder',
     })
   }
-  return openJournal(folder)
+  return found
 }
 
 /** `runbook history`: the newest runs, newest first. */
 export function listRuns(folder: string, limit: number): number {
-  using journal = open(folder)
-  for (const run of journal.runs(limit)) {
+  const runs = journalFolders(folder).flatMap((at) => {
+    using journal = openJournal(at)
+    return journal.runs(limit)
+  })
+  for (const run of runs.toSorted((a, b) => b.startedAt - a.startedAt).slice(0, limit)) {
     const took = run.endedAt === undefined ? '' : duration(run.endedAt - run.startedAt)
     const cells = [run.id.padEnd(20), time(run.startedAt), took.padStart(7), outcome(run).padEnd(12), run.user]
     process.stdout.write(`${cells.join('  ')}  ${quoteAll(run.command)}\n`)
@@ -37,15 +46,19 @@ export async function showRun(
   id: string,
   { output, verbose, diff }: { output?: OutputName; verbose: Verbosity; diff: boolean },
 ): Promise<number> {
-  using journal = open(folder)
-  const found = journal.runs(100_000).filter((run) => run.id.startsWith(id))
-  const [run] = found
-  if (!run || found.length > 1) {
+  const found = journalFolders(folder).flatMap((at) => {
+    using journal = openJournal(at)
+    return journal.runs(100_000).flatMap((run) => (run.id.startsWith(id) ? [{ run, at }] : []))
+  })
+  const [first] = found
+  if (!first || found.length > 1) {
     throw new UserError({
-      message: run ? `"${id}" is the beginning of ${found.length} runs` : `there is no run "${id}" in this journal`,
+      message: first ? `"${id}" is the beginning of ${found.length} runs` : `there is no run "${id}" in this journal`,
       hint: '`runbook history` lists them',
     })
   }
+  const { run, at } = first
+  using journal = openJournal(at)
   const reporter = await createReporter({ output: output ?? 'plain', verbosity: verbose, diff })
   if (output !== 'json')
     process.stdout.write(`${run.id}  ${time(run.startedAt)}  ${outcome(run)}  ${run.user}  ${quoteAll(run.command)}\n`)

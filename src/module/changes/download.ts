@@ -3,7 +3,7 @@ import { applyMode } from '../args.ts'
 import type { Change } from '../change.ts'
 import type { FileStat } from '../reads/files.ts'
 import type { Attributes } from './files.ts'
-import { octal, ownership, place, type WriteOptions } from './files.ts'
+import { aside, octal, ownership, place, type WriteOptions } from './files.ts'
 
 /** Where a file comes from, and how to know that it is the right one. */
 export interface Download {
@@ -47,7 +47,10 @@ export function download(
       script: finish,
     }
   }
-  return { ...base, script: `${fetchTo(from, beside)} || { rm -f -- ${quote(beside)}; exit 1; }\n${finish}` }
+  return {
+    ...base,
+    script: `${aside(fetchTo(from, '-'), beside)} || { rm -f -- ${quote(beside)}; exit 1; }\n${finish}`,
+  }
 }
 
 /** sh that fetches a URL into a file with curl or wget; see rb_fetch. */

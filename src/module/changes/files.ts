@@ -71,6 +71,15 @@ export function asidePath(path: string, key: string): string {
   return `${path.slice(0, slash + 1)}.rb-${key.slice(0, 18)}-${path.slice(slash + 1)}`
 }
 
+/**
+ * sh that has a command write the file `beside`. Its name can be guessed and the folder may be another user's, so what
+ * stands there is removed and the file opened with noclobber (O_EXCL): a planted link is never written through.
+ */
+export function aside(command: string, beside: string): string {
+  const q = quote(beside)
+  return `rm -f -- ${q} && ( umask 077; set -C; exec 3>${q} || exit 1; set +C; ${command} >&3 3>&- )`
+}
+
 /** sh that puts the file `beside`, on the same file system, in the place of `path`; see rb_place. */
 export function place(beside: string, path: string, options: WriteOptions = {}): string {
   return `rb_place ${quote(beside)} ${quote(path)} ${placeWords(options)}`

@@ -1,5 +1,6 @@
 import { quoteAll } from '../../shared/quote.ts'
 import { type AskKind, ask, each, map, type Read, ReadError, type Section } from '../read.ts'
+import { compareRpm } from './rpm-version.ts'
 
 export type Manager = 'apt' | 'dnf' | 'yum'
 
@@ -39,11 +40,14 @@ export interface PackageKey {
   readonly newest: boolean
 }
 
+/** Who writes these decides what can be installed. */
+const SOURCES = ['file:/etc/apt/*', 'file:/etc/yum.repos.d/*', 'file:/etc/dnf/*']
+
 /**
  * Debian's own tools may be installed on an RPM host and the other way round, so the one with a database counts. apt's
  * stamp is the one that Ubuntu's update-notifier and our own `apt-get update` touch; Debian alone leaves the folder's time.
  */
-const MANAGER = `
+export const MANAGER = `
 rb_pm() {
   if [ -s /var/lib/dpkg/status ] && command -v apt-get >/dev/null; then echo apt
   elif command -v dnf >/dev/null; then echo dnf
@@ -75,7 +79,7 @@ rb_pm_rpm() {
 const managerKind: AskKind<'', PackageManager> = {
   name: 'package_manager',
   prelude: MANAGER,
-  reads: () => ['package-lists', 'package:*'],
+  reads: () => ['package-lists', 'package:*', ...SOURCES],
   sections: () => 1,
   script: () =>
     'rb_m=$(rb_pm); echo "$rb_m"; case $rb_m in apt) rb_pm_apt ;; dnf|yum) rb_pm_rpm $rb_m ;; esac; rb_mark\n',
@@ -155,7 +159,7 @@ const packageKind: AskKind<PackageKey, PackageState> = {
   prelude: QUERY,
   id: ({ name }) => name,
   merge: (a, b) => ({ name: a.name, newest: a.newest || b.newest }),
-  reads: ({ name }) => [`package:${name}`, 'package-lists'],
+  reads: ({ name }) => [`package:${name}`, 'package-lists', ...SOURCES],
   sections: () => 1,
   script: (keys) =>
     `rb_packages ${quoteAll(keys.filter((k) => k.newest).map((k) => k.name))} -- ${quoteAll(keys.map((k) => k.name))}; rb_mark\n`,
@@ -170,7 +174,7 @@ function lines(section: Section | undefined): string[] {
 }
 
 /** Lines of one letter's words. */
-const words = (all: readonly string[], letter: string): string[][] =>
+export const words = (all: readonly string[], letter: string): string[][] =>
   all.filter((line) => line.startsWith(`${letter} `)).map((line) => line.slice(2).split(' '))
 
 function parseApt(all: readonly string[], keys: readonly PackageKey[]): PackageState[] {
@@ -259,40 +263,7 @@ function isLockOf(lock: string, name: string): boolean {
 }
 
 /** rpm writes epoch 0 where there is none. */
-const bareEpoch = (version: string): string => version.replace(/^(0|\(none\)):/, '')
-
-/** rpmvercmp() of rpm's rpmio/rpmvercmp.c, for `epoch:version-release`. */
-export function compareRpm(a: string, b: string): number {
-  const parts = (v: string): [string, string, string] => {
-    const m = /^(?:(\d+):)?([^-]*)(?:-(.*))?$/.exec(v)!
-    return [m[1] ?? '0', m[2] ?? '', m[3] ?? '']
-  }
-  const [x, y] = [parts(a), parts(b)]
-  for (const i of [0, 1, 2] as const) {
-    const order = compareSegments(x[i], y[i])
-    if (order !== 0) return order
-  }
-  return 0
-}
-
-function compareSegments(a: string, b: string): number {
-  const split = (s: string): string[] => s.match(/\d+|[a-zA-Z]+|~|\^/g) ?? []
-  const [x, y] = [split(a), split(b)]
-  for (let i = 0; i < Math.max(x.length, y.length); i++) {
-    const [p, q] = [x[i], y[i]]
-    if (p === q) continue
-    // `~` sorts before everything, the end included; `^` after the end but before everything else
-    if (p === '~' || q === '~') return p === '~' ? -1 : 1
-    if (p === undefined || q === undefined) return p === undefined ? -1 : 1
-    if (p === '^' || q === '^') return p === '^' ? -1 : 1
-    const [m, n] = [/^\d/.test(p), /^\d/.test(q)]
-    if (m !== n) return m ? 1 : -1
-    if (!m) return p < q ? -1 : 1
-    const order = BigInt(p) - BigInt(q)
-    if (order !== 0n) return order < 0n ? -1 : 1
-  }
-  return 0
-}
+export const bareEpoch = (version: string): string => version.replace(/^(0|\(none\)):/, '')
 
 /** The host's package manager. Fails on a host that has none we know. */
 export function packageManager(): Read<PackageManager> {

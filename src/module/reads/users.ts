@@ -30,12 +30,16 @@ const passwdKind: AskKind<string, string | undefined> = {
     }),
 }
 
+function userEntry(line: string): UserEntry {
+  const [login, , uid, gid, comment, home, shell] = line.split(':')
+  return { name: login!, uid: Number(uid), gid: Number(gid), comment: comment!, home: home!, shell: shell! }
+}
+
 /** A user by name or uid; undefined when there is none. */
 export function user(name: string): Read<UserEntry | undefined> {
   return map(ask(passwdKind, `passwd ${name}`), (line) => {
     if (line === undefined) return undefined
-    const [login, , uid, gid, comment, home, shell] = line.split(':')
-    return { name: login!, uid: Number(uid), gid: Number(gid), comment: comment!, home: home!, shell: shell! }
+    return userEntry(line)
   })
 }
 
@@ -52,4 +56,59 @@ export function group(name: string): Read<GroupEntry | undefined> {
     const [groupName, , gid, members] = line.split(':')
     return { name: groupName!, gid: Number(gid), members: (members ?? '').split(',').filter(Boolean) }
   })
+}
+
+/** All that the `user` module compares. */
+export interface Account {
+  readonly entry: UserEntry | undefined
+  /** It stands in /etc/passwd, not in a directory service. */
+  readonly local: boolean
+  /** The groups of /etc/group that list it as a member. */
+  readonly groups: readonly string[]
+  /** The hash of its password, a secret; undefined when it may not be read. A leading `!` means locked. */
+  readonly password: string | undefined
+  /** Days since 1970-01-01 after which it is expired; undefined for never. */
+  readonly expires: number | undefined
+  readonly homeExists: boolean
+  /** useradd and usermod are there (on Alpine: package shadow). */
+  readonly tools: boolean
+}
+
+const accountKind: AskKind<string, Account> = {
+  name: 'account',
+  reads: (name) => [`user:${name}`, 'group:*', 'file:/etc/passwd', 'file:/etc/group', 'file:/etc/shadow'],
+  prelude: `
+rb_account() {
+  rb_l=$(getent passwd -- "$1") && printf 'p%s\\n' "$rb_l"
+  rb_h=\${rb_l%:*}; rb_h=\${rb_h##*:}
+  if [ -n "$rb_l" ] && [ -d "$rb_h" ]; then echo h; fi
+  awk -F: -v u="$1" '$1 == u { print "l"; exit }' /etc/passwd
+  awk -F: -v u="$1" '$1 == u { print "s" $0; exit }' /etc/shadow 2>/dev/null
+  if command -v useradd >/dev/null && command -v usermod >/dev/null; then echo t; fi
+  awk -F: -v u="$1" '{ n = split($4, m, ","); for (i = 1; i <= n; i++) if (m[i] == u) print "g" $1 }' /etc/group
+}
+`,
+  sections: (keys) => keys.length,
+  script: (keys) => keys.map((name) => `rb_account ${quote(name)}; rb_mark\n`).join(''),
+  parse: (sections) =>
+    sections.map((section) => {
+      const lines = text(section).split('\n')
+      const one = (letter: string): string | undefined => lines.find((l) => l.startsWith(letter))?.slice(1)
+      const shadow = one('s')?.split(':')
+      const entry = one('p')
+      return {
+        entry: entry === undefined ? undefined : userEntry(entry),
+        local: lines.includes('l'),
+        groups: lines.filter((l) => l.startsWith('g')).map((l) => l.slice(1)),
+        password: shadow?.[1],
+        expires: shadow?.[7] ? Number(shadow[7]) : undefined,
+        homeExists: lines.includes('h'),
+        tools: lines.includes('t'),
+      }
+    }),
+}
+
+/** A user with what only root may see of it. */
+export function account(name: string): Read<Account> {
+  return ask(accountKind, name)
 }

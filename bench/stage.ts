@@ -1,0 +1,15 @@
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+
+const ROOT = resolve(import.meta.dirname, '..')
+
+/** Builds the package and lays it out as an installation has it; gives the path of the program. */
+export function stagePackage(folder: string): string {
+  execFileSync(process.execPath, [join(ROOT, 'build.ts')], { stdio: 'inherit' })
+  mkdirSync(folder, { recursive: true })
+  for (const name of ['bin', 'dist', 'playbooks', 'package.json'])
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true })
+  symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+  return join(folder, 'bin/runbook.js')
+}

@@ -1,0 +1,75 @@
+/**
+ * A local user of a managed host plants files and links where root is about to write. In a sticky folder such as /tmp
+ * root's own files are safe; what must not happen is that root writes through a link, or leaves a file to the planter.
+ */
+
+import { once } from 'node:events'
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { asidePath, sha256Of } from '../../src/module/change.ts'
+import { makeConnection } from '../../src/session/connection.ts'
+import { openLocal } from '../../src/session/local.ts'
+import { runHere } from './here.ts'
+
+/** A user id that nobody has. */
+const MALLORY = 54_321
+const skip = process.getuid?.() !== 0 && 'needs root'
+
+/** Where everybody may write. */
+function tmp(t: Test): string {
+  const folder = mkdtempSync('/tmp/runbook-attack-')
+  chmodSync(folder, 0o1777)
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+function plant(path: string, content = ''): void {
+  writeFileSync(path, content)
+  chownSync(path, MALLORY, MALLORY)
+}
+
+t.test('a file that waits beside its target is never the planter’s', { skip }, async (t) => {
+  const folder = tmp(t)
+  // Too large and too binary to ride in a script.
+  const content = Buffer.alloc(100_000, 'a\0')
+  writeFileSync(join(folder, 'tool'), content)
+  const dest = join(folder, 'installed')
+  plant(asidePath(dest, sha256Of(content)))
+  t.match(await runHere(folder, [{ copy: { src: 'tool', dest, mode: '0755' } }]), { trace: ['copy changed'] })
+  t.match(statSync(dest), { uid: 0, mode: 0o100755 })
+})
+
+t.test('a fresh upload takes nothing over, another one does', { skip }, async (t) => {
+  const path = join(tmp(t), 'file')
+  await using connection = makeConnection(openLocal('here'))
+  const shell = await connection.shell()
+  plant(path)
+  await shell.upload(Buffer.from('x'), path)
+  t.match(statSync(path), { uid: MALLORY, mode: 0o100644 })
+  await shell.upload(Buffer.from('x'), path, { fresh: true })
+  t.match(statSync(path), { uid: 0, mode: 0o100600 })
+})
+
+t.test('a copy on the host and a download write through no link', { skip }, async (t) => {
+  const folder = tmp(t)
+  const victim = join(folder, 'victim')
+  writeFileSync(victim, 'precious')
+  writeFileSync(join(folder, 'source'), 'new')
+  const copied = join(folder, 'copied')
+  symlinkSync(victim, asidePath(copied, sha256Of('new')))
+  t.match(await runHere(folder, [{ copy: { src: join(folder, 'source'), dest: copied, remote_src: true } }]), {
+    trace: ['copy changed'],
+  })
+  const server = createServer((_, response) => response.end('fetched')).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const url = `http://127.0.0.1:${(server.address() as { port: number }).port}/f`
+  const fetched = join(folder, 'fetched')
+  symlinkSync(victim, asidePath(fetched, sha256Of(url)))
+  t.match(await runHere(folder, [{ get_url: { url, dest: fetched } }]), { trace: ['get_url changed'] })
+  t.equal(readFileSync(victim, 'utf8'), 'precious')
+  t.equal(readFileSync(copied, 'utf8'), 'new')
+  t.equal(readFileSync(fetched, 'utf8'), 'fetched')
+})
