@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { Problems, UserError } from '../shared/errors.ts'
-import type { Place } from '../shared/source.ts'
+import { formatPlace, type Place } from '../shared/source.ts'
 import { type CertificatePolicy, parseFingerprint } from './certificates.ts'
 import { commandDriver } from './command.ts'
 import type { DriverContext, PowerDriver } from './driver.ts'
@@ -110,7 +110,8 @@ export function parsePower(host: string, value: unknown, place?: Place): PowerSe
   const problems = new Problems()
   for (const { path, message } of result.error.issues.flatMap(flatten)) {
     const where = [POWER_VARIABLE, ...path.map(String)].join('.')
-    problems.add(`host ${host}: ${where}: ${message}`, place)
+    // The place without the line that stands there: a password may stand in it.
+    problems.add(`${place ? `${formatPlace(place)}: ` : ''}host ${host}: ${where}: ${message}`)
   }
   throw new UserError(problems.list)
 }

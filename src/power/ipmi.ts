@@ -33,7 +33,7 @@ const DEVICES: Readonly<Partial<Record<BootTarget, { word: string; selector: num
   bios: { word: 'bios', selector: 6 },
 }
 
-/** Milliseconds; ipmitool gives up by itself before (4 tries of 2 s, with several messages a command). */
+/** Milliseconds; ipmitool gives up by itself before (10 s for one that is silent, several messages a command). */
 const COMMAND_TIMEOUT_MS = 60_000
 
 export function ipmiDriver(settings: IpmiSettings, context: DriverContext): PowerDriver {
@@ -156,7 +156,7 @@ function ipmitool(
   signal: AbortSignal,
 ): Promise<Result> {
   const args = ['-I', 'lanplus', '-H', address, '-p', String(port), '-U', user, '-C', String(cipher)]
-  args.push('-L', privilege.toUpperCase(), '-N', '2', '-R', '4', '-E', ...command)
+  args.push('-L', privilege.toUpperCase(), '-N', '2', '-R', '2', '-E', ...command)
   // IPMITOOL_PASSWORD would win over ours.
   const { IPMITOOL_PASSWORD: _, ...inherited } = process.env
   const env = { ...inherited, LC_ALL: 'C', IPMI_PASSWORD: password }

@@ -70,7 +70,7 @@ export function makePower(host: string, driver: PowerDriver, timing: PowerTiming
     await act(action, wanted, deadline)
     if (!driver.seesPower) return 'unknown'
     let repeatAt = performance.now() + timing.repeatOnMs
-    let last: PowerState = 'unknown'
+    let last: PowerState | undefined
     let trouble: unknown
     for (;;) {
       try {
@@ -87,10 +87,11 @@ export function makePower(host: string, driver: PowerDriver, timing: PowerTiming
         if (!(error instanceof PowerError) || ['auth', 'certificate'].includes(error.kind)) {
           if (!deadline.timeout.aborted) throw error
         }
-        trouble = error
+        // A look that the deadline cut short says nothing against what was seen before.
+        if (last === undefined || !deadline.timeout.aborted) trouble = error
       }
       if (performance.now() + timing.pollMs > deadline.until) {
-        throw notReached(host, wanted, action, last, deadline.timeoutMs, trouble)
+        throw notReached(host, wanted, action, last ?? 'unknown', deadline.timeoutMs, trouble)
       }
       await sleep(timing.pollMs, undefined, { signal: deadline.signal })
     }

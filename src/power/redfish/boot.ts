@@ -39,6 +39,8 @@ interface Rung {
 }
 
 export interface BootRequest {
+  /** Milliseconds before each look at what was written; for tests. */
+  readonly looks?: readonly number[] | undefined
   readonly client: RedfishClient
   readonly host: string
   /** Path of the system. */
@@ -122,11 +124,11 @@ async function patch(client: RedfishClient, { path, boot }: Rung, signal: AbortS
 
 /** What the system, or the settings resource that was written, holds now. */
 async function readBack(
-  { client, system, target, firmware, signal }: BootRequest,
+  { client, system, target, firmware, signal, looks = LOOKS }: BootRequest,
   written: string,
 ): Promise<BootOverride | { reads: string }> {
   let reads = 'nothing'
-  for (const wait of LOOKS) {
+  for (const wait of looks) {
     await sleep(wait, undefined, { signal })
     for (const path of new Set([system, written])) {
       const { body } = await client.get(path, signal)

@@ -21,6 +21,8 @@ export interface RedfishSettings {
   readonly folder: string
   readonly requestTimeoutMs?: number | undefined
   readonly retryMs?: number | undefined
+  /** Milliseconds before each look at a boot choice that was written. */
+  readonly looks?: readonly number[] | undefined
 }
 
 /** Values of ResetType, the best first. PushPowerButton toggles, so it serves where the state was just looked at. */
@@ -78,7 +80,15 @@ export function redfishDriver(settings: RedfishSettings, context: DriverContext)
       }
     },
     boot: async (target, signal) =>
-      setBoot({ client, host, system: await systemPath(signal), target, firmware: settings.firmware, signal }),
+      setBoot({
+        client,
+        host,
+        system: await systemPath(signal),
+        target,
+        firmware: settings.firmware,
+        signal,
+        looks: settings.looks,
+      }),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   }
 }
