@@ -123,14 +123,23 @@ export async function checkCertificate(
       hint: `expected ${shown(policy.sha256)}, it shows ${shown(sha256)}; no password was sent`,
     })
   }
-  let known = await store.known(address, host)
+  const subject = String(certificate.subject?.CN ?? '')
+  const file = store.file(address)
+  const fail = (error: unknown): never => {
+    if (error instanceof PowerError) throw error
+    const why = error instanceof Error ? error.message : String(error)
+    throw new PowerError('certificate', host, `the certificate of ${address} cannot be looked up in ${file}: ${why}`, {
+      cause: error,
+      hint: 'make that folder readable and writable for you, or give the fingerprint with certificate: in runbook_power',
+    })
+  }
+  let known = await store.known(address, host).catch(fail)
   if (known === undefined) {
-    const subject = String(certificate.subject?.CN ?? '')
-    known = await store.record(address, host, sha256, subject)
+    known = await store.record(address, host, sha256, subject).catch(fail)
     if (known === sha256) context.note(`the certificate of ${address} was recorded at first sight: ${shown(sha256)}`)
   }
   if (known === sha256) return
   throw new PowerError('certificate', host, `the certificate of ${address} has CHANGED`, {
-    hint: `known is ${shown(known)} (${store.file(address)}), it shows ${shown(sha256)}; no password was sent. Somebody may be listening in. Only if you know why it changed (new firmware, a replaced board), remove that file`,
+    hint: `known is ${shown(known)} (${file}), it shows ${shown(sha256)}; no password was sent. Somebody may be listening in. Only if you know why it changed (new firmware, a replaced board), remove that file`,
   })
 }

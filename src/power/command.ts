@@ -1,5 +1,6 @@
 /** Power control by a program of the site's: a PDU, a hypervisor, a robot with a finger. */
 import { spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BootTarget, PowerAction, PowerDriver, PowerState } from './driver.ts'
 import { PowerError } from './errors.ts'
 
@@ -17,6 +18,9 @@ const CANNOT = 64
 
 /** Bytes of output that are kept. */
 const MOST_OUTPUT = 64 * 1024
+
+/** Milliseconds to read what stands in the pipes after the program has ended. */
+const DRAIN_MS = 250
 
 /**
  * The program is run with HOST and ACTION: `state` (prints on, off or unknown; nothing where it cannot tell), `on`,
@@ -58,14 +62,15 @@ function run(
   { argv, env, timeoutMs }: CommandSettings,
   action: string,
   signal: AbortSignal,
-): Promise<{ code: number | null; out: string; err: string }> {
+): Promise<{ code: number | string; out: string; err: string }> {
   const timeout = AbortSignal.timeout(timeoutMs)
+  const stop = AbortSignal.any([signal, timeout])
   return new Promise((resolve, reject) => {
     const child = spawn(argv[0]!, argv.slice(1), {
       env: { ...process.env, ...env, HOST: host, ACTION: action },
       stdio: ['ignore', 'pipe', 'pipe'],
-      signal: AbortSignal.any([signal, timeout]),
-      killSignal: 'SIGKILL',
+      // A process group of its own, so that what a script runs is killed with it.
+      detached: true,
     })
     let out = ''
     let err = ''
@@ -75,17 +80,34 @@ function run(
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       err = (err + text).slice(-MOST_OUTPUT)
     })
-    child.on('error', (error: NodeJS.ErrnoException) => {
-      if (signal.aborted) reject(signal.reason)
-      else if (timeout.aborted) {
-        const message = `${argv[0]} did not end within ${timeoutMs / 1000} s for ACTION=${action}`
-        reject(new PowerError('unreachable', host, message, { cause: error }))
-      } else {
-        const message = `${argv[0]} cannot be run: ${error.message}`
-        reject(new PowerError('refused', host, message, { cause: error, hint: 'check path and permissions' }))
+    const kill = (): void => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      } catch {
+        // It has ended by itself.
       }
+    }
+    stop.addEventListener('abort', kill, { once: true })
+    if (stop.aborted) kill()
+    const close = (): void => {
+      stop.removeEventListener('abort', kill)
+      child.stdout.destroy()
+      child.stderr.destroy()
+    }
+    child.on('error', (cause) => {
+      close()
+      const message = `${argv[0]} cannot be run: ${cause.message}`
+      reject(new PowerError('refused', host, message, { cause, hint: 'check path and permissions' }))
     })
-    // `exit` and not `close`: a daemon that it leaves behind may hold its output open.
-    child.on('exit', (code, killed) => setImmediate(() => resolve({ code: code ?? (killed ? -1 : null), out, err })))
+    child.on('exit', async (code, killed) => {
+      // What it leaves running may hold its output open for ever; what it has said itself is there by now.
+      await Promise.race([new Promise((done) => child.once('close', done)), sleep(DRAIN_MS)])
+      close()
+      if (signal.aborted) reject(signal.reason)
+      else if (timeout.aborted && killed) {
+        const message = `${argv[0]} did not end within ${timeoutMs / 1000} s for ACTION=${action}`
+        reject(new PowerError('unreachable', host, message))
+      } else resolve({ code: code ?? killed ?? 'nothing', out, err })
+    })
   })
 }

@@ -216,6 +216,9 @@ async function failure(
       hint: `it asks for ${settings.privilege}: set privilege: operator, or give the user more rights`,
     })
   }
+  if (/Close Session command failed|no response|timeout/i.test(stderr)) {
+    return new PowerError('unreachable', host, `${where} fell silent during ipmitool ${command.join(' ')}: ${said}`)
+  }
   if (!isNoSession(stderr)) {
     return new PowerError('refused', host, `ipmitool ${command.join(' ')}: ${said || 'failed without a word'}`)
   }
