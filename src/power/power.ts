@@ -44,6 +44,7 @@ export function makePower(host: string, driver: PowerDriver, timing: PowerTiming
     return {
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       timeout,
+      caller: signal,
       until: performance.now() + timeoutMs,
       timeoutMs,
     }
@@ -51,6 +52,7 @@ export function makePower(host: string, driver: PowerDriver, timing: PowerTiming
 
   /** Whatever ends because of our own deadline is a controller that does not answer, not a crash. */
   const within = async <T>(call: PowerCall, work: (deadline: Deadline) => Promise<T>): Promise<T> => {
+    call.signal?.throwIfAborted()
     const deadline = deadlineOf(call)
     try {
       return await work(deadline)
@@ -93,7 +95,7 @@ export function makePower(host: string, driver: PowerDriver, timing: PowerTiming
       if (performance.now() + timing.pollMs > deadline.until) {
         throw notReached(host, wanted, action, last ?? 'unknown', deadline.timeoutMs, trouble)
       }
-      await sleep(timing.pollMs, undefined, { signal: deadline.signal })
+      await pause(timing.pollMs, deadline.caller)
     }
   }
 
@@ -129,7 +131,7 @@ export function makePower(host: string, driver: PowerDriver, timing: PowerTiming
             },
           )
         }
-        await sleep(timing.pauseMs, undefined, { signal: call.signal })
+        await pause(timing.pauseMs, call.signal)
       }
       return this.on(call)
     },
@@ -151,9 +153,18 @@ interface Deadline {
   /** Aborts at the deadline and when the caller says so. */
   readonly signal: AbortSignal
   readonly timeout: AbortSignal
+  readonly caller: AbortSignal | undefined
   /** On the clock of performance.now(). */
   readonly until: number
   readonly timeoutMs: number
+}
+
+/** Throws the signal's reason when it aborts. */
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch((error: unknown) => {
+    signal?.throwIfAborted()
+    throw error
+  })
 }
 
 function notReached(

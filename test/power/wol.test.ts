@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { makePower } from '../../src/power/power.ts'
 import { broadcastOf, magicPacket, parseMac, wolDriver } from '../../src/power/wol.ts'
+import { without } from './peers.ts'
 
 const MAC = Buffer.from('020000abcdef', 'hex')
 
@@ -68,7 +69,9 @@ t.test('it is sent, several times, and nothing is claimed', async (t) => {
 })
 
 const noNamespaces =
-  process.platform === 'linux' && process.getuid?.() === 0 ? false : 'needs root on Linux, for network namespaces'
+  process.platform === 'linux' && process.getuid?.() === 0
+    ? without({ ip: 'iproute2', python3: 'python3' })
+    : 'needs root on Linux, for network namespaces'
 
 t.test(
   'a host on the same Ethernet hears it, from every network of this machine',
