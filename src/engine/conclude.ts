@@ -1,4 +1,4 @@
-import type { Handler, Task } from '../playbook/playbook.ts'
+import type { Task } from '../playbook/playbook.ts'
 import type { ItemResult, Status, TaskResultEvent } from '../shared/events.ts'
 import { codeFrame, formatPlace } from '../shared/source.ts'
 import { PendingError } from '../values/index.ts'
@@ -34,9 +34,9 @@ export function concludeTask(
   keep(host, entry, outcome)
   state.recap[status]++
   if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
-  if (outcome === ended) host.notify(task, entry, changed)
+  if (outcome === ended) host.handlers.notify(task, entry, changed)
   const failed = status === 'failed' || status === 'rescued' || status === 'unreachable'
-  if (host.isHandler(task)) host.handled(task as Handler, failed)
+  if (host.handlers.has(task)) host.handlers.handled(task, failed)
   if (!failed) {
     host.cursor.advance()
     if (outcome.flow === 'flush_handlers') host.flushHandlers()
@@ -59,7 +59,7 @@ export function concludeTask(
 /** A task that notifies a handler which is not there fails, though its change was made. */
 function withHandlers(host: HostRun, entry: Entry, outcome: Outcome): Outcome {
   try {
-    host.wanted(entry.task, entry)
+    host.handlers.wanted(entry.task, entry)
     return outcome
   } catch (error) {
     if (!isTrouble(error)) throw error
@@ -102,13 +102,20 @@ function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
   if (outcome.facts) owner.facts = { ...owner.facts, ...outcome.facts }
 }
 
-/** What a task with no_log gives is a secret from now on, wherever it turns up. */
-function hide(host: HostRun, outcome: Outcome): void {
+/** Members of a result that hold what a command, a file or a web service said. */
+const SAID = ['stdout', 'stderr', 'content', 'msg', 'json']
+
+/** What a task with no_log gives is a secret from now on, wherever it turns up: of a loop, what each item gives. */
+function hide(host: HostRun, { data, sets }: Outcome): void {
   const { redactor } = host.play.run.input
-  for (const key of ['stdout', 'stderr', 'content', 'msg']) {
-    const value = outcome.data[key]
-    if (typeof value === 'string' && value.trim().length >= 8) redactor.add(value.trim())
-  }
+  const results = Array.isArray(data.results) ? (data.results as Record<string, unknown>[]) : []
+  const secrets = [data, ...results].flatMap((result) => SAID.map((key) => result[key]))
+  for (const text of texts([secrets, sets])) if (text.trim().length >= 8) redactor.add(text.trim())
+}
+
+function* texts(value: unknown): Iterable<string> {
+  if (typeof value === 'string') yield value
+  else if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) yield* texts(part)
 }
 
 /** In check mode: all that is known of a result is that the task would change something, if that. */
@@ -160,7 +167,7 @@ function resultEvent(
       : entry.name,
     taskId: progress.key,
     module: task.moduleName,
-    handler: host.isHandler(task),
+    handler: host.handlers.has(task),
     status,
     place: formatPlace(task.place),
     at: Date.now(),

@@ -1,10 +1,11 @@
-import { findHandlers, type Handler, type Section, type Task } from '../playbook/index.ts'
+import type { Include, Section, Task } from '../playbook/index.ts'
 import { UserError } from '../shared/errors.ts'
 import { PendingError, type Scope } from '../values/index.ts'
 import { truth } from './become.ts'
 import { concludeTask } from './conclude.ts'
 import { Cursor } from './cursor.ts'
 import type { Entry } from './entry.ts'
+import { Handlers } from './handlers.ts'
 import type { HostState } from './host.ts'
 import { asTask } from './include.ts'
 import { sumUp, withResult } from './judge.ts'
@@ -34,22 +35,21 @@ export class HostRun {
   #begun = false
   /** How many tasks have come to their end. */
   #concluded = 0
-  /** Handlers that are owed for changes which are just being made, and by which tasks. */
-  readonly #ahead = new Map<Handler, Set<Task>>()
   /** For a run_once task that this host runs for the others. */
   #shared: Met | undefined
   /** The meeting that the task under way goes back to. */
   #met: Met | undefined
-  readonly #failedHandlers = new Set<Handler>()
   /** Its place at a throttled task. */
   #places: Semaphore | undefined
   /** Only handlers are run any more (`force_handlers`). */
   #forcing = false
+  readonly handlers: Handlers
   readonly #performer: Performer
 
   constructor(play: PlayRun, state: HostState) {
     this.play = play
     this.state = state
+    this.handlers = new Handlers(play, state)
     this.#performer = new Performer(this)
   }
 
@@ -63,8 +63,8 @@ export class HostRun {
       await this.#walk(new Cursor(section.steps))
       for (;;) {
         this.#forcing = this.#forcesHandlers
-        if (this.halted || !this.#owedHandler()) return
-        await this.#walk(Cursor.behind(() => this.#owedHandler()))
+        if (this.halted || !this.handlers.next()) return
+        await this.#walk(Cursor.behind(() => this.handlers.next()))
       }
     } finally {
       this.#forcing = false
@@ -95,15 +95,7 @@ export class HostRun {
     if (this.#begun) return
     this.#begun = true
     this.play.run.emit({ type: 'host_started', host: this.state.name, playId: this.play.play.id })
-    this.state.owed.push(...[...this.state.notified.keys()].map((h) => this.handlerName(h)))
-    this.state.notified.clear()
-    for (const { handler, by } of this.play.run.input.journal.owed(this.play.key, this.state.name)) {
-      const found = this.play.handlers.find((h) => h.id === handler || this.handlerName(h) === handler)
-      if (!found) continue
-      this.state.notified.set(found, by)
-      const msg = `handler "${this.handlerName(found)}" is still owed from an earlier run`
-      this.play.run.emit({ type: 'host_note', host: this.state.name, level: 'info', msg })
-    }
+    this.handlers.begin()
   }
 
   /** Runs steps to their end, or until a failure that nothing rescues. */
@@ -122,18 +114,18 @@ export class HostRun {
           this.state.ended ??= this.ending
           return
         }
-        if (step.kind === 'task' && this.meets(step)) await this.#together(step)
+        if (this.meets(step)) await this.#together(step)
         else if (step.kind === 'task' && step.throttle) await this.#throttled(step)
-        else await this.#window((task) => this.meets(task) || task.throttle !== undefined)
+        else await this.#window((next) => this.meets(next) || (next.kind === 'task' && next.throttle !== undefined))
       }
     } finally {
       this.cursor = new Cursor([])
     }
   }
 
-  /** Whether the hosts of the batch meet before this task. */
-  meets(task: Task): boolean {
-    return this.play.play.strategy === 'linear' || runsOnce(task)
+  /** Whether the hosts of the batch meet before this step. */
+  meets(step: Task | Include): boolean {
+    return this.play.play.strategy === 'linear' || (step.kind === 'task' && runsOnce(step))
   }
 
   /** Runs a task that only so many hosts may be at. */
@@ -176,14 +168,15 @@ export class HostRun {
   }
 
   /** Waits for the others, then runs the task: alone for all of them with run_once. */
-  async #together(task: Task): Promise<void> {
+  async #together(task: Task | Include): Promise<void> {
     const outer = this.#met
     const met = await this.#meet(task)
     met.goesOn ??= this.play.fatal === undefined
     this.#met = met
     try {
       if (this.halted) return
-      if (!runsOnce(task)) await (task.throttle ? this.#throttled(task) : this.#only())
+      if (task.kind === 'include') await this.#window(() => true)
+      else if (!runsOnce(task)) await (task.throttle ? this.#throttled(task) : this.#only())
       else if (met.hosts[0] === this.state) {
         this.#shared = met
         await this.#only()
@@ -213,7 +206,7 @@ export class HostRun {
     while (this.#concluded === before && !this.halted)
   }
 
-  async #window(meets: (task: Task) => boolean): Promise<void> {
+  async #window(meets: (step: Task | Include) => boolean): Promise<void> {
     let window: Window
     try {
       window = await collect(this.play, this.state, this.cursor, this.#progress, meets)
@@ -326,103 +319,7 @@ export class HostRun {
 
   /** Runs the handlers that are owed before the step that comes next (`meta: flush_handlers`). */
   flushHandlers(): void {
-    this.cursor.flush(() => this.#owedHandler())
-  }
-
-  /** In the order in which they are defined; one that has failed is owed to the next run. */
-  #owedHandler(): { step: Handler; rank: number } | undefined {
-    const { handlers } = this.play
-    const rank = handlers.findIndex((h) => this.state.notified.has(h) && !this.#failedHandlers.has(h))
-    return rank === -1 ? undefined : { step: handlers[rank]!, rank }
-  }
-
-  /** A handler has come to its end; it is owed no more if it did not fail. */
-  handled(handler: Handler, failed: boolean): void {
-    const { run, key } = this.play
-    if (failed) {
-      this.#failedHandlers.add(handler)
-      return
-    }
-    this.state.notified.delete(handler)
-    if (!run.input.check) run.input.journal.paid(key, this.state.name, this.handlerName(handler))
-  }
-
-  /**
-   * The handlers that a task's change will be followed by are owed from before the change is made: a run that dies in
-   * between would find the change done and never run them.
-   */
-  oweAhead(task: Task, entry: Entry): void {
-    const { run, key } = this.play
-    for (const handler of this.#ifKnown(task, entry)) {
-      if (this.state.notified.has(handler)) continue
-      run.input.journal.owe(key, this.state.name, this.handlerName(handler), entry.name, run.id)
-      this.#ahead.set(handler, new Set([...(this.#ahead.get(handler) ?? []), task]))
-    }
-  }
-
-  /** A task has ended: what it notified is owed if it changed something. Throws UserError when there is no such handler. */
-  notify(task: Task, entry: Entry, changed: boolean): void {
-    const { run, play, key } = this.play
-    if (!changed) {
-      this.oweNoMore(task, entry)
-      return
-    }
-    for (const handler of this.wanted(task, entry)) {
-      const ahead = this.#ahead.delete(handler)
-      this.#failedHandlers.delete(handler)
-      if (this.state.notified.has(handler)) continue
-      const name = this.handlerName(handler)
-      this.state.notified.set(handler, entry.name)
-      if (!ahead && !run.input.check) run.input.journal.owe(key, this.state.name, name, entry.name, run.id)
-      run.emit({ type: 'notified', host: this.state.name, playId: play.id, handler: name, by: entry.name })
-    }
-  }
-
-  /** A task whose handlers were owed ahead has not made its change. */
-  oweNoMore(task: Task, entry: Entry): void {
-    for (const handler of this.#ahead.size > 0 ? this.#ifKnown(task, entry) : []) {
-      const tasks = this.#ahead.get(handler)
-      if (!tasks?.delete(task) || tasks.size > 0) continue
-      this.#ahead.delete(handler)
-      this.play.run.input.journal.paid(this.play.key, this.state.name, this.handlerName(handler))
-    }
-  }
-
-  /** A wrong name comes out when the task has ended. */
-  #ifKnown(task: Task, entry: Entry): readonly Handler[] {
-    try {
-      return this.wanted(task, entry)
-    } catch (error) {
-      if (!isTrouble(error) && !(error instanceof PendingError)) throw error
-      return []
-    }
-  }
-
-  /** The handlers that a task notifies. Throws UserError for one that is not there. */
-  wanted(task: Task, entry: Entry): readonly Handler[] {
-    if (task.notify.length === 0) return []
-    const scope = this.scopeOf(entry)
-    const names = task.notify.flatMap((value) => [value.evaluate(scope)].flat().map(String))
-    const found = names.flatMap((name) => {
-      const handlers = findHandlers(this.play.handlers, name, task.role, (h) => this.handlerName(h))
-      if (handlers.length > 0) return handlers
-      throw new UserError({ message: `no handler has the name or topic "${name}"`, place: task.notify[0]!.place })
-    })
-    return [...new Set(found)]
-  }
-
-  handlerName(handler: Handler): string {
-    try {
-      return String(handler.name.evaluate(taskScope(this.play, this.state, handler, NO_VARS)))
-    } catch (error) {
-      if (!isTrouble(error) && !(error instanceof PendingError)) throw error
-      return handler.id
-    }
-  }
-
-  /** Whether `task` is a handler of this play. */
-  isHandler(task: Task): boolean {
-    return this.play.handlers.includes(task as Handler)
+    this.cursor.flush(() => this.handlers.next())
   }
 
   /** The variables of a task as they are now: those of its entry are from before the tasks in front of it ended. */

@@ -85,7 +85,7 @@ export function changeFailed(change: Change, output: ChangeOutput, done: readonl
     changes: done,
     msg: why ?? `${change.summary}: exit status ${output.rc}${signalName(output.rc)}`,
     data: { rc: output.rc, stdout, stderr },
-    cmd: change.script,
+    cmd: change.cmd,
     rc: output.rc,
     stdout,
     stderr,

@@ -17,6 +17,8 @@ import { conclude, type Slot } from './window.ts'
 
 /** Questions that are not answered in this time: something on the host hangs (a dead NFS server, a stuck device). */
 export const PROBE_TIMEOUT_MS = 120_000
+/** How often an edit is tried anew because its file had changed in the meantime. */
+const STALE_LIMIT = 3
 /** A task whose request lost its connection this many times in a row is given up. */
 const LOST_LIMIT = 3
 
@@ -30,6 +32,7 @@ export class Performer {
   readonly doubtful = new Set<string>()
   /** What was changed, or was being changed when the connection was lost: found done later, it counts as changed. */
   readonly attempted = new Map<string, readonly ReportedChange[]>()
+  readonly #stale = new Map<string, number>()
   #lost = 0
 
   constructor(host: HostRun) {
@@ -109,6 +112,13 @@ export class Performer {
   /** Whether an error means that the connection is gone and the task should be tried over a new one. */
   lost(error: unknown): boolean {
     return error instanceof SessionError && error.kind === 'lost' && ++this.#lost <= LOST_LIMIT
+  }
+
+  /** Whether an edit that came too late is tried again; somebody who writes all the time is not raced for ever. */
+  triesAgain(key: string): boolean {
+    const tries = (this.#stale.get(key) ?? 0) + 1
+    this.#stale.set(key, tries)
+    return tries <= STALE_LIMIT
   }
 
   connectionWorks(): void {

@@ -46,7 +46,7 @@ export async function collect(
   state: HostState,
   cursor: Cursor,
   started: Progress | undefined,
-  meets: (task: Task) => boolean,
+  meets: (step: Task | Include) => boolean,
 ): Promise<Window> {
   const window = new WindowBuilder(play, state)
   state.ahead = window.overlay
@@ -61,12 +61,12 @@ async function fill(
   window: WindowBuilder,
   cursor: Cursor,
   started: Progress | undefined,
-  meets: (task: Task) => boolean,
+  meets: (step: Task | Include) => boolean,
 ): Promise<Window> {
   const ahead = cursor.clone()
   for (let first = true; !window.full; first = false) {
     const step = ahead.peek()
-    if (!step || (!first && step.kind === 'task' && meets(step))) break
+    if (!step || (!first && meets(step))) break
     try {
       if (step.kind === 'include') {
         await window.include(step, ahead)

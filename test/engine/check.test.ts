@@ -7,7 +7,8 @@ import type { PlaySpec, StepSpec, TaskSpec } from './reference.ts'
 import { runPlays } from './runner.ts'
 import { FakeHost } from './world.ts'
 
-const RUNS = Number(process.env.ENGINE_RUNS ?? 500)
+const RUNS = Number(process.env.ENGINE_RUNS ?? 300)
+t.setTimeout(900_000)
 
 /** Tasks that state what is wanted; commands and what is judged by their output cannot be foreseen. */
 function calm(step: StepSpec): StepSpec[] {

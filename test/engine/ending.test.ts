@@ -7,7 +7,8 @@ import { playbook, toYaml } from './plays.ts'
 import { FakeJournal, hostNames, play, runPlays } from './runner.ts'
 import { FakeHost } from './world.ts'
 
-const RUNS = Number(process.env.ENGINE_RUNS ?? 500)
+const RUNS = Number(process.env.ENGINE_RUNS ?? 300)
+t.setTimeout(900_000)
 
 t.test('runs that are stopped, aborted, or lose hosts end', { timeout: 300_000 }, async () => {
   await fc.assert(

@@ -5,7 +5,8 @@ import { SessionError } from '../../src/session/session.ts'
 import { FakeJournal, load, type Options, play, runPlays } from './runner.ts'
 import { FakeHost, type Fate } from './world.ts'
 
-const RUNS = Number(process.env.ENGINE_RUNS ?? 500)
+const RUNS = Number(process.env.ENGINE_RUNS ?? 300)
+t.setTimeout(900_000)
 
 interface Step {
   readonly what: 'set' | 'cmd' | 'look'

@@ -99,6 +99,8 @@ export class ReferenceHost {
   readonly trace: string[] = []
   readonly vars = new Map<string, unknown>()
   readonly owed = new Set<string>()
+  /** Of the present play: they are owed to the next run. */
+  readonly failedHandlers = new Set<string>()
   failed = false
   left = false
 
@@ -156,6 +158,7 @@ class BatchReference {
     for (const host of this.batch) {
       host.left = false
       host.owed.clear()
+      host.failedHandlers.clear()
     }
     this.play.sections.forEach((steps, n) => {
       if (this.fatal) return
@@ -208,8 +211,6 @@ class HostReference {
   /** Whether each block around the present task has a rescue part that is still to come. */
   readonly #rescues: boolean[] = []
   readonly #included = new Map<string, unknown>()
-  /** They are owed to the next run. */
-  readonly #failedHandlers = new Set<string>()
   /** Failed, and on the way out. */
   #failing = false
   #stopped = false
@@ -300,9 +301,13 @@ class HostReference {
     if (error) throw error
   }
 
-  /** The condition is asked once, for the include; the steps inside do not inherit it. */
+  /** Its own condition is asked once, for the include; the steps inside inherit those of the blocks around it alone. */
   *#include(include: IncludeSpec, outer: readonly Condition[]): Way {
     this.#check()
+    if (this.batch.play.linear) {
+      yield { task: { kind: 'task', id: include.id, work: { module: 'note' } }, position: include.id }
+      if (!this.batch.committed) this.#check()
+    }
     const conditions = include.when ? [...outer, include.when] : outer
     const name = `i${include.id}`
     let items: (readonly [number, string | undefined])[]
@@ -330,7 +335,7 @@ class HostReference {
       for (const [n, item] of items) {
         if (item !== undefined) this.#included.set('inc', item)
         for (const step of include.steps)
-          yield* this.#task(step, include.id + (1000 * n + step.id - include.id) / 1e6, [])
+          yield* this.#task(step, include.id + (1000 * n + step.id - include.id) / 1e6, outer)
       }
     } finally {
       this.#included.clear()
@@ -349,7 +354,7 @@ class HostReference {
     const { handlers } = this.batch.play
     for (;;) {
       this.#check()
-      const i = handlers.findIndex((h) => this.host.owed.has(h.name) && !this.#failedHandlers.has(h.name))
+      const i = handlers.findIndex((h) => this.host.owed.has(h.name) && !this.host.failedHandlers.has(h.name))
       const handler = handlers[i]
       if (!handler) return
       const included = [...this.#included]
@@ -358,7 +363,7 @@ class HostReference {
         yield* this.#task(handler, position + (i + 1) / 1e8, [])
         this.host.owed.delete(handler.name)
       } catch (error) {
-        if (error instanceof Failure) this.#failedHandlers.add(handler.name)
+        if (error instanceof Failure) this.host.failedHandlers.add(handler.name)
         throw error
       } finally {
         for (const [name, value] of included) this.#included.set(name, value)
@@ -399,7 +404,7 @@ class HostReference {
       for (const h of this.batch.play.handlers)
         if (h.name === task.notify || h.listen === task.notify) {
           this.host.owed.add(h.name)
-          this.#failedHandlers.delete(h.name)
+          this.host.failedHandlers.delete(h.name)
         }
     }
     if (status === 'failed') {
