@@ -29,8 +29,8 @@ export {
   type ResultData,
   TaskFailure,
 } from './define.ts'
-export * as kubeadm from './kubeadm/index.ts'
 export * as doctor from './doctor/index.ts'
+export * as kubeadm from './kubeadm/index.ts'
 export * as preflight from './preflight/index.ts'
 export { all, each, known, map, type Read, ReadError } from './read.ts'
 export * as read from './reads/index.ts'
