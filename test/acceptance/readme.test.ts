@@ -58,7 +58,7 @@ t.test('npm scripts that are named are there', async (t) => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>
   }
-  for (const [, name] of README.matchAll(/npm run ([\w:-]+)/g)) t.ok(scripts[name!], name)
+  for (const [, name] of README.matchAll(/npm run ([\w:-]+)/g)) t.ok(scripts[name!], name!)
 })
 
 t.test('commands and the playbook, on a host', { skip: skipWithoutLab() }, async (t) => {
