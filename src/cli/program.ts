@@ -62,6 +62,20 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     done(await runModule(pattern, module, words, { ...flags, resume: false }))
   })
 
+  const node = command(program, 'node', 'Look after nodes', NODE_EXAMPLES)
+  runOptions(
+    command(
+      node,
+      'doctor',
+      'Say why a node does not work: the first broken link from kernel to API',
+      NODE_EXAMPLES,
+    ).argument('<node...>', 'hosts or patterns'),
+    { check: false },
+  ).action(async (nodes: string[], flags: Flags) => {
+    const { doctorNodes } = await import('./commands/node.ts')
+    done(await doctorNodes(nodes, { ...flags, check: false, resume: false }))
+  })
+
   inputOptions(
     command(program, 'validate', 'Check playbooks, without any host', VALIDATE_EXAMPLES).argument(
       '<playbook...>',
@@ -299,6 +313,8 @@ const RUN_EXAMPLES = `  runbook run all command uptime
   runbook run workers shell 'df -h / | tail -1'
   runbook run k8s-1 service name=kubelet state=restarted
   runbook run all sysctl name=vm.swappiness value=10 --check --diff`
+const NODE_EXAMPLES = `  runbook node doctor k8s-worker-01
+  runbook node doctor 'workers:!k8s-3' -i inventory.yml`
 const VALIDATE_EXAMPLES = `  runbook validate site.yml upgrade.yml
   runbook validate site.yml -i inventory.yml  the host patterns too`
 const INVENTORY_EXAMPLES = `  runbook inventory graph

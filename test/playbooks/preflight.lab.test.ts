@@ -23,8 +23,7 @@ t.test('preflight', { skip: skipWithoutLab() }, async (t) => {
   any_errors_fatal: true
   vars:
     kubernetes_version: v1.34.4
-    kubernetes_control_plane_group: n1
-    kubernetes_role: "{{#if (eq inventory_hostname 'n1')}}control_plane{{else}}worker{{/if}}"
+    kubernetes_control_planes: [n1]
     # The machine's own size is not what is tried here.
     preflight_ignore: [cpu, memory, disk]
 ${vars}

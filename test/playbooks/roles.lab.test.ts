@@ -37,7 +37,7 @@ t.test('kubernetes_host, kubernetes_packages, containerd', { skip: skipWithoutLa
     kubernetes_packages_binaries: ${bin}
     kubernetes_packages_cni_archive: ${folder}/cni.tgz
     kubernetes_packages_crictl_archive: ${folder}/crictl.tar.gz
-    containerd_image_repository: registry.example
+    kubernetes_image_repository: registry.example
     containerd_registries:
       docker.io: { mirrors: ['https://mirror.example.org'] }
   roles:

@@ -150,8 +150,13 @@ function repair(path: string, source: string, type: string): string[] {
 
 const runs = ({ active }: Service): boolean => active === 'active' || active === 'reloading'
 
+/** What systemd adds to a service's own words. */
+const SYSTEMD =
+  /^(\S+: (Main process exited|Failed with result|Scheduled restart|Consumed|Deactivated|Start request|Unit process|Service .* skipped)|(Started|Starting|Stopped|Stopping|Failed to start) )/
+
 /** The line of a log that says why, or its last one. */
-function lastWords({ log }: Service): string {
+function lastWords({ log: all }: Service): string {
+  const log = all.filter((line) => !SYSTEMD.test(line))
   const why = lastOf(log, /fatal|panic|failed|error|refus|invalid|cannot|unable|read-only|no space/i) ?? log.at(-1)
   return why === undefined ? '' : `; it said: ${why.trim()}`
 }
@@ -286,10 +291,11 @@ function api({ server, serverAnswer, ready, host }: Signs) {
   return ok(`${server} answers${ready ? ', the node is Ready' : ''}`)
 }
 
-/** The steps that were found, in their order; at least two make a cascade. */
+/** The steps that were found, in their order; fewer than three are no cascade, the links say as much. */
 function cascade(signs: Signs, chain: readonly LinkState[]): string | undefined {
   const { kernelLog, volumes, uncleanShutdown, ready, containerd: runtime, kubelet: agent } = signs
   const is = (link: Link): boolean => chain.some((l) => l.link === link && l.state === 'broken')
+  const silent = is('kubelet') && signs.joined && !runs(agent)
   const dirty = volumes.some((v) => v.errors > 0 || about(v, kernelLog, /recovery|orphan|JBD2|EXT4-fs error/i))
   const readOnly = volumes.some((v) => v.readOnly && !v.meantReadOnly)
   const steps = [
@@ -297,11 +303,11 @@ function cascade(signs: Signs, chain: readonly LinkState[]): string | undefined 
     dirty ? 'dirty journal' : '',
     readOnly ? 'read-only file system' : is('disk') && !dirty ? 'disk trouble' : '',
     is('containerd') ? (runtime.active === 'inactive' ? 'containerd off' : 'containerd crash') : '',
-    is('kubelet') && signs.joined ? (agent.active === 'inactive' ? 'kubelet off' : 'kubelet crash') : '',
+    silent ? (agent.active === 'inactive' ? 'kubelet off' : 'kubelet crash') : '',
     // Nobody reports to the API any more, whether or not it could be asked.
-    ready?.status === 'Unknown' || (is('kubelet') && signs.joined) ? 'NodeStatusUnknown' : '',
+    ready?.status === 'Unknown' || silent ? 'NodeStatusUnknown' : '',
   ].filter(Boolean)
-  return steps.length < 2 ? undefined : steps.join(' → ')
+  return steps.length < 3 ? undefined : steps.join(' → ')
 }
 
 /** A diagnosis for people. */

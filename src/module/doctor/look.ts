@@ -102,8 +102,16 @@ done
 s=/run/containerd/containerd.sock
 if [ -S $s ]; then echo socket; fi
 if command -v ctr >/dev/null; then
-  v=$(limit 5 ctr version 2>&1) && echo 'ctr ok' || echo "ctr failed $(printf '%s' "$v" | tail -n 1)"
-  limit 5 ctr plugins ls 2>/dev/null | grep -E 'io.containerd.(grpc.v1 +cri |cri.v1 )' | grep -v ' ok *$' | sed 's/^/cri /'
+  v=$(limit 5 ctr version 2>&1); case $? in
+    0) echo 'ctr ok'
+      # A plugin that is turned off is in no line at all.
+      if l=$(limit 5 ctr plugins ls 2>/dev/null); then
+        l=$(printf '%s\\n' "$l" | grep -E 'io.containerd.(grpc.v1 +cri |cri.v1 )') || echo 'cri it is disabled (disabled_plugins)'
+        printf '%s\\n' "$l" | grep . | grep -v ' ok *$' | sed 's/^/cri /'
+      fi ;;
+    124 | 137 | 143) echo 'ctr failed ' ;;
+    *) echo "ctr failed $(printf '%s' "$v" | tail -n 1)" ;;
+  esac
   limit 5 containerd config dump 2>/dev/null | sed -n '/nri\\|image-verifier/d; s/^ *bin_dirs* = //p' | tr -d '[]"'"'"' ' | tr ',' '\\n' | sed '/^\\/.*cni/!d; s/^/bin /'
 fi
 [ ! -s /var/lib/kubelet/config.yaml ] || [ ! -s /etc/kubernetes/kubelet.conf ] || echo joined
