@@ -318,6 +318,7 @@ t.test('two at once record a certificate once', async (t) => {
   const all = Array.from({ length: 6 }, () => open(t, bmc, { folder }))
   await Promise.all(all.map(({ power }) => power.state()))
   t.equal(readdirSync(join(folder, '.runbook/bmc-certificates')).length, 1)
+  t.equal(all.flatMap(({ notes }) => notes).length, 1, 'and say so once')
 })
 
 t.test('fingerprints as people write them', async (t) => {

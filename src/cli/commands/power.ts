@@ -136,7 +136,10 @@ async function ofHost(
     if (state === 'unknown' && verb !== 'status') notes.push('sent; nobody can see from here whether it worked')
     return { host, power: state, notes }
   } catch (error) {
-    if (signal.aborted) return undefined
+    if (signal.aborted) {
+      say(`${host}: stopped before it was seen how it ended; runbook power status ${host}`)
+      return undefined
+    }
     if (!(error instanceof PowerError)) throw error
     return { host, power: 'unknown', notes, error: { kind: error.kind, message: error.message, hint: error.hint } }
   }
