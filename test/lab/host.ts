@@ -48,6 +48,9 @@ export async function powerOn(host: HostId, readOnly: readonly string[]): Promis
   options.push('--resolv-conf=off', '--timezone=off', `--bind=${containerdOf(disk)}:/var/lib/containerd`)
   options.push(...readOnly.map((folder) => `--bind-ro=${folder}`))
 
+  // After a power cut the kernel takes the host's network apart in its own time (seconds, with a node's pods), and until
+  // then the bridge's end of its cable is in the way of the new one.
+  await attempt(['ip', '-n', netnsOf(lab), 'link', 'delete', `vb-${machineOf(lab, name)}`])
   await mkdir(hostFolder(lab, name), { recursive: true })
   const folders = await createCgroups(cgroupOf(lab, name))
   const log = openSync(consoleOf(host), 'a', 0o600)
