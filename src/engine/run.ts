@@ -4,6 +4,7 @@ import { hostname, userInfo } from 'node:os'
 import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
 import {
+  checkTags,
   type Handler,
   type Play,
   type Playbook,
@@ -27,6 +28,7 @@ import { Link } from './link.ts'
 import { Meeting } from './meeting.ts'
 import { batches, inOrder } from './order.ts'
 import { PlayRun } from './play.ts'
+import { precheck } from './precheck.ts'
 import { askPrompts } from './prompts.ts'
 import { EventQueue } from './queue.ts'
 import { Semaphore } from './semaphore.ts'
@@ -68,6 +70,7 @@ export interface RunInput {
 export async function* runPlaybooks(input: RunInput): AsyncGenerator<RunEvent> {
   const run = new Run(input)
   const plays = run.plan()
+  await precheck(run, plays)
   const work = run.execute(plays)
   for await (const event of run.events) yield event
   await work
@@ -107,6 +110,10 @@ export class Run {
     if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
     const scope = makeScope([{ name: 'command line', vars: this.input.extraVars }])
     const seen = new Map<string, number>()
+    checkTags(
+      playbooks.flatMap(({ plays }) => plays),
+      this.input.tags,
+    )
     return playbooks.flatMap(({ plays }) =>
       plays.map((whole) => {
         const play = selectTags(whole, this.input.tags)
@@ -199,6 +206,7 @@ export class Run {
       addSecret: (secret) => input.redactor.add(secret),
       holder: input.check ? undefined : `run ${id} of ${userInfo().username}@${hostname()}, pid ${process.pid}`,
       signal: input.abort,
+      stop: input.stop,
       note: (msg) => this.emit({ type: 'host_note', host: host.name, level: 'warning', msg }),
     })
   }
