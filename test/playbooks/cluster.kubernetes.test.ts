@@ -136,9 +136,10 @@ async function nothingToDo(t: Test, { runbook }: Site): Promise<void> {
 /** Ends the runner as a power cut would, when kubeadm has been at work on a host for so long. */
 async function killDuring(t: Test, { lab, start }: Site, host: string, ms: number, kubeadmToo: boolean): Promise<void> {
   const child = start('apply', CLUSTER)
-  const closed = new Promise((resolve) => child.on('close', resolve))
-  child.stdout!.resume()
-  child.stderr!.resume()
+  let output = ''
+  for (const stream of [child.stdout!, child.stderr!])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const closed = new Promise<'ended'>((resolve) => child.on('close', () => resolve('ended')))
   // One process inside the host: a look from here takes longer than a join may.
   const script = `n=0
 until [ -e /var/lib/runbook/kubeadm ] && pgrep -x kubeadm >/dev/null; do
@@ -147,8 +148,10 @@ done
 sleep ${ms / 1000}
 [ -e /var/lib/runbook/kubeadm ] || exit 2
 ${kubeadmToo ? 'pkill -KILL -x kubeadm' : ':'}`
-  const { rc } = await lab.lab.exec(host, ['sh', '-c', script], { timeoutMs: 300_000 })
-  t.equal(rc, 0, 'kubeadm was at work')
+  const seen = lab.lab.exec(host, ['sh', '-c', script], { timeoutMs: 300_000 }).then(({ rc }) => rc)
+  const first = await Promise.race([seen, closed])
+  if (first === 'ended') t.comment(output.slice(-3000))
+  t.equal(first, 0, 'kubeadm was at work')
   child.kill('SIGKILL')
   await closed
 }
