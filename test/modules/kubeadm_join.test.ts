@@ -120,6 +120,21 @@ for (const row of rows) {
   })
 }
 
+t.test('the token of a run that died goes with the next', async (t) => {
+  const lost = kubeadm.tokenSecret(
+    { id: 'abcdef', secret: 'x' },
+    { ttlSeconds: 900, description: 'runbook: join of n2' },
+  )
+  const other = kubeadm.tokenSecret(
+    { id: 'uvwxyz', secret: 'x' },
+    { ttlSeconds: 900, description: 'runbook: join of n3' },
+  )
+  const w = world({}, { objects: [lost, other], api: { authorities: certificate }, kubeadm: () => ({ rc: 1 }) })
+  await t.rejects(kubeadmJoin.run(w.ctx, kubeadmJoin.args.parse({ control_planes: 'n1' })))
+  t.ok(w.calls.includes('delete Secret bootstrap-token-abcdef'))
+  t.notOk(w.calls.includes('delete Secret bootstrap-token-uvwxyz'))
+})
+
 t.test('a kubeadm that fails says why, and the token goes', async (t) => {
   const output = 'error execution phase preflight:\n\t[ERROR Swap]: running with swap on is not supported\n'
   const w = world({}, { api: { authorities: certificate }, kubeadm: () => ({ rc: 1, output }) })
