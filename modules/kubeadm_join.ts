@@ -75,14 +75,17 @@ export default defineAction({
       data: { node },
     }
   },
-  async preview(ctx, a) {
-    const state = await ctx.read(kubeadm.hostState)
-    const node = a.node_name ?? state.hostname
-    const found = await judge(a, state, await ctx.kubernetes(others(ctx, a)), node)
-    if (found === 'joined') return { changed: false, data: { node } }
-    const reset = found === 'reset' ? 'kubeadm reset, then ' : ''
-    return { changed: true, changes: [{ summary: `${reset}kubeadm join (${a.role.replace('_', ' ')} ${node})` }] }
-  },
+  preview: kubeadm.foreseen<Args>(
+    async (ctx, a) => {
+      const state = await ctx.read(kubeadm.hostState)
+      const node = a.node_name ?? state.hostname
+      const found = await judge(a, state, await ctx.kubernetes(others(ctx, a)), node)
+      if (found === 'joined') return { changed: false, data: { node } }
+      const reset = found === 'reset' ? 'kubeadm reset, then ' : ''
+      return { changed: true, changes: [{ summary: `${reset}kubeadm join (${a.role.replace('_', ' ')} ${node})` }] }
+    },
+    { changed: true },
+  ),
 })
 
 /** The control planes but the host itself: what it has of an unfinished join is not to be trusted. */

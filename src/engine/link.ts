@@ -122,7 +122,7 @@ export class Link implements AsyncDisposable {
   }
 
   async #reconnect(): Promise<Open> {
-    const started = Date.now()
+    const started = performance.now()
     let wait = 250
     let said = false
     for (;;) {
@@ -132,14 +132,14 @@ export class Link implements AsyncDisposable {
           await open.connection.close()
           throw error
         })
-        this.#options.note(`connected again after ${Math.round((Date.now() - started) / 1000)} s`)
+        this.#options.note(`connected again after ${Math.round((performance.now() - started) / 1000)} s`)
         return open
       } catch (error) {
         if (!(error instanceof SessionError) || this.#options.signal.aborted) throw error
         const ownLock = error.kind === 'locked' && error.message.includes(this.#options.holder ?? '\0')
         const limit = ownLock ? OWN_LOCK_MS : RECONNECT_MS
         if (!ownLock && error.kind !== 'unreachable' && error.kind !== 'lost' && error.kind !== 'timeout') throw error
-        if (Date.now() - started + wait > limit) throw error
+        if (performance.now() - started + wait > limit) throw error
         if (!said) {
           said = true
           this.#options.note(

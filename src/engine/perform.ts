@@ -34,13 +34,17 @@ export class Performer {
   readonly attempted = new Map<string, readonly ReportedChange[]>()
   readonly #stale = new Map<string, number>()
   #lost = 0
+  /** So many entries are asked about one by one: a question of theirs hangs, and only the task that asks it shall fail. */
+  #alone = 0
 
   constructor(host: HostRun) {
     this.host = host
   }
 
   /** Ends early when a task fails or the rest has to be looked at anew; the caller collects the next window. */
-  async perform(slots: readonly Slot[]): Promise<void> {
+  async perform(window: readonly Slot[]): Promise<void> {
+    const slots = this.#alone > 0 ? window.slice(0, 1) : window
+    if (this.#alone > 0) this.#alone--
     const answers = new Map<string, Answer>()
     let asked = false
     for (let at = 0; at < slots.length; ) {
@@ -105,7 +109,14 @@ export class Performer {
       this.#lost = 0
       return undefined
     } catch (error) {
-      return this.lost(error) ? 'again' : this.unlucky(error)
+      if (this.lost(error)) return 'again'
+      if (!(error instanceof SessionError) || error.kind !== 'timeout') return this.unlucky(error)
+      if (slots.filter(({ entry, settled }) => entry.kind === 'module' && !settled).length > 1) {
+        this.#alone = slots.length
+        return 'again'
+      }
+      const hint = 'something that this task looks at does not answer: a dead NFS server, a stuck disk?'
+      return { ...this.unlucky(error), hint }
     }
   }
 

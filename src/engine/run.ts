@@ -4,6 +4,7 @@ import { hostname, userInfo } from 'node:os'
 import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
 import {
+  checkTags,
   type Handler,
   type Play,
   type Playbook,
@@ -107,6 +108,10 @@ export class Run {
     if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
     const scope = makeScope([{ name: 'command line', vars: this.input.extraVars }])
     const seen = new Map<string, number>()
+    checkTags(
+      playbooks.flatMap(({ plays }) => plays),
+      this.input.tags,
+    )
     return playbooks.flatMap(({ plays }) =>
       plays.map((whole) => {
         const play = selectTags(whole, this.input.tags)
