@@ -203,7 +203,7 @@ function addPower(parent: Command, command: AddCommand, done: (exitCode: number)
     )
       .argument('<pattern...>', 'hosts')
       .option('--json', 'as JSON', false)
-      .option('-f, --forks <n>', 'hosts worked on at the same time', positive, 20)
+      .option('-f, --forks <n>', 'hosts worked on at the same time', positive, 50)
       .option('--timeout <seconds>', 'until what was asked for must be seen', positive, 300)
       .addOption(new Option('--folder <folder>', 'where .runbook/ stands, with the certificates seen').default('.'))
       .action(async (patterns: string[], flags: PowerFlags) => {
@@ -219,11 +219,9 @@ function addPower(parent: Command, command: AddCommand, done: (exitCode: number)
   verb('on', 'Turn hosts on, and wait until they are', { interrupts: false })
   verb('off', 'Shut hosts down, and wait until they are off', { interrupts: true })
   verb('cycle', 'Shut hosts down and turn them on again', { interrupts: true })
-  verb('boot-pxe', 'Restart hosts from the network, once', { interrupts: true }).option(
-    '--next',
-    'only set it, and leave the restart to somebody else',
-    false,
-  )
+  verb('boot-pxe', 'Restart hosts from the network, once', { interrupts: true })
+    .addOption(new Option('--next', 'only set it, and leave the restart to somebody else').default(false))
+    .addOption(new Option('--undo', 'take it back, and restart nothing').default(false).conflicts('next'))
 }
 
 /** `list` is what `runbook history` alone means. */

@@ -16,6 +16,8 @@ export interface LinkOptions {
   /** Who holds the host's lock, in words; undefined takes no lock (check mode). */
   readonly holder: string | undefined
   readonly signal: AbortSignal
+  /** The run is to end after the steps that run: a lost host is not waited for any more. */
+  readonly stop: AbortSignal
   /** Told when a connection had to be made again, or a lock is waited for. */
   readonly note: (msg: string) => void
 }
@@ -135,7 +137,7 @@ export class Link implements AsyncDisposable {
         this.#options.note(`connected again after ${Math.round((performance.now() - started) / 1000)} s`)
         return open
       } catch (error) {
-        if (!(error instanceof SessionError) || this.#options.signal.aborted) throw error
+        if (!(error instanceof SessionError) || this.#options.signal.aborted || this.#options.stop.aborted) throw error
         const ownLock = error.kind === 'locked' && error.message.includes(this.#options.holder ?? '\0')
         const limit = ownLock ? OWN_LOCK_MS : RECONNECT_MS
         if (!ownLock && error.kind !== 'unreachable' && error.kind !== 'lost' && error.kind !== 'timeout') throw error
@@ -148,7 +150,9 @@ export class Link implements AsyncDisposable {
               : `connection lost; trying again: ${error.message}`,
           )
         }
-        await sleep(wait, undefined, { signal: this.#options.signal })
+        await sleep(wait, undefined, { signal: AbortSignal.any([this.#options.signal, this.#options.stop]) }).catch(
+          () => {},
+        )
         wait = Math.min(wait * 2, 5_000)
       }
     }

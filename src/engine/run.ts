@@ -28,6 +28,7 @@ import { Link } from './link.ts'
 import { Meeting } from './meeting.ts'
 import { batches, inOrder } from './order.ts'
 import { PlayRun } from './play.ts'
+import { precheck } from './precheck.ts'
 import { askPrompts } from './prompts.ts'
 import { EventQueue } from './queue.ts'
 import { Semaphore } from './semaphore.ts'
@@ -69,6 +70,7 @@ export interface RunInput {
 export async function* runPlaybooks(input: RunInput): AsyncGenerator<RunEvent> {
   const run = new Run(input)
   const plays = run.plan()
+  await precheck(run, plays)
   const work = run.execute(plays)
   for await (const event of run.events) yield event
   await work
@@ -204,6 +206,7 @@ export class Run {
       addSecret: (secret) => input.redactor.add(secret),
       holder: input.check ? undefined : `run ${id} of ${userInfo().username}@${hostname()}, pid ${process.pid}`,
       signal: input.abort,
+      stop: input.stop,
       note: (msg) => this.emit({ type: 'host_note', host: host.name, level: 'warning', msg }),
     })
   }

@@ -60,8 +60,8 @@ export class CertificateStore {
     })
   }
 
-  /** Records it unless one is known by now; returns the one that is known. */
-  async record(address: string, host: string, sha256: string, subject: string): Promise<string> {
+  /** Records it unless one is known by now; returns that one, and undefined when it was recorded. */
+  async record(address: string, host: string, sha256: string, subject: string): Promise<string | undefined> {
     await this.#prepare()
     const file = this.file(address)
     const temporary = `${file}.${randomBytes(6).toString('hex')}`
@@ -69,10 +69,10 @@ export class CertificateStore {
     await writeFile(temporary, `${JSON.stringify(content, undefined, 2)}\n`, { mode: 0o600, flag: 'wx', flush: true })
     try {
       await link(temporary, file)
-      return sha256
+      return undefined
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      return (await this.known(address, host)) ?? sha256
+      return await this.known(address, host)
     } finally {
       await unlink(temporary)
     }
@@ -133,10 +133,11 @@ export async function checkCertificate(
       hint: 'make that folder readable and writable for you, or give the fingerprint with certificate: in runbook_power',
     })
   }
-  let known = await store.known(address, host).catch(fail)
+  const known =
+    (await store.known(address, host).catch(fail)) ?? (await store.record(address, host, sha256, subject).catch(fail))
   if (known === undefined) {
-    known = await store.record(address, host, sha256, subject).catch(fail)
-    if (known === sha256) context.note(`the certificate of ${address} was recorded at first sight: ${shown(sha256)}`)
+    context.note(`the certificate of ${address} was recorded at first sight: ${shown(sha256)}`)
+    return
   }
   if (known === sha256) return
   throw new PowerError('certificate', host, `the certificate of ${address} has CHANGED`, {

@@ -172,11 +172,12 @@ export async function startFakeBmc(quirks: Quirks = {}): Promise<FakeBmc> {
       if (body.UserName !== LOGIN.user || body.Password !== LOGIN.password) return [401]
       const token = randomBytes(12).toString('hex')
       state.sessions.add(token)
-      return [201, { '@odata.id': '/redfish/v1/Sess/1' }, { 'x-auth-token': token, location: '/redfish/v1/Sess/1' }]
+      const location = `/redfish/v1/Sess/${token}`
+      return [201, { '@odata.id': location }, { 'x-auth-token': token, location }]
     }
     if (!authorized(request)) return [401, failure('NoValidSession', 'There is no valid session.')]
-    if (method === 'DELETE' && path === '/redfish/v1/Sess/1') {
-      state.sessions.clear()
+    if (method === 'DELETE' && path.startsWith('/redfish/v1/Sess/')) {
+      state.sessions.delete(path.slice('/redfish/v1/Sess/'.length))
       return [204]
     }
     if (path === '/redfish/v1/Systems')

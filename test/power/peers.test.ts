@@ -1,11 +1,11 @@
 /** Our clients against controllers that others wrote. The same with real hosts behind them: hosts.lab.test.ts. */
-import { execFile, execFileSync, spawnSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { openPower, parsePower } from '../../src/power/config.ts'
 import type { Power } from '../../src/power/power.ts'
-import { LOGIN } from './fake-bmc.ts'
+import { LOGIN, startFakeBmc } from './fake-bmc.ts'
 import { memoryOutlet, type Wires, wire } from './outlet.ts'
 import { IPMI, startIpmiSim, startSushy, sushyPython, withoutIpmi } from './peers.ts'
 
@@ -90,14 +90,20 @@ t.test('ipmi_sim', { skip: withoutIpmi }, async (t) => {
     const { power } = open(t, { ...settings, cipher: 3 })
     const seen: string[] = []
     const look = setInterval(() => {
-      const { stdout } = spawnSync('sh', ['-c', 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " "'], {
-        encoding: 'utf8',
-      })
-      if (stdout.includes('ipmitool -I lanplus')) seen.push(stdout)
+      for (const pid of readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean)) {
+        try {
+          seen.push(readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '))
+        } catch {
+          // It has ended meanwhile.
+        }
+      }
     }, 5)
     for (let i = 0; i < 5; i++) await power.state()
     clearInterval(look)
-    t.ok(seen.length > 0, 'ipmitool was seen running')
+    t.ok(
+      seen.some((text) => text.startsWith('ipmitool -I lanplus')),
+      'ipmitool was seen running',
+    )
     t.notOk(seen.some((text) => text.includes(IPMI.password)))
   })
 
@@ -138,19 +144,31 @@ t.test("sushy-tools' emulator", { skip: found.skip ?? false }, async (t) => {
   t.teardown(() => sushy[Symbol.asyncDispose]())
   const settings = { type: 'redfish', address: sushy.base.href, ...LOGIN }
 
-  await t.test('on, boot, off', async (t) => {
-    const { power, notes } = open(t, settings)
-    t.equal(await power.state(), 'off')
-    t.match(notes, [new RegExp(sushy.sha256)])
-    t.equal(await power.on(), 'on')
-    t.ok(outlet.isOn(), 'it powers on late; that it is on was waited for')
-    const pxe = await power.bootOnce('pxe')
-    t.match(pxe, { target: 'pxe', once: false, notes: [/for every boot/] }, 'it stores Continuous when asked for Once')
-    t.match(await power.bootOnce('none'), { target: 'none' })
-    t.equal(await power.off({ force: true }), 'off')
-    t.notOk(outlet.isOn())
-    t.same(wired.log, ['sushy On', 'sushy Off'])
-  })
+  // The fake of redfish.test.ts, told to behave as the emulator does, must not be told from it.
+  const fake = await startFakeBmc({ basicOnly: true, lateLooks: 2, enabledAs: 'Continuous', mode: 'sent' })
+  t.teardown(() => fake[Symbol.asyncDispose]())
+  for (const [name, base] of [
+    ['the emulator', sushy.base],
+    ['our fake', fake.base],
+  ] as const)
+    await t.test(`on, boot, off: ${name}`, async (t) => {
+      const { power, notes } = open(t, { ...settings, address: base.href })
+      t.equal(await power.state(), 'off')
+      t.match(notes, [/recorded at first sight: SHA256:/])
+      t.equal(await power.on(), 'on')
+      if (base === sushy.base) t.ok(outlet.isOn(), 'it powers on late; that it is on was waited for')
+      const pxe = await power.bootOnce('pxe')
+      t.match(
+        pxe,
+        { target: 'pxe', once: false, notes: [/for every boot/] },
+        'it stores Continuous when asked for Once',
+      )
+      t.match(await power.bootOnce('none'), { target: 'none' })
+      await t.rejects(power.bootOnce('usb'), { name: 'PowerError', kind: 'unsupported', message: /it offers .*Pxe/ })
+      t.equal(await power.off({ force: true }), 'off')
+    })
+  t.notOk(outlet.isOn())
+  t.same(wired.log, ['sushy On', 'sushy Off'])
 
   await t.test('login and certificate', async (t) => {
     const wrong = open(t, { ...settings, password: 'wrong' })
@@ -159,7 +177,9 @@ t.test("sushy-tools' emulator", { skip: found.skip ?? false }, async (t) => {
     const other = open(t, { ...settings, certificate: `SHA256:${'00'.repeat(32)}` })
     await t.rejects(other.power.on(), { name: 'PowerError', kind: 'certificate' })
     const text = readFileSync(
-      execFileSync('sh', ['-c', `ls '${FOLDER}'/.runbook/bmc-certificates/*`], { encoding: 'utf8' }).trim(),
+      execFileSync('sh', ['-c', `ls '${FOLDER}'/.runbook/bmc-certificates/*_${sushy.port}.json`], {
+        encoding: 'utf8',
+      }).trim(),
       'utf8',
     )
     t.match(JSON.parse(text), { subject: 'sushy' })

@@ -1,5 +1,7 @@
 /** Redfish against a controller with real ones' faults; against a real emulator: peers.test.ts. */
+import { once } from 'node:events'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
@@ -162,6 +164,20 @@ t.test('busy and slow controllers', async (t) => {
   await t.rejects(open(t, gone).power.state(), { name: 'PowerError', kind: 'unreachable', message: /ECONNREFUSED/ })
 })
 
+t.test('a port that takes connections and says nothing', async (t) => {
+  const server = createServer()
+  const sockets: Promise<unknown>[] = []
+  server.on('connection', (socket) => sockets.push(once(socket.resume(), 'close')))
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  t.teardown(() => void server.close())
+  const base = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+  const { power } = open(t, await fake(t), { base, requestTimeoutMs: 200 })
+  await t.rejects(power.state(), { name: 'PowerError', kind: 'unreachable', message: /did not answer within 0.2 s/ })
+  t.equal(sockets.length, 1)
+  await Promise.all(sockets)
+  t.pass('and no connection is left')
+})
+
 t.test('redirects stay with the controller', async (t) => {
   t.equal(await open(t, await fake(t, { redirectRoot: '/redfish/v1/root' })).power.state(), 'off')
   const away = await fake(t, { redirectRoot: 'https://127.0.0.1:1/redfish/v1/root' })
@@ -302,6 +318,7 @@ t.test('two at once record a certificate once', async (t) => {
   const all = Array.from({ length: 6 }, () => open(t, bmc, { folder }))
   await Promise.all(all.map(({ power }) => power.state()))
   t.equal(readdirSync(join(folder, '.runbook/bmc-certificates')).length, 1)
+  t.equal(all.flatMap(({ notes }) => notes).length, 1, 'and say so once')
 })
 
 t.test('fingerprints as people write them', async (t) => {

@@ -27,6 +27,8 @@ export interface PowerFlags {
   readonly yes?: boolean
   /** boot-pxe: leave the restart to somebody else. */
   readonly next?: boolean
+  /** boot-pxe: take it back, restart nothing. */
+  readonly undo?: boolean
 }
 
 /** A line of `--json`. Members are only ever added. */
@@ -103,8 +105,8 @@ const QUESTIONS: Readonly<Record<Exclude<PowerVerb, 'status' | 'on'>, string>> =
 }
 
 /** At a terminal, what takes hosts down is asked about; a script has decided. */
-async function confirm(verb: PowerVerb, hosts: readonly Host[], { yes, force, next }: PowerFlags): Promise<void> {
-  if (yes || next || verb === 'status' || verb === 'on') return
+async function confirm(verb: PowerVerb, hosts: readonly Host[], { yes, force, next, undo }: PowerFlags): Promise<void> {
+  if (yes || next || undo || verb === 'status' || verb === 'on') return
   const prompt = terminalPrompt((fn) => fn())
   if (!prompt) return
   const names = hosts.length > 8 ? `${hosts.length} hosts` : hosts.map(({ name }) => name).join(', ')
@@ -134,7 +136,10 @@ async function ofHost(
     if (state === 'unknown' && verb !== 'status') notes.push('sent; nobody can see from here whether it worked')
     return { host, power: state, notes }
   } catch (error) {
-    if (signal.aborted) return undefined
+    if (signal.aborted) {
+      say(`${host}: stopped before it was seen how it ended; runbook power status ${host}`)
+      return undefined
+    }
     if (!(error instanceof PowerError)) throw error
     return { host, power: 'unknown', notes, error: { kind: error.kind, message: error.message, hint: error.hint } }
   }
@@ -143,7 +148,7 @@ async function ofHost(
 async function perform(
   control: Power,
   verb: PowerVerb,
-  { force = false, next = false, timeout }: PowerFlags,
+  { force = false, next = false, undo = false, timeout }: PowerFlags,
   signal: AbortSignal,
   note: (text: string) => void,
 ): Promise<Row['power']> {
@@ -158,10 +163,10 @@ async function perform(
     case 'cycle':
       return control.cycle({ ...call, force })
     case 'boot-pxe': {
-      const override = await control.bootOnce('pxe', call)
+      const override = await control.bootOnce(undo ? 'none' : 'pxe', call)
       for (const text of override.notes) note(text)
-      if (!next) return control.cycle({ ...call, force })
-      note('the next boot comes from the network')
+      if (!next && !undo) return control.cycle({ ...call, force })
+      note(undo ? 'the next boot comes from where it usually does' : 'the next boot comes from the network')
       return control.state(call)
     }
   }

@@ -24,6 +24,7 @@ export class RedfishClient implements AsyncDisposable {
   readonly #login: Login
   readonly #addSecret: (secret: string) => void
   #auth: Auth | undefined
+  #root: Json | undefined
 
   constructor(host: string, http: RedfishHttp, login: Login, addSecret: (secret: string) => void) {
     this.#host = host
@@ -34,6 +35,11 @@ export class RedfishClient implements AsyncDisposable {
 
   /** The service root, which needs no login. */
   async root(signal: AbortSignal): Promise<Json> {
+    this.#root ??= await this.#readRoot(signal)
+    return this.#root
+  }
+
+  async #readRoot(signal: AbortSignal): Promise<Json> {
     const response = await this.#http.send({ method: 'GET', path: ROOT, signal })
     if (response.status === 200 && isJson(response.body)) return response.body
     throw new PowerError('protocol', this.#host, `there is no Redfish at ${ROOT}: HTTP status ${response.status}`, {

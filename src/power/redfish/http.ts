@@ -4,7 +4,7 @@ import { Agent, request } from 'node:https'
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect } from 'node:tls'
+import { connect, type TLSSocket } from 'node:tls'
 import { type CertificateCheck, checkCertificate } from '../certificates.ts'
 import { PowerError } from '../errors.ts'
 
@@ -95,6 +95,13 @@ export class RedfishHttp implements Disposable {
     const { host, base, requestTimeoutMs = REQUEST_TIMEOUT_MS } = this.#options
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
     const timeout = AbortSignal.timeout(requestTimeoutMs)
+    const agent = method === 'POST' ? this.#freshAgent : this.#agent
+    const stop = AbortSignal.any([signal, timeout])
+    // A request without a connection yet does not end by its signal alone: it waits for the connection's end.
+    const drop = (): void => {
+      if (agent instanceof CheckingAgent) agent.drop()
+    }
+    stop.addEventListener('abort', drop)
     let wasStale = false
     return new Promise<RedfishResponse>((resolve, reject) => {
       const send = base.protocol === 'http:' ? requestPlain : request
@@ -102,8 +109,8 @@ export class RedfishHttp implements Disposable {
         new URL(path, base),
         {
           method,
-          agent: method === 'POST' ? this.#freshAgent : this.#agent,
-          signal: AbortSignal.any([signal, timeout]),
+          agent,
+          signal: stop,
           headers: {
             accept: 'application/json',
             'odata-version': '4.0',
@@ -123,28 +130,42 @@ export class RedfishHttp implements Disposable {
         reject(error)
       })
       outgoing.end(content)
-    }).catch((error: unknown) => {
-      signal.throwIfAborted()
-      if (error instanceof PowerError) throw error
-      if (wasStale) return this.#once(wanted)
-      if (timeout.aborted) {
-        throw new PowerError('unreachable', host, `${base.host} did not answer within ${requestTimeoutMs / 1000} s`, {
-          cause: error,
-          hint: `asked: ${method} ${path}`,
-        })
-      }
-      throw unreachable(host, base, error)
     })
+      .catch((error: unknown) => {
+        signal.throwIfAborted()
+        if (error instanceof PowerError) throw error
+        if (wasStale) return this.#once(wanted)
+        if (timeout.aborted) {
+          throw new PowerError('unreachable', host, `${base.host} did not answer within ${requestTimeoutMs / 1000} s`, {
+            cause: error,
+            hint: `asked: ${method} ${path}`,
+          })
+        }
+        throw unreachable(host, base, error)
+      })
+      .finally(() => stop.removeEventListener('abort', drop))
   }
 }
 
 /** Hands out connections whose certificate was checked before a byte was sent over them. */
 class CheckingAgent extends Agent {
   readonly #check: CertificateCheck
+  /** Not handed out yet, so that nobody else would end them. */
+  readonly #pending = new Set<TLSSocket>()
 
   constructor(check: CertificateCheck, keepAlive: boolean) {
     super({ keepAlive, maxSockets: 1 })
     this.#check = check
+  }
+
+  /** Ends connections that a request which is over was waiting for. */
+  drop(): void {
+    for (const socket of this.#pending) socket.destroy(new Error('nobody waits for this connection any more'))
+  }
+
+  override destroy(): void {
+    this.drop()
+    super.destroy()
   }
 
   override createConnection(
@@ -159,9 +180,10 @@ class CheckingAgent extends Agent {
       port: Number(options.port),
       ...(isIP(name) ? {} : { servername: name }),
       rejectUnauthorized: verify,
-      ...(options.signal ? { signal: options.signal } : {}),
     })
+    this.#pending.add(socket)
     const fail = (error: Error): void => {
+      this.#pending.delete(socket)
       socket.destroy()
       callback!(error, socket)
     }
@@ -169,6 +191,7 @@ class CheckingAgent extends Agent {
     socket.once('secureConnect', () => {
       const checked = verify ? Promise.resolve() : checkCertificate(this.#check, socket.getPeerCertificate())
       checked.then(() => {
+        this.#pending.delete(socket)
         socket.off('error', fail)
         callback!(null, socket)
       }, fail)
