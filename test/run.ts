@@ -5,6 +5,7 @@
  * - `check`: types, lint, architecture
  * - `unit`: everything that needs nothing but this machine
  * - `lab`: real hosts (docs/contributing-lab.md)
+ * - `kubernetes`: real clusters (docs/contributing-kubernetes-lab.md)
  *
  * With RUNBOOK_REQUIRE_LAB=1 a suite that cannot run here fails instead of being skipped.
  */
@@ -22,6 +23,9 @@ interface Suite {
   readonly command?: readonly string[]
   /** Files at the same time. */
   readonly jobs: number
+  /** Seconds that a file may take; default 300. */
+  readonly timeout?: number
+  readonly env?: Readonly<Record<string, string>>
 }
 
 interface Outcome {
@@ -34,13 +38,20 @@ interface Outcome {
 
 const all = globSync('test/**/*.test.ts', { cwd: ROOT }).sort()
 const inLab = (file: string): boolean => /^test\/(lab|acceptance)\//.test(file) || file.endsWith('.lab.test.ts')
-const inKubernetes = (file: string): boolean => /^test\/(kubernetes|lab\/kubernetes)\//.test(file)
+const inKubernetes = (file: string): boolean =>
+  file.startsWith('test/lab/kubernetes/') || file.endsWith('.kubernetes.test.ts')
 
 const SUITES: readonly Suite[] = [
   { name: 'check', command: ['npm', 'run', '--silent', 'check'], jobs: 1 },
   { name: 'unit', files: all.filter((f) => !inLab(f) && !inKubernetes(f)), jobs: 2 },
   { name: 'lab', files: all.filter((f) => inLab(f) && !inKubernetes(f)), jobs: 1 },
-  { name: 'kubernetes', files: all.filter(inKubernetes), jobs: 1 },
+  {
+    name: 'kubernetes',
+    files: all.filter(inKubernetes),
+    jobs: 1,
+    timeout: 3600, // the first run builds Kubernetes
+    env: { RUNBOOK_KUBERNETES: '1' },
+  },
 ]
 
 /** Suites of a plain `npm test`. */
@@ -56,14 +67,14 @@ async function run(suite: Suite): Promise<Outcome> {
     '--disable-coverage',
     '--allow-empty-coverage',
     '--reporter=tap',
-    '--timeout=300',
+    `--timeout=${suite.timeout ?? 300}`,
     `--jobs=${suite.jobs}`,
     ...suite.files!,
   ]
   if (suite.files?.length === 0) return { name: suite.name, seconds: 0, passed: 0, failed: 0, skipped: 0 }
   const child = spawn(argv[0]!, argv.slice(1), {
     cwd: ROOT,
-    env: { ...process.env, PATH: `${BIN}:${process.env.PATH}`, FORCE_COLOR: '0' },
+    env: { ...process.env, ...suite.env, PATH: `${BIN}:${process.env.PATH}`, FORCE_COLOR: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const counted = { passed: 0, failed: 0, skipped: 0 }

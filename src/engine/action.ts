@@ -2,12 +2,14 @@ import { resolve } from 'node:path'
 import type { ActionContext } from '../module/action.ts'
 import { TaskFailure } from '../module/define.ts'
 import type { Read } from '../module/read.ts'
-import { SessionError } from '../session/session.ts'
+import { SessionError, type Shell } from '../session/session.ts'
+import { becomeOf } from './become.ts'
 import type { ActionEntry } from './entry.ts'
 import { failure, NOTHING, type Outcome } from './outcome.ts'
 import type { Performer } from './perform.ts'
 import { isTrouble } from './prepare.ts'
 import { request } from './request.ts'
+import { hostScope } from './vars.ts'
 
 /** Runs an action, or in check mode its preview. */
 export async function runAction(performer: Performer, entry: ActionEntry): Promise<Outcome> {
@@ -54,26 +56,26 @@ function contextOf(
   entry: ActionEntry,
 ): { ctx: ActionContext; timer: NodeJS.Timeout | undefined; intents: ReadonlySet<string> } {
   const { host } = performer
-  const intents = new Set<string>()
   const { run } = host.play
   const { link } = entry.actor
   const timeout = new AbortController()
   const timer = entry.timeout === undefined ? undefined : setTimeout(() => timeout.abort(), entry.timeout)
   const signal = AbortSignal.any([run.input.abort, timeout.signal])
+  const intents = new Set<string>()
+  const shellOf = (name: string): Promise<Shell> => otherShell(performer, entry, name)
+  const controllerPath = (path: string): string => resolve(run.input.baseDir, path)
   const ctx: ActionContext = {
     host: host.state.name,
     shell: () => performer.shell(entry),
     run: async (script, options = {}) => (await performer.shell(entry)).run(script, { signal, ...options }),
-    read: async <T>(read: Read<T>): Promise<T> => {
-      const reply = await request(await performer.shell(entry), [], read.asks, { signal })
-      return read.from(
-        read.asks.map(({ id }) => {
-          const answer = reply.answers.get(id)!
-          if ('error' in answer) throw new TaskFailure(answer.error.message)
-          return answer.value
-        }),
-      )
-    },
+    read: async (read) => answerTo(read, await performer.shell(entry), signal),
+    on: (name) => ({
+      run: async (script, options = {}) => (await shellOf(name)).run(script, { signal, ...options }),
+      read: async (read) => answerTo(read, await shellOf(name), signal),
+    }),
+    kubernetes: (source, { fresh } = {}) =>
+      run.clusters.get(source, { self: host.state.name, shell: shellOf, path: controllerPath }, fresh),
+    secret: (text) => run.input.redactor.add(text),
     disconnect: () => link.drop(),
     tryConnect: (timeoutMs) => link.tryConnect(timeoutMs),
     check: entry.check,
@@ -82,7 +84,7 @@ function contextOf(
       const [file] = await run.files.load({ path, kind }, entry.task.searchPath, host.scopeOf(entry))
       return file!
     },
-    controllerPath: (path) => resolve(run.input.baseDir, path),
+    controllerPath,
     log: (line) => performer.output(entry, 'log', `${line}\n`),
     sleep: async (ms) => {
       await performer.sleep(ms)
@@ -101,6 +103,26 @@ function contextOf(
     },
   }
   return { ctx, timer, intents }
+}
+
+async function answerTo<T>(read: Read<T>, shell: Shell, signal: AbortSignal): Promise<T> {
+  const reply = await request(shell, [], read.asks, { signal })
+  return read.from(
+    read.asks.map(({ id }) => {
+      const answer = reply.answers.get(id)!
+      if ('error' in answer) throw new TaskFailure(answer.error.message)
+      return answer.value
+    }),
+  )
+}
+
+/** The shell on a host of the inventory for the task's user; how to become it there, that host's variables say. */
+function otherShell(performer: Performer, entry: ActionEntry, name: string): Promise<Shell> {
+  const { state, play } = performer.host
+  if (name === state.name && entry.actor === state) return performer.shell(entry)
+  const other = play.run.delegate(name, entry.task)
+  const become = becomeOf(entry.task.become, performer.host.scopeOf(entry), hostScope(play, other))
+  return other.link.shell(become && { ...become, password: become.password ?? play.run.input.becomePassword })
 }
 
 /** Ansible's `meta` words. */

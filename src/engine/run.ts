@@ -19,6 +19,7 @@ import { UserError } from '../shared/errors.ts'
 import type { RunEvent } from '../shared/events.ts'
 import type { Redactor } from '../shared/redact.ts'
 import { makeScope, type Scope, type Vars } from '../values/index.ts'
+import { Clusters } from './clusters.ts'
 import { ControllerFiles } from './controller-files.ts'
 import { gatherTask } from './gather.ts'
 import { HostState } from './host.ts'
@@ -77,6 +78,7 @@ export class Run {
   readonly id = newRunId()
   readonly events = new EventQueue<RunEvent>()
   readonly files = new ControllerFiles()
+  readonly clusters: Clusters
   readonly forks: Semaphore
   /** Group names to the names of their hosts. */
   readonly groupNames: Readonly<Record<string, readonly string[]>>
@@ -90,6 +92,7 @@ export class Run {
 
   constructor(input: RunInput) {
     this.input = input
+    this.clusters = new Clusters(input.redactor)
     this.forks = new Semaphore(input.forks)
     // Every host listens; that many are no leak.
     setMaxListeners(0, input.stop, input.abort)
@@ -144,6 +147,7 @@ export class Run {
       this.events.end(error)
     } finally {
       journal.flush()
+      this.clusters[Symbol.dispose]()
       await Promise.all([...this.#states.values()].map((s) => s.link.drop()))
     }
   }

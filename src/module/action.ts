@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { Connection, RunOptions, ScriptResult, Shell } from '../session/session.ts'
+import type { KubeconfigSource, KubernetesApi } from '../shared/kubernetes.ts'
 import type { Change } from './change.ts'
 import type { Example, LoadedFile, ResultData } from './define.ts'
 import type { Read } from './read.ts'
@@ -24,6 +25,12 @@ export type Flow =
   | 'reset_connection'
   | 'noop'
 
+/** A host beside the action's own. */
+export interface OtherHost {
+  run(script: string, options?: RunOptions): Promise<ScriptResult>
+  read<T>(read: Read<T>): Promise<T>
+}
+
 /** All that an action gets to work with. */
 export interface ActionContext {
   /** The inventory's name of the host. */
@@ -34,6 +41,15 @@ export interface ActionContext {
   run(script: string, options?: RunOptions): Promise<ScriptResult>
   /** Puts a typed read to the host. */
   read<T>(read: Read<T>): Promise<T>
+  /** Another host of the inventory, as the same kind of user: the control plane that a node joins through. */
+  on(host: string): OtherHost
+  /**
+   * The API of a cluster, from this machine. `fresh` reads the kubeconfig anew: the cluster is another one since. Throws
+   * UserError or TaskFailure when there is no kubeconfig; whether the API answers is not tried.
+   */
+  kubernetes(source: KubeconfigSource, options?: { readonly fresh?: boolean }): Promise<KubernetesApi>
+  /** Keeps a text that the action came upon (a token, a key) out of everything that is shown or stored. */
+  secret(text: string): void
   /** Ends the connection so that the next use makes a new one (reboot). */
   disconnect(): Promise<void>
   /** A connection of its own, not kept: for trying whether the host is there. Throws SessionError. */

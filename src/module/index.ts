@@ -2,8 +2,19 @@
 
 export { z } from 'zod'
 export { SessionError } from '../session/session.ts'
+export {
+  type AppliedObject,
+  describeRef,
+  isUnreachable,
+  type KubeconfigSource,
+  type KubeObject,
+  type KubernetesApi,
+  KubernetesError,
+  type ObjectRef,
+  withoutBookkeeping,
+} from '../shared/kubernetes.ts'
 export { quote, quoteAll } from '../shared/quote.ts'
-export type { Action, ActionContext, ActionResult } from './action.ts'
+export type { Action, ActionContext, ActionResult, OtherHost } from './action.ts'
 export * as args from './args.ts'
 export type { Change, ChangeOutput, Diff } from './change.ts'
 export * as change from './change.ts'
@@ -17,6 +28,7 @@ export {
   type ResultData,
   TaskFailure,
 } from './define.ts'
+export * as kubeadm from './kubeadm/index.ts'
 export { all, each, known, map, type Read, ReadError } from './read.ts'
 export * as read from './reads/index.ts'
 export { EVERYTHING } from './resources.ts'

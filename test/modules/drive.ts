@@ -268,6 +268,11 @@ export function actionContext(
     shell: async () => shell,
     run: (script) => shell.run(script),
     read: async (read) => (await probe(shell, read)) as never,
+    on: (host) => {
+      throw new Error(`there is no host ${host}`)
+    },
+    kubernetes: () => Promise.reject(new Error('there is no cluster')),
+    secret: () => {},
     disconnect: async () => {},
     tryConnect: async () => connection(shell),
     check: false,

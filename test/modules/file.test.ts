@@ -153,6 +153,9 @@ inEachShell('a mount point inside is not removed', async (t, bench) => {
   await t.rejects(apply(bench, file, { path: bench.host, state: 'absent' }), /is a mount point/)
   // The kernel knows the mount by its real path only.
   fs.symlinkSync(bench.host, join(bench.controller, 'link'))
-  await t.rejects(apply(bench, file, { path: join(bench.controller, 'link/data'), state: 'absent' }), /is a mount point/)
+  await t.rejects(
+    apply(bench, file, { path: join(bench.controller, 'link/data'), state: 'absent' }),
+    /is a mount point/,
+  )
   t.ok(fs.existsSync(join(inside, 'kept')))
 })
