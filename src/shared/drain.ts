@@ -14,6 +14,7 @@ export interface CordonOptions {
   readonly reason?: string | undefined
   /** Asks the server, which changes nothing. */
   readonly dryRun?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /** What became of a node's schedulability, in one line. */
@@ -40,7 +41,6 @@ export interface DrainOptions extends CordonOptions {
   readonly disableEviction?: boolean | undefined
   /** Pods that have been terminating for longer are not waited for (a node that is gone never ends them). */
   readonly skipWaitForDeleteSeconds?: number | undefined
-  readonly signal?: AbortSignal | undefined
 }
 
 /** Evictions of the pods of a PodDisruptionBudget come one after another; a node with databases takes minutes. */

@@ -57,8 +57,7 @@ const FILTERS: readonly Filter[] = [
   },
   (pod, { force }) => {
     if (controllerOf(pod) !== undefined || isFinished(pod)) return OKAY
-    if (!force)
-      return { do: 'refuse', why: 'cannot delete Pods that declare no controller (use --force to override)' }
+    if (!force) return { do: 'refuse', why: 'cannot delete Pods that declare no controller (use --force to override)' }
     return { do: 'evict', warning: 'deleting Pods that declare no controller' }
   },
 ]

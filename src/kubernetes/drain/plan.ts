@@ -25,8 +25,13 @@ export interface NodePlan {
 
 /** The plans of nodes that are drained in one go; budgets are summed over all of them. */
 export function planDrain(names: readonly string[], snapshot: Snapshot, options: DrainOptions): NodePlan[] {
-  const sorted = names.map((node) => sortPods(node, snapshot, options))
-  const claims = options.disableEviction ? [] : claimsOf(sorted.flatMap(({ evict }) => evict), snapshot.budgets)
+  const sorted = names.map((node) => planPods(node, snapshot, options))
+  const claims = options.disableEviction
+    ? []
+    : claimsOf(
+        sorted.flatMap(({ evict }) => evict),
+        snapshot.budgets,
+      )
   const lonely = options.force ? undefined : lastSchedulable(names, snapshot.nodes)
   return sorted.map(({ node, evict, keep, blockers, warnings }) => {
     const mine = claims.filter(({ pods }) => pods.some((pod) => evict.includes(pod)))
@@ -43,16 +48,22 @@ export function planDrain(names: readonly string[], snapshot: Snapshot, options:
       evict,
       keep,
       blockers: [...blockers, ...(homeless ? [lonely] : []), ...twice, ...impossible],
-      warnings: [...warnings, ...turns],
+      warnings: [...warnings, ...unready(node, snapshot.nodes), ...turns],
     }
   })
+}
+
+function unready(name: string, nodes: readonly Node[]): string[] {
+  const node = nodes.find(({ metadata }) => metadata.name === name)
+  return node === undefined || isReady(node) ? [] : ['it is not Ready: its pods end only when its kubelet is back']
 }
 
 export function refOf({ metadata: { namespace, name, uid } }: Pod): PodRef {
   return { namespace, name, uid }
 }
 
-function sortPods(node: string, snapshot: Snapshot, options: DrainOptions): NodePlan {
+/** The plan of a node as far as its pods say it: no budgets, no other nodes. */
+export function planPods(node: string, snapshot: Snapshot, options: DrainOptions): NodePlan {
   const evict: Pod[] = []
   const keep: { pod: Pod; why: string }[] = []
   const blockers: string[] = []
@@ -102,7 +113,9 @@ function lastSchedulable(names: readonly string[], nodes: readonly Node[]): stri
 const LASTING = ['NoSchedule', 'NoExecute']
 
 function isTainted({ spec }: Node): boolean {
-  return spec.taints?.some(({ key, effect }) => LASTING.includes(effect) && !key.startsWith('node.kubernetes.io/')) ?? false
+  return (
+    spec.taints?.some(({ key, effect }) => LASTING.includes(effect) && !key.startsWith('node.kubernetes.io/')) ?? false
+  )
 }
 
 function namesOf(pods: readonly Pod[]): string {
