@@ -27,7 +27,7 @@ export interface CordonResult {
 
 /** kubectl drain's flags, with its meanings where nothing else is said. */
 export interface DrainOptions extends CordonOptions {
-  /** Milliseconds after which it ends, whatever is left; see DEFAULT_TIMEOUT_MS. */
+  /** Milliseconds after which it ends, whatever is left; see DRAIN_TIMEOUT_MS. */
   readonly timeoutMs?: number | undefined
   /** Seconds for pods to end in; absent: each pod's own. */
   readonly gracePeriodSeconds?: number | undefined
@@ -44,7 +44,7 @@ export interface DrainOptions extends CordonOptions {
 }
 
 /** Evictions of the pods of a PodDisruptionBudget come one after another; a node with databases takes minutes. */
-export const DEFAULT_TIMEOUT_MS = 15 * 60_000
+export const DRAIN_TIMEOUT_MS = 15 * 60_000
 
 /** How far a node has come. */
 export type NodeState =

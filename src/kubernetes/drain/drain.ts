@@ -1,6 +1,6 @@
 import pLimit from 'p-limit'
 import {
-  DEFAULT_TIMEOUT_MS,
+  DRAIN_TIMEOUT_MS,
   type DrainEvent,
   type DrainOptions,
   type NodeReport,
@@ -90,7 +90,7 @@ class Drain {
   /** Ends with the event `end`; throws only before anything is touched. */
   async run(): Promise<void> {
     const finished = new AbortController()
-    const timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    const timeoutMs = this.#options.timeoutMs ?? DRAIN_TIMEOUT_MS
     const overdue = new UserError(`the time limit of ${timeoutMs / 1000} s is over`)
     const timer = this.#clock.sleep(timeoutMs, finished.signal).then(
       () => this.#stop.abort(overdue),
