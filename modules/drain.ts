@@ -55,11 +55,12 @@ export default defineAction({
 
 async function drain(ctx: ActionContext, a: Args, dryRun: boolean): Promise<ActionResult> {
   const api = await ctx.kubernetes(kubeadm.clusterSource(a))
+  const names = a.node ?? [ctx.host]
   const blocked: string[] = []
   let end: Extract<DrainEvent, { type: 'end' }> | undefined
   let changed = false
   let pods = 0
-  const events = api.drain(a.node ?? [ctx.host], {
+  const events = api.drain(names, {
     run: ctx.runId,
     reason: a.reason,
     dryRun,
@@ -83,7 +84,10 @@ async function drain(ctx: ActionContext, a: Args, dryRun: boolean): Promise<Acti
   }
   const nodes = end!.nodes
   if (blocked.length > 0) throw new TaskFailure(`${end!.message}: ${blocked.join('\n  ')}`)
-  if (dryRun) return { changed: pods > 0, msg: `would evict ${pods} pods` }
+  if (dryRun) {
+    const cordoned = await api.cordon(names, { run: ctx.runId, dryRun, signal: ctx.signal })
+    return { changed: pods > 0 || cordoned.some((node) => node.changed), msg: `would evict ${pods} pods` }
+  }
   if (nodes.some(({ state }) => state !== 'drained'))
     throw new TaskFailure(`${end!.message}\n  ${nodes.map(reportLine).join('\n  ')}`)
   const gone = nodes.reduce((sum, node) => sum + node.gone, 0)

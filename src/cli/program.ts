@@ -1,5 +1,6 @@
 /** The commands, their options and their help. What a command needs is imported when it runs: start-up time counts. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
 
 /** Commander's options as they come; commands narrow them. */
@@ -116,11 +117,12 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
       done(await init(folder))
     })
 
+  addNode(command(program, 'node', 'Take nodes of a cluster out of service and back', NODE_EXAMPLES), command, done)
   addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
   return program
 }
 
-type AddCommand = (parent: Command, usage: string, summary: string, examples: string) => Command
+export type AddCommand = (parent: Command, usage: string, summary: string, examples: string) => Command
 
 function addInventory(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
   const json = new Option('--json', 'as JSON').default(false)
