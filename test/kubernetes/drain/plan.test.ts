@@ -65,8 +65,20 @@ t.test('filters, with kubectl’s words', async (t) => {
   const cases: [name: string, choice: PodChoice, options: FilterOptions, exists: boolean, verdict: object][] = [
     ['a pod', {}, {}, true, { do: 'evict' }],
     ['no controller', { owner: null }, {}, true, { do: 'refuse', why: unmanaged }],
-    ['an owner that is no controller', { owner: { kind: 'Job', controller: false } }, {}, true, { do: 'refuse', why: unmanaged }],
-    ['forced', { owner: null }, { force: true }, true, { do: 'evict', warning: 'deleting Pods that declare no controller' }],
+    [
+      'an owner that is no controller',
+      { owner: { kind: 'Job', controller: false } },
+      {},
+      true,
+      { do: 'refuse', why: unmanaged },
+    ],
+    [
+      'forced',
+      { owner: null },
+      { force: true },
+      true,
+      { do: 'evict', warning: 'deleting Pods that declare no controller' },
+    ],
     ['finished, no controller', { owner: null, phase: 'Failed' }, {}, true, { do: 'evict' }],
     ['finished, emptyDir', { volumes: EMPTY, phase: 'Succeeded' }, {}, true, { do: 'evict' }],
     ['emptyDir', { volumes: EMPTY }, {}, true, { do: 'refuse', why: local }],
@@ -95,9 +107,27 @@ t.test('filters, with kubectl’s words', async (t) => {
     ],
     ['DaemonSet, finished', { owner: SET, phase: 'Succeeded' }, {}, true, { do: 'evict' }],
     ['DaemonSet of another API', { owner: { ...SET, apiVersion: 'kruise/v1' } }, {}, true, { do: 'evict' }],
-    ['DaemonSet gone', { owner: SET }, { ignoreDaemonsets: true }, false, { do: 'refuse', why: 'daemonsets.apps "set" not found' }],
-    ['DaemonSet gone, forced', { owner: SET }, { force: true }, false, { do: 'evict', warning: 'daemonsets.apps "set" not found' }],
-    ['static', { mirror: true, owner: { kind: 'Node', apiVersion: 'v1' }, volumes: EMPTY }, {}, true, { do: 'keep', why: 'static pod of kubelet' }],
+    [
+      'DaemonSet gone',
+      { owner: SET },
+      { ignoreDaemonsets: true },
+      false,
+      { do: 'refuse', why: 'daemonsets.apps "set" not found' },
+    ],
+    [
+      'DaemonSet gone, forced',
+      { owner: SET },
+      { force: true },
+      false,
+      { do: 'evict', warning: 'daemonsets.apps "set" not found' },
+    ],
+    [
+      'static',
+      { mirror: true, owner: { kind: 'Node', apiVersion: 'v1' }, volumes: EMPTY },
+      {},
+      true,
+      { do: 'keep', why: 'static pod of kubelet' },
+    ],
     ['ending for long, waited for', { deleted: '2026-11-20T02:00:00Z' }, {}, true, { do: 'evict' }],
     [
       'ending for long, not waited for',
@@ -182,9 +212,17 @@ t.test('budgets that are never met', async (t) => {
 
 t.test('claims are summed per budget, over nodes', async (t) => {
   const one = budget({ disruptionsAllowed: 1, desiredHealthy: 2, currentHealthy: 3, expectedPods: 3 })
-  const pods = [pod({ name: 'a' }), pod({ name: 'b', node: 'n2' }), pod({ name: 'c', labels: {} }), pod({ name: 'd', phase: 'Pending' })]
+  const pods = [
+    pod({ name: 'a' }),
+    pod({ name: 'b', node: 'n2' }),
+    pod({ name: 'c', labels: {} }),
+    pod({ name: 'd', phase: 'Pending' }),
+  ]
   const claims = claimsOf(pods, [one])
-  t.same(claims.map((claim) => claim.pods.map(({ metadata }) => metadata.name)), [['a', 'b']])
+  t.same(
+    claims.map((claim) => claim.pods.map(({ metadata }) => metadata.name)),
+    [['a', 'b']],
+  )
   t.match(inTurns(claims[0]!), /needs 2 healthy pods and has 3, so 1 of its pods here may go at once, not 2 \(a, b\)/)
   t.equal(inTurns({ budget: one, pods: pods.slice(0, 1) }), undefined)
 })
@@ -195,13 +233,21 @@ t.test('plans', async (t) => {
   const taint = { taints: [{ key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' }] }
   const three = [node('n1'), node('n2'), node('cp', taint)]
   const last = /no other one is Ready, schedulable and without taints/
-  const cases: [string, { nodes?: Node[]; pods?: Pod[]; budgets?: Budget[]; names?: string[]; force?: boolean; disableEviction?: boolean }, RegExp[]][] = [
+  const cases: [
+    string,
+    { nodes?: Node[]; pods?: Pod[]; budgets?: Budget[]; names?: string[]; force?: boolean; disableEviction?: boolean },
+    RegExp[],
+  ][] = [
     ['nothing', { pods: [] }, []],
     ['a pod', {}, []],
     ['never met', { budgets: [never] }, [/^shop\/p: PodDisruptionBudget shop\/b/]],
     ['never met, not asked', { budgets: [never], disableEviction: true }, []],
     ['never met, pod not counted', { budgets: [never], pods: [pod({ phase: 'Pending' })] }, []],
-    ['two', { budgets: [fine, { ...fine, metadata: { ...fine.metadata, name: 'c' } }] }, [/2 PodDisruptionBudgets select it, shop\/b and shop\/c/]],
+    [
+      'two',
+      { budgets: [fine, { ...fine, metadata: { ...fine.metadata, name: 'c' } }] },
+      [/2 PodDisruptionBudgets select it, shop\/b and shop\/c/],
+    ],
     ['last: only a tainted one is left', { nodes: [node('n1'), node('cp', taint)] }, [last]],
     ['last: the other is cordoned', { nodes: [node('n1'), node('n2', { unschedulable: true })] }, [last]],
     ['last: the other is not Ready', { nodes: [node('n1'), node('n2', {}, 'Unknown')] }, [last]],
@@ -217,6 +263,12 @@ t.test('plans', async (t) => {
     t.equal(plan!.blockers.length, expected.length, `${name}: ${plan!.blockers}`)
     expected.forEach((words, i) => t.match(plan!.blockers[i], words, name))
   }
-  const unready: Snapshot = { nodes: [node('n1', {}, 'Unknown'), node('n2')], pods: new Map(), budgets: [], daemonSets: new Set(), now: NOW }
+  const unready: Snapshot = {
+    nodes: [node('n1', {}, 'Unknown'), node('n2')],
+    pods: new Map(),
+    budgets: [],
+    daemonSets: new Set(),
+    now: NOW,
+  }
   t.match(planDrain(['n1'], unready, { run: 'r' })[0]!.warnings, [/^it is not Ready/])
 })

@@ -29,7 +29,13 @@ const RESOURCES: Readonly<Record<string, readonly object[]>> = {
   ],
   '/apis/apps/v1': [{ name: 'daemonsets', singularName: 'daemonset', kind: 'DaemonSet', namespaced: true, verbs }],
   '/apis/policy/v1': [
-    { name: 'poddisruptionbudgets', singularName: 'poddisruptionbudget', kind: 'PodDisruptionBudget', namespaced: true, verbs },
+    {
+      name: 'poddisruptionbudgets',
+      singularName: 'poddisruptionbudget',
+      kind: 'PodDisruptionBudget',
+      namespaced: true,
+      verbs,
+    },
   ],
 }
 const groups = ['apps', 'policy'].map((name) => {
