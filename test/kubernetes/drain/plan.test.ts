@@ -261,7 +261,7 @@ t.test('plans', async (t) => {
     const snapshot: Snapshot = { nodes, pods: new Map([['n1', pods]]), budgets, daemonSets: new Set(), now: NOW }
     const [plan] = planDrain(names, snapshot, { run: 'r', ...options })
     t.equal(plan!.blockers.length, expected.length, `${name}: ${plan!.blockers}`)
-    expected.forEach((words, i) => t.match(plan!.blockers[i], words, name))
+    for (const [i, words] of expected.entries()) t.match(plan!.blockers[i], words, name)
   }
   const unready: Snapshot = {
     nodes: [node('n1', {}, 'Unknown'), node('n2')],

@@ -75,7 +75,8 @@ export async function serve(world: World, folder: string): Promise<Served | unde
       method: incoming.method!,
       path: url.pathname,
       query: Object.fromEntries(url.searchParams),
-      body: text === '' ? undefined : JSON.parse(text),
+      // kubectl sends empty DeleteOptions as protobuf.
+      body: incoming.headers['content-type']?.includes('json') && text !== '' ? JSON.parse(text) : undefined,
       contentType: incoming.headers['content-type'],
     })
     if (reply === 'hang') return
