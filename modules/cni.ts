@@ -56,7 +56,7 @@ export default defineAction({
     if (a.wait) await rolledOut(ctx, api, applied, a.timeout)
     return report(applied)
   },
-  preview: async (ctx, a) => report((await apply(ctx, a, true)).applied),
+  preview: kubeadm.foreseen<Args>(async (ctx, a) => report((await apply(ctx, a, true)).applied), { changed: true }),
 })
 
 async function apply(ctx: ActionContext, a: Args, dryRun: boolean) {

@@ -134,6 +134,7 @@ function touch(
     const mode = a.mode === undefined ? undefined : args.applyMode(a.mode, 0o644, false)
     const owner = change.ownership(a)
     const steps = [
+      `rb_trust ${q}`,
       `(set -C; : > ${q})`,
       owner && `chown -- ${quote(owner)} ${q}`,
       mode !== undefined && `chmod ${change.chmodWord(mode)} ${q}`,

@@ -35,7 +35,7 @@ export default defineAction({
     { name: 'Wait for the API', yaml: 'k8s_info:\n  control_planes: [cp1]\nretries: 30\ndelay: 2' },
   ],
   run: look,
-  preview: look,
+  preview: kubeadm.foreseen(look, { changed: false }),
 })
 
 async function look(ctx: ActionContext, a: Args) {

@@ -60,7 +60,7 @@ export default defineAction({
     },
   ],
   run: (ctx, a) => carryOut(ctx, a, false),
-  preview: (ctx, a) => carryOut(ctx, a, true),
+  preview: kubeadm.foreseen<Args>((ctx, a) => carryOut(ctx, a, true), { changed: true }),
 })
 
 async function carryOut(ctx: ActionContext, a: Args, dryRun: boolean) {

@@ -37,7 +37,7 @@ export default defineAction({
     },
   ],
   run: (ctx, a) => carryOut(ctx, a, false),
-  preview: (ctx, a) => carryOut(ctx, a, true),
+  preview: kubeadm.foreseen<Args>((ctx, a) => carryOut(ctx, a, true), { changed: true }),
 })
 
 const ATTEMPTS = 5

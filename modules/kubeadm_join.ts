@@ -75,14 +75,17 @@ export default defineAction({
       data: { node },
     }
   },
-  async preview(ctx, a) {
-    const state = await ctx.read(kubeadm.hostState)
-    const node = a.node_name ?? state.hostname
-    const found = await judge(a, state, await ctx.kubernetes(others(ctx, a)), node)
-    if (found === 'joined') return { changed: false, data: { node } }
-    const reset = found === 'reset' ? 'kubeadm reset, then ' : ''
-    return { changed: true, changes: [{ summary: `${reset}kubeadm join (${a.role.replace('_', ' ')} ${node})` }] }
-  },
+  preview: kubeadm.foreseen<Args>(
+    async (ctx, a) => {
+      const state = await ctx.read(kubeadm.hostState)
+      const node = a.node_name ?? state.hostname
+      const found = await judge(a, state, await ctx.kubernetes(others(ctx, a)), node)
+      if (found === 'joined') return { changed: false, data: { node } }
+      const reset = found === 'reset' ? 'kubeadm reset, then ' : ''
+      return { changed: true, changes: [{ summary: `${reset}kubeadm join (${a.role.replace('_', ' ')} ${node})` }] }
+    },
+    { changed: true },
+  ),
 })
 
 /** The control planes but the host itself: what it has of an unfinished join is not to be trusted. */
@@ -149,11 +152,13 @@ async function join(
   node: string,
 ): Promise<kubeadm.KubeadmResult> {
   const certificateKey = a.role === 'control_plane' ? await uploadCertificates(ctx, a, api) : undefined
+  const description = `runbook: join of ${node}`
+  await dropTokens(api, description)
   const token = kubeadm.makeToken()
   ctx.secret(token.text)
   ctx.secret(token.secret)
   const ttlSeconds = a.timeout + TOKEN_SPARE_SECONDS
-  await api.create(kubeadm.tokenSecret(token, { ttlSeconds, description: `runbook: join of ${node}` }))
+  await api.create(kubeadm.tokenSecret(token, { ttlSeconds, description }))
   try {
     const config = kubeadm.joinConfig({
       kubeadm: version,
@@ -178,6 +183,17 @@ async function join(
   } catch (error) {
     await api.delete(kubeadm.tokenRef(token.id)).catch(() => false)
     throw error
+  }
+}
+
+/** A run that died could not delete its token. */
+async function dropTokens(api: KubernetesApi, description: string): Promise<void> {
+  const encoded = Buffer.from(description).toString('base64')
+  const fieldSelector = 'type=bootstrap.kubernetes.io/token'
+  const secrets = await api.list({ apiVersion: 'v1', kind: 'Secret', namespace: 'kube-system', fieldSelector })
+  for (const { data, metadata } of secrets) {
+    if ((data as Record<string, string> | undefined)?.description !== encoded) continue
+    await api.delete({ apiVersion: 'v1', kind: 'Secret', namespace: 'kube-system', name: metadata.name })
   }
 }
 

@@ -12,6 +12,10 @@ export default defineModule({
   args: z
     .strictObject({
       values: z.record(z.string(), value).optional().describe('parameters and their values'),
+      at_least: z
+        .record(z.string(), z.int())
+        .optional()
+        .describe('parameters that are raised to a number, and left alone where they are that or more'),
       name: z.string().optional().describe('one parameter, with `value` (Ansible’s form)'),
       value: value.optional().describe('the value of `name`'),
       file: args.path.default('/etc/sysctl.d/90-runbook.conf').describe('where they are kept for the next boot'),
@@ -21,12 +25,14 @@ export default defineModule({
         .default('present')
         .describe('absent takes them out of the file; the kernel keeps its value'),
     })
-    .refine((a) => (a.values === undefined) !== (a.name === undefined), 'give either `values`, or `name` and `value`')
+    .refine((a) => a.values === undefined || a.name === undefined, 'give either `values`, or `name` and `value`')
+    .refine((a) => a.values ?? a.name ?? a.at_least, 'say which: `values`, `at_least`, or `name` and `value`')
     .refine((a) => a.name === undefined || a.state === 'absent' || a.value !== undefined, '`name` needs a `value`')
     .transform(({ name, value: single, values, sysctl_file, ...a }) => ({
       ...a,
       file: sysctl_file ?? a.file,
-      values: values ?? { [name!]: single ?? '' },
+      values: values ?? (name === undefined ? {} : { [name]: single ?? '' }),
+      at_least: a.at_least ?? {},
     })),
   examples: [
     {
@@ -34,12 +40,17 @@ export default defineModule({
       yaml: 'sysctl:\n  values:\n    net.ipv4.ip_forward: 1\n    net.bridge.bridge-nf-call-iptables: 1\n  file: /etc/sysctl.d/99-kubernetes.conf',
     },
   ],
-  probe: ({ values, file }) => ({
-    live: read.sysctl(Object.keys(values)),
+  probe: ({ values, at_least, file }) => ({
+    live: read.sysctl([...Object.keys(values), ...Object.keys(at_least)]),
     saved: map(read.text(file), ({ text }) => text),
   }),
-  plan: ({ values, file, state }, { live, saved }) => {
-    const wanted = Object.entries(values).map(([key, v]) => [key, v.replace(/\s+/g, ' ').trim()] as const)
+  plan: ({ values, at_least, file, state }, { live, saved }) => {
+    const wanted = [
+      ...Object.entries(values).map(([key, v]) => [key, v.replace(/\s+/g, ' ').trim()] as const),
+      ...Object.entries(at_least).map(
+        ([key, v]) => [key, String(Math.max(v, number(live[key]), inFile(saved, key)))] as const,
+      ),
+    ]
     const after = editFile(saved, wanted, state === 'present')
     const expect = saved === '' ? undefined : change.sha256Of(saved)
     const save =
@@ -55,7 +66,7 @@ export default defineModule({
       )
     }
     const set = wanted
-      .filter(([key, v]) => live[key] !== v)
+      .filter(([key, v]) => (key in at_least ? number(live[key]) < at_least[key]! : live[key] !== v))
       .map(([key, v]) =>
         change.run(['sysctl', '-q', '-w', `${key}=${v}`], {
           summary: `set ${key} = ${v}`,
@@ -67,6 +78,14 @@ export default defineModule({
     return [...save, ...set]
   },
 })
+
+const number = (value: string | undefined): number => (value !== undefined && /^\d+$/.test(value) ? Number(value) : 0)
+
+/** The number that a file has for a key: one that is larger than what is asked for is left there. */
+function inFile(text: string, key: string): number {
+  const line = text.split('\n').findLast((one) => lineKey(one) === canonical(key))
+  return line === undefined ? 0 : number(lineValue(line))
+}
 
 /** Sets or takes out lines `key = value`; keeps comments and order, changes the last line of a key, drops repetitions. */
 function editFile(text: string, wanted: readonly (readonly [string, string])[], present: boolean): string {

@@ -140,6 +140,7 @@ function unpack(a: Args, key: string, differing: readonly string[]): Change {
     'mkdir -p "${rb_m%/*}" && rm -f -- "$rb_m" || exit 1',
     `cd -- ${quote(a.dest)} || exit 1`,
     format(a.src) === 'zip' ? unzip(a) : untar(a),
+    INSIDE,
     ownerScript(a),
     `{ echo ${key}; printf '%s\\n' "$names" | rb_statall; } > "$rb_m.new" && mv -f -- "$rb_m.new" "$rb_m"`,
   ]
@@ -173,6 +174,10 @@ function fetchScript(a: Args, archive: string): string {
   const check = algorithm ? ` && rb_checksum ${algorithm} ${digest!.toLowerCase()} "$a" ${quote(a.src)}` : ''
   return `${change.aside(change.fetchTo(from, '-'), archive)}${check}`
 }
+
+/** tar and unzip take a slash in front of a name off, and unpack nothing above the folder: nor may `names` lead there. */
+const INSIDE = `names=$(printf '%s\\n' "$names" | sed 's:^/*::')
+if printf '%s\\n' "$names" | grep -qE '(^|/)[.][.](/|$)'; then echo 'the archive holds names with .. in them' >&2; exit 1; fi`
 
 /** Unpacks and sets `names`. TAR_OPTIONS is GNU tar's alone: it keeps -t from escaping letters beyond ASCII. */
 function untar(a: Args): string {

@@ -38,10 +38,13 @@ export default defineAction({
       await ctx.sleep(POLL_MS)
     }
   },
-  preview: async (ctx, a) => {
-    const open = await waitingFor(await ctx.kubernetes(kubeadm.clusterSource(a)), a.node ?? [ctx.host], a)
-    return { changed: false, msg: open.length === 0 ? '' : `would wait: ${open.join('; ')}` }
-  },
+  preview: kubeadm.foreseen<Args>(
+    async (ctx, a) => {
+      const open = await waitingFor(await ctx.kubernetes(kubeadm.clusterSource(a)), a.node ?? [ctx.host], a)
+      return { changed: false, msg: open.length === 0 ? '' : `would wait: ${open.join('; ')}` }
+    },
+    { changed: false },
+  ),
 })
 
 /** Why each node is not as wanted; an API that does not answer may come back. */

@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto'
 import { readVarsFile, varsOf } from '../inventory/index.ts'
 import { UserError } from '../shared/errors.ts'
-import { parseYaml } from '../shared/yaml.ts'
+import { parseYaml, readSource } from '../shared/yaml.ts'
 
 /**
  * `-e`, later ones over earlier ones: `key=value …` (values are strings, as in Ansible; quotes keep spaces), a map in
@@ -10,6 +11,16 @@ export function readExtraVars(options: readonly string[]): ReadonlyMap<string, u
   const vars = new Map<string, unknown>()
   for (const option of options) for (const [name, value] of readOne(option.trim())) vars.set(name, value)
   return vars
+}
+
+/** SHA-256 of what options say, files by their content: a run with other variables is another run, and not resumed. */
+export function extraVarsHash(options: readonly string[]): string {
+  const hash = createHash('sha256')
+  for (const option of options) {
+    const text = option.trim().startsWith('@') ? readSource(option.trim().slice(1)).text : option
+    hash.update(`${text.length} ${text}`)
+  }
+  return hash.digest('hex')
 }
 
 function readOne(option: string): Iterable<[string, unknown]> {

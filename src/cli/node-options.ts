@@ -1,13 +1,13 @@
 /** `runbook node`: its commands, their options and their help. */
 import { type Command, InvalidArgumentError } from 'commander'
-import type { DrainFlags, NodeFlags } from './commands/node.ts'
+import type { DrainFlags, NodeFlags } from './commands/drain.ts'
 import type { AddCommand } from './program.ts'
 
 export function addNode(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
   nodeOptions(command(parent, 'cordon', 'Keep new pods off nodes', CORDON_EXAMPLES))
     .option('--reason <text>', 'kept in the node’s annotation')
     .action(async (names: string[], flags: NodeFlags) => {
-      const { cordon } = await import('./commands/node.ts')
+      const { cordon } = await import('./commands/drain.ts')
       done(await cordon(names, flags))
     })
   nodeOptions(command(parent, 'drain', 'Cordon nodes and evict their pods, one node after another', DRAIN_EXAMPLES))
@@ -25,7 +25,7 @@ export function addNode(parent: Command, command: AddCommand, done: (exitCode: n
       whole,
     )
     .action(async (names: string[], flags: DrainFlags) => {
-      const { drain } = await import('./commands/node.ts')
+      const { drain } = await import('./commands/drain.ts')
       done(await drain(names, flags))
     })
   nodeOptions(
@@ -36,7 +36,7 @@ export function addNode(parent: Command, command: AddCommand, done: (exitCode: n
       UNCORDON_EXAMPLES,
     ),
   ).action(async (names: string[], flags: NodeFlags) => {
-    const { uncordon } = await import('./commands/node.ts')
+    const { uncordon } = await import('./commands/drain.ts')
     done(await uncordon(names, flags))
   })
 }

@@ -1,5 +1,6 @@
 /** The commands, their options and their help. What a command needs is imported when it runs: start-up time counts. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import type { PowerFlags, PowerVerb } from './commands/power.ts'
 import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
 
@@ -62,6 +63,21 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     done(await runModule(pattern, module, words, { ...flags, resume: false }))
   })
 
+  const node = command(program, 'node', 'Look after nodes', `${DOCTOR_EXAMPLES}\n${NODE_EXAMPLES}`)
+  addNode(node, command, done)
+  runOptions(
+    command(
+      node,
+      'doctor',
+      'Say why a node does not work: the first broken link from kernel to API',
+      DOCTOR_EXAMPLES,
+    ).argument('<node...>', 'hosts or patterns'),
+    { check: false },
+  ).action(async (nodes: string[], flags: Flags) => {
+    const { doctorNodes } = await import('./commands/node.ts')
+    done(await doctorNodes(nodes, { ...flags, check: false, resume: false }))
+  })
+
   inputOptions(
     command(program, 'validate', 'Check playbooks, without any host', VALIDATE_EXAMPLES).argument(
       '<playbook...>',
@@ -117,8 +133,8 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
       done(await init(folder))
     })
 
-  addNode(command(program, 'node', 'Take nodes of a cluster out of service and back', NODE_EXAMPLES), command, done)
   addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
+  addPower(command(program, 'power', 'Turn hosts on and off through their controllers', POWER_EXAMPLES), command, done)
   return program
 }
 
@@ -180,6 +196,34 @@ function addHistory(parent: Command, command: AddCommand, done: (exitCode: numbe
       const { showRun } = await import('./commands/history.ts')
       done(await showRun(flags.folder, id, flags))
     })
+}
+
+function addPower(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
+  const verb = (name: PowerVerb, summary: string, { interrupts }: { interrupts: boolean }): Command => {
+    const one = inputOptions(
+      command(parent, name, summary, `  runbook power ${name} k8s-1\n  runbook power ${name} workers --json`),
+    )
+      .argument('<pattern...>', 'hosts')
+      .option('--json', 'as JSON', false)
+      .option('-f, --forks <n>', 'hosts worked on at the same time', positive, 50)
+      .option('--timeout <seconds>', 'until what was asked for must be seen', positive, 300)
+      .addOption(new Option('--folder <folder>', 'where .runbook/ stands, with the certificates seen').default('.'))
+      .action(async (patterns: string[], flags: PowerFlags) => {
+        const { power } = await import('./commands/power.ts')
+        done(await power(name, patterns, flags))
+      })
+    if (!interrupts) return one
+    return one
+      .option('--force', 'cut the power instead of asking the operating system to shut down', false)
+      .option('-y, --yes', 'do not ask', false)
+  }
+  verb('status', 'Whether hosts are on', { interrupts: false })
+  verb('on', 'Turn hosts on, and wait until they are', { interrupts: false })
+  verb('off', 'Shut hosts down, and wait until they are off', { interrupts: true })
+  verb('cycle', 'Shut hosts down and turn them on again', { interrupts: true })
+  verb('boot-pxe', 'Restart hosts from the network, once', { interrupts: true })
+    .addOption(new Option('--next', 'only set it, and leave the restart to somebody else').default(false))
+    .addOption(new Option('--undo', 'take it back, and restart nothing').default(false).conflicts('next'))
 }
 
 /** `list` is what `runbook history` alone means. */
@@ -269,11 +313,16 @@ const RUN_EXAMPLES = `  runbook run all command uptime
   runbook run workers shell 'df -h / | tail -1'
   runbook run k8s-1 service name=kubelet state=restarted
   runbook run all sysctl name=vm.swappiness value=10 --check --diff`
+const DOCTOR_EXAMPLES = `  runbook node doctor k8s-worker-01
+  runbook node doctor 'workers:!k8s-3' -i inventory.yml`
 const VALIDATE_EXAMPLES = `  runbook validate site.yml upgrade.yml
   runbook validate site.yml -i inventory.yml  the host patterns too`
 const INVENTORY_EXAMPLES = `  runbook inventory graph
   runbook inventory host k8s-1                where each variable comes from`
 const SCHEMA_EXAMPLES = `  runbook schema > .schema/playbook.json
   # first line of a playbook:  # yaml-language-server: $schema=.schema/playbook.json`
+const POWER_EXAMPLES = `  runbook power status all
+  runbook power off k8s-3                     asks the operating system; --force cuts the power
+  runbook power boot-pxe k8s-3 --yes          reinstall it from the network`
 const HISTORY_EXAMPLES = `  runbook history
   runbook history show 20261120-0315`

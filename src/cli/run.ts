@@ -11,7 +11,7 @@ import type { Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import { Redactor } from '../shared/redact.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
-import { readExtraVars } from './extra-vars.ts'
+import { extraVarsHash, readExtraVars } from './extra-vars.ts'
 import { openInventory } from './inputs.ts'
 import { listenForInterrupt } from './interrupt.ts'
 import { terminalPrompt } from './prompt.ts'
@@ -62,10 +62,10 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
     onError: (error) =>
       reporter.warn(`the run goes on without a journal: ${error instanceof Error ? error.message : error}`),
   })
-  const hash = playbookHash(playbooks)
+  const hash = `${playbookHash(playbooks)} ${extraVarsHash(flags.extraVars)}`
   const resume = flags.resume ? journal.unfinished(hash)?.id : undefined
   if (flags.resume && resume === undefined)
-    reporter.warn('there is no unfinished run of these playbooks to resume; starting anew')
+    reporter.warn('there is no unfinished run of these playbooks with these variables to resume; starting anew')
 
   const redactor = new Redactor()
   const prompt = terminalPrompt((fn) => reporter.suspend(fn))

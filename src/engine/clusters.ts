@@ -5,7 +5,7 @@ import {
   loadKubeconfigFile,
   openCluster,
 } from '../kubernetes/index.ts'
-import { TaskFailure } from '../module/define.ts'
+import { kubeadm } from '../module/index.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import type { KubeconfigSource, KubernetesApi } from '../shared/kubernetes.ts'
 import { quote } from '../shared/quote.ts'
@@ -81,5 +81,5 @@ async function fromHosts(hosts: readonly string[], path: string, ways: Ways): Pr
       reasons.push(`${host}: ${error.message}`)
     }
   }
-  throw new TaskFailure(`no kubeconfig of an administrator to be had: ${reasons.join('; ')}`)
+  throw new kubeadm.NoCluster(`no kubeconfig of an administrator to be had: ${reasons.join('; ')}`)
 }

@@ -102,13 +102,20 @@ function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
   if (outcome.facts) owner.facts = { ...owner.facts, ...outcome.facts }
 }
 
-/** What a task with no_log gives is a secret from now on, wherever it turns up. */
-function hide(host: HostRun, outcome: Outcome): void {
+/** Members of a result that hold what a command, a file or a web service said. */
+const SAID = ['stdout', 'stderr', 'content', 'msg', 'json']
+
+/** What a task with no_log gives is a secret from now on, wherever it turns up: of a loop, what each item gives. */
+function hide(host: HostRun, { data, sets }: Outcome): void {
   const { redactor } = host.play.run.input
-  for (const key of ['stdout', 'stderr', 'content', 'msg']) {
-    const value = outcome.data[key]
-    if (typeof value === 'string' && value.trim().length >= 8) redactor.add(value.trim())
-  }
+  const results = Array.isArray(data.results) ? (data.results as Record<string, unknown>[]) : []
+  const secrets = [data, ...results].flatMap((result) => SAID.map((key) => result[key]))
+  for (const text of texts([secrets, sets])) if (text.trim().length >= 8) redactor.add(text.trim())
+}
+
+function* texts(value: unknown): Iterable<string> {
+  if (typeof value === 'string') yield value
+  else if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) yield* texts(part)
 }
 
 /** In check mode: all that is known of a result is that the task would change something, if that. */

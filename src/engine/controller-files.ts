@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { basename, isAbsolute, join, relative, resolve } from 'node:path'
 import type { ControllerFile, LoadedFile } from '../module/define.ts'
 import { TaskFailure } from '../module/define.ts'
@@ -23,7 +23,7 @@ export class ControllerFiles {
     const found = await stat(path)
     if (found.isDirectory()) {
       if (!wanted.folder) throw new TaskFailure(`${path} is a folder, not a file`)
-      return this.#folder(path, wanted.path.endsWith('/') ? path : join(path, '..'))
+      return this.#folder(path)
     }
     const file = await this.#file(path, basename(path))
     return [wanted.kind === 'template' ? this.#render(file, scope) : file]
@@ -41,10 +41,21 @@ export class ControllerFiles {
     throw new TaskFailure(`there is no ${kind} "${path}" on the controller; looked for${looked}`)
   }
 
-  async #folder(root: string, base: string): Promise<LoadedFile[]> {
-    const entries = await readdir(root, { recursive: true, withFileTypes: true })
-    const paths = entries.filter((e) => e.isFile()).map((e) => join(e.parentPath, e.name))
-    return Promise.all(paths.sort().map((p) => this.#file(p, relative(base, p))))
+  /** The folder itself and all that is in it, folders before what is in them; links count as what they lead to. */
+  async #folder(root: string): Promise<LoadedFile[]> {
+    const paths = [root, ...(await readdir(root, { recursive: true })).map((name) => join(root, name))].sort()
+    const found = await Promise.all(
+      paths.map(async (path): Promise<LoadedFile[]> => {
+        const name = relative(root, path)
+        const stats = await stat(path)
+        if (stats.isDirectory() && path !== root && (await lstat(path)).isSymbolicLink())
+          throw new TaskFailure(`${path} is a link to a folder; folders are copied without what links lead to`)
+        if (stats.isDirectory())
+          return [{ path, relative: name, mode: stats.mode & 0o7777, size: 0, sha256: '', directory: true }]
+        return stats.isFile() ? [await this.#file(path, name)] : []
+      }),
+    )
+    return found.flat()
   }
 
   async #file(path: string, name: string): Promise<LoadedFile> {

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Become,
@@ -16,6 +17,8 @@ export interface LinkOptions {
   /** Who holds the host's lock, in words; undefined takes no lock (check mode). */
   readonly holder: string | undefined
   readonly signal: AbortSignal
+  /** The run is to end after the steps that run: a lost host is not waited for any more. */
+  readonly stop: AbortSignal
   /** Told when a connection had to be made again, or a lock is waited for. */
   readonly note: (msg: string) => void
 }
@@ -61,11 +64,24 @@ export class Link implements AsyncDisposable {
 
   /** The shell of the login user, or of `become`'s; connects when needed. Throws SessionError. */
   async shell(become?: Become): Promise<Shell> {
-    const { connection, locked } = await this.#connect()
-    // Lock and shell are asked for together: one after the other would cost round trips. No script runs without both.
-    const [shell] = await Promise.all([connection.shell(become), locked])
-    this.#shells.add(shell)
-    return shell
+    const attempt = this.#connect()
+    const { connection, locked } = await attempt
+    try {
+      // Lock and shell are asked for together: one after the other would cost round trips. No script runs without both.
+      const [shell] = await Promise.all([connection.shell(become), locked])
+      this.#shells.add(shell)
+      return shell
+    } catch (error) {
+      // The lock's refusal closes the connection, which may be what the shell met first.
+      const reason = await locked.then(
+        () => error,
+        (refusal: unknown) => refusal,
+      )
+      if (!isLeftBehind(reason)) throw reason
+      this.#wasUp = true
+      if (this.#connection === attempt) this.#forget()
+      return this.shell(become)
+    }
   }
 
   /** A connection of its own that is tried once and not kept. */
@@ -122,7 +138,7 @@ export class Link implements AsyncDisposable {
   }
 
   async #reconnect(): Promise<Open> {
-    const started = Date.now()
+    const started = performance.now()
     let wait = 250
     let said = false
     for (;;) {
@@ -132,25 +148,41 @@ export class Link implements AsyncDisposable {
           await open.connection.close()
           throw error
         })
-        this.#options.note(`connected again after ${Math.round((Date.now() - started) / 1000)} s`)
+        this.#options.note(`connected again after ${Math.round((performance.now() - started) / 1000)} s`)
         return open
       } catch (error) {
-        if (!(error instanceof SessionError) || this.#options.signal.aborted) throw error
-        const ownLock = error.kind === 'locked' && error.message.includes(this.#options.holder ?? '\0')
+        if (!(error instanceof SessionError) || this.#options.signal.aborted || this.#options.stop.aborted) throw error
+        const ownLock =
+          (error.kind === 'locked' && error.message.includes(this.#options.holder ?? '\0')) || isLeftBehind(error)
         const limit = ownLock ? OWN_LOCK_MS : RECONNECT_MS
         if (!ownLock && error.kind !== 'unreachable' && error.kind !== 'lost' && error.kind !== 'timeout') throw error
-        if (Date.now() - started + wait > limit) throw error
+        if (performance.now() - started + wait > limit) throw error
         if (!said) {
           said = true
           this.#options.note(
             ownLock
-              ? 'a step of this run still goes on there; waiting for its end'
+              ? 'a step of this run, or of one that died, still goes on there; waiting for its end'
               : `connection lost; trying again: ${error.message}`,
           )
         }
-        await sleep(wait, undefined, { signal: this.#options.signal })
+        await sleep(wait, undefined, { signal: AbortSignal.any([this.#options.signal, this.#options.stop]) }).catch(
+          () => {},
+        )
         wait = Math.min(wait * 2, 5_000)
       }
     }
+  }
+}
+
+/** Whether a lock is held by nothing but the last step of a run that was started on this machine and has died since. */
+function isLeftBehind(error: unknown): boolean {
+  if (!(error instanceof SessionError) || error.kind !== 'locked') return false
+  const [, machine, pid] = /of \S+@(\S+), pid (\d+)$/m.exec(error.message) ?? []
+  if (machine !== hostname() || pid === undefined) return false
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (gone) {
+    return (gone as NodeJS.ErrnoException).code === 'ESRCH'
   }
 }

@@ -83,14 +83,20 @@ export function changeFailed(change: Change, output: ChangeOutput, done: readonl
   return {
     status: 'failed',
     changes: done,
-    msg: why ?? `${change.summary}: exit status ${output.rc}${signalName(output.rc)}`,
+    msg: why ?? `${change.summary}: ${ownWords(change, stderr) ?? `exit status ${output.rc}${signalName(output.rc)}`}`,
     data: { rc: output.rc, stdout, stderr },
-    cmd: change.script,
+    cmd: change.cmd,
     rc: output.rc,
     stdout,
     stderr,
     elapsedMs: output.elapsedMs,
   }
+}
+
+/** What the tool that made a change said, when it is one line. A command's own words stand apart: they may be about anything. */
+function ownWords(change: Change, stderr: string): string | undefined {
+  const text = stderr.trim().replace(/^\/bin\/sh: (?:line )?(?:\d+: )?(?:eval: )?/, '')
+  return change.cmd === undefined && text !== '' && text.length <= 200 && !text.includes('\n') ? text : undefined
 }
 
 /** 128 + n is how sh reports a process that died of signal n. */

@@ -17,6 +17,8 @@ import { conclude, type Slot } from './window.ts'
 
 /** Questions that are not answered in this time: something on the host hangs (a dead NFS server, a stuck device). */
 export const PROBE_TIMEOUT_MS = 120_000
+/** How often an edit is tried anew because its file had changed in the meantime. */
+const STALE_LIMIT = 3
 /** A task whose request lost its connection this many times in a row is given up. */
 const LOST_LIMIT = 3
 
@@ -30,14 +32,19 @@ export class Performer {
   readonly doubtful = new Set<string>()
   /** What was changed, or was being changed when the connection was lost: found done later, it counts as changed. */
   readonly attempted = new Map<string, readonly ReportedChange[]>()
+  readonly #stale = new Map<string, number>()
   #lost = 0
+  /** So many entries are asked about one by one: a question of theirs hangs, and only the task that asks it shall fail. */
+  #alone = 0
 
   constructor(host: HostRun) {
     this.host = host
   }
 
   /** Ends early when a task fails or the rest has to be looked at anew; the caller collects the next window. */
-  async perform(slots: readonly Slot[]): Promise<void> {
+  async perform(window: readonly Slot[]): Promise<void> {
+    const slots = this.#alone > 0 ? window.slice(0, 1) : window
+    if (this.#alone > 0) this.#alone--
     const answers = new Map<string, Answer>()
     let asked = false
     for (let at = 0; at < slots.length; ) {
@@ -102,13 +109,27 @@ export class Performer {
       this.#lost = 0
       return undefined
     } catch (error) {
-      return this.lost(error) ? 'again' : this.unlucky(error)
+      if (this.lost(error)) return 'again'
+      if (!(error instanceof SessionError) || error.kind !== 'timeout') return this.unlucky(error)
+      if (slots.filter(({ entry, settled }) => entry.kind === 'module' && !settled).length > 1) {
+        this.#alone = slots.length
+        return 'again'
+      }
+      const hint = 'something that this task looks at does not answer: a dead NFS server, a stuck disk?'
+      return { ...this.unlucky(error), hint }
     }
   }
 
   /** Whether an error means that the connection is gone and the task should be tried over a new one. */
   lost(error: unknown): boolean {
     return error instanceof SessionError && error.kind === 'lost' && ++this.#lost <= LOST_LIMIT
+  }
+
+  /** Whether an edit that came too late is tried again; somebody who writes all the time is not raced for ever. */
+  triesAgain(key: string): boolean {
+    const tries = (this.#stale.get(key) ?? 0) + 1
+    this.#stale.set(key, tries)
+    return tries <= STALE_LIMIT
   }
 
   connectionWorks(): void {

@@ -29,7 +29,8 @@ export class PlayRun {
   /** What the hosts of the batch do no more of: `meta: end_play`, `meta: end_batch`. */
   ended: 'play' | 'batch' | undefined
 
-  constructor(run: Run, play: Play, batch: readonly HostState[], meeting: Meeting) {
+  /** `names`: what earlier plays set on hosts. */
+  constructor(run: Run, play: Play, batch: readonly HostState[], meeting: Meeting, names: Iterable<string> = []) {
     this.run = run
     this.play = play
     this.batch = batch
@@ -37,6 +38,7 @@ export class PlayRun {
     this.key = run.keyOf(play)
     const tasks = play.sections.flatMap((s) => [...tasksOf(s.steps)])
     this.handlers = [...play.handlers]
+    for (const name of names) this.dynamicNames.add(name)
     this.#addNames([...tasks, ...play.handlers])
   }
 

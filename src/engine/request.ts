@@ -10,7 +10,8 @@ import { randomBytes } from 'node:crypto'
 import { CHANGE_PRELUDE, type Change, type ChangeOutput } from '../module/change.ts'
 import { type Ask, ReadError, type Section } from '../module/read.ts'
 import { cutAtMarkers } from '../session/framing.ts'
-import type { RunOptions, ScriptResult, Shell } from '../session/session.ts'
+import { Keep } from '../session/keep.ts'
+import type { RunOptions, Shell } from '../session/session.ts'
 
 /** The answer to an ask, or why there is none. */
 export type Answer = { readonly value: unknown } | { readonly error: ReadError }
@@ -68,38 +69,66 @@ export async function request(
   const groups = groupAsks(asks)
   const script = compile(nonce, changes, groups, options.wrap)
   const { timeoutMs, signal } = options
-  const watch = changes.length > 0 ? watchChanges(nonce, changes.length, options) : undefined
-  const result = await shell.run(script, { timeoutMs, signal, onOutput: watch?.onOutput })
-  return parse(nonce, changes, groups, result, watch?.elapsed ?? [])
+  const expected = changes.length + groups.reduce((n, { kind, keys }) => n + kind.sections(keys), 0)
+  const output = collect(nonce, changes.length, expected, options)
+  // Nothing is kept below: a command may print more than anybody keeps, and the marks behind it must still be seen.
+  const { rc } = await shell.run(script, { timeoutMs, signal, maxOutput: 0, onOutput: output.take })
+  return parse(changes, groups, output, rc)
 }
 
-/** Tells live which change prints what, and how long each took. */
-function watchChanges(
-  nonce: string,
-  count: number,
-  { onOutput, onEnd }: RequestOptions,
-): { onOutput: NonNullable<RunOptions['onOutput']>; elapsed: number[] } {
+/** Bytes of each stream that are kept of a change, and of an answer. */
+const KEPT = 16 * 1024 * 1024
+
+/** What stood before a mark, and the words of the mark. */
+interface Mark {
+  readonly body: Buffer
+  readonly truncated: boolean
+  readonly words: readonly string[]
+}
+
+interface Output {
+  readonly stdout: readonly Mark[]
+  readonly stderr: readonly Mark[]
+  /** What stands behind the last mark of the error stream. */
+  rest(): Buffer
+  /** Milliseconds of each change. */
+  readonly elapsed: readonly number[]
+  readonly take: NonNullable<RunOptions['onOutput']>
+}
+
+/**
+ * Cuts output at the marks as it comes, and tells live which change prints what. A host that makes up more marks than are
+ * expected is not listened to any longer.
+ */
+function collect(nonce: string, changes: number, expected: number, { onOutput, onEnd }: RequestOptions): Output {
   const elapsed: number[] = []
   let since = performance.now()
-  const cutter = (stream: 'stdout' | 'stderr') => {
-    let index = 0
-    return cutAtMarkers(
+  const cutter = (stream: 'stdout' | 'stderr', marks: Mark[], keep = { now: new Keep(KEPT) }) => ({
+    keep,
+    cut: cutAtMarkers(
       nonce,
       (chunk) => {
-        if (index < count) onOutput?.(index, stream, chunk)
+        if (marks.length >= expected && stream === 'stdout') return
+        keep.now.add(chunk)
+        if (marks.length < changes) onOutput?.(marks.length, stream, chunk)
       },
-      () => {
-        index++
-        if (stream === 'stderr' || index > count) return
-        onEnd?.(index - 1)
+      (rest) => {
+        if (marks.length >= expected) return
+        marks.push({ body: keep.now.take(), truncated: keep.now.truncated, words: rest.split(' ') })
+        keep.now = new Keep(KEPT)
+        if (stream === 'stderr' || marks.length > changes) return
+        onEnd?.(marks.length - 1)
         const now = performance.now()
         elapsed.push(now - since)
         since = now
       },
-    )
-  }
-  const cut = { stdout: cutter('stdout'), stderr: cutter('stderr') }
-  return { onOutput: (stream, chunk) => cut[stream](chunk), elapsed }
+    ),
+  })
+  const marks = { stdout: [] as Mark[], stderr: [] as Mark[] }
+  const stdout = cutter('stdout', marks.stdout)
+  const stderr = cutter('stderr', marks.stderr)
+  const cut = { stdout: stdout.cut, stderr: stderr.cut }
+  return { ...marks, rest: () => stderr.keep.now.take(), elapsed, take: (stream, chunk) => cut[stream](chunk) }
 }
 
 function compile(
@@ -123,34 +152,24 @@ function compile(
   return parts.join('\n')
 }
 
-function parse(
-  nonce: string,
-  changes: readonly Change[],
-  groups: readonly Group[],
-  result: ScriptResult,
-  elapsed: readonly number[],
-): Reply {
-  const marks = splitMarks(result.stdout, nonce)
-  const errors = splitMarks(result.stderr, nonce)
+function parse(changes: readonly Change[], groups: readonly Group[], output: Output, rc: number): Reply {
   const outputs: ChangeOutput[] = []
   const sections: Section[] = []
-  for (const { body, words } of marks) {
-    if (words[0] === 'c') {
-      const stderr = errors[outputs.length]?.body ?? Buffer.alloc(0)
-      outputs.push({ rc: Number(words[1]), stdout: body, stderr, elapsedMs: elapsed[outputs.length] ?? 0 })
-    } else if (words[0] === 'r') sections.push({ out: body, rc: Number(words[1]) })
+  for (const { body, words, truncated } of output.stdout) {
+    if (words[0] === 'c') outputs.push(changeOutput(Number(words[1]), body, truncated, outputs.length, output))
+    else if (words[0] === 'r') sections.push({ out: body, rc: Number(words[1]) })
   }
   const failed = outputs.some((o, i) => !(changes[i]?.okCodes ?? [0]).includes(o.rc))
   const answers = new Map<string, Answer>()
   if (failed) return { outputs, answers }
   if (outputs.length < changes.length)
-    throw brokenOff(result, `${outputs.length} of ${changes.length} changes reported`)
+    throw brokenOff(output, rc, `${outputs.length} of ${changes.length} changes reported`)
   let at = 0
   for (const { kind, ids, keys } of groups) {
     const count = kind.sections(keys)
     const mine = sections.slice(at, at + count)
     at += count
-    if (mine.length < count) throw brokenOff(result, `no answer to ${kind.name}`)
+    if (mine.length < count) throw brokenOff(output, rc, `no answer to ${kind.name}`)
     answerAll(kind, ids, keys, mine, answers)
   }
   return { outputs, answers }
@@ -182,30 +201,15 @@ function answerAll(
   }
 }
 
-function brokenOff(result: ScriptResult, what: string): ReadError {
-  const said = result.stderr.toString('utf8').trim().split('\n').slice(-5).join('\n')
-  return new ReadError(`the host's sh ended the request early (${what}; status ${result.rc})${said ? `: ${said}` : ''}`)
+function changeOutput(rc: number, stdout: Buffer, truncated: boolean, index: number, output: Output): ChangeOutput {
+  const error = output.stderr[index]
+  const cut = truncated || error?.truncated
+  const note = cut ? `\nrunbook: of each stream the first ${KEPT / 2 ** 20} MiB were kept\n` : ''
+  const stderr = Buffer.concat([error?.body ?? Buffer.alloc(0), Buffer.from(note)])
+  return { rc, stdout, stderr, elapsedMs: output.elapsed[index] ?? 0 }
 }
 
-interface Mark {
-  readonly body: Buffer
-  readonly words: readonly string[]
-}
-
-/** Cuts output at the marks of a request; what follows the last mark is dropped. */
-function splitMarks(bytes: Buffer, nonce: string): Mark[] {
-  const marks: Mark[] = []
-  let parts: Buffer[] = []
-  const cut = cutAtMarkers(
-    nonce,
-    (chunk) => {
-      parts.push(chunk)
-    },
-    (rest) => {
-      marks.push({ body: parts.length === 1 ? parts[0]! : Buffer.concat(parts), words: rest.split(' ') })
-      parts = []
-    },
-  )
-  cut(bytes)
-  return marks
+function brokenOff(output: Output, rc: number, what: string): ReadError {
+  const said = output.rest().toString('utf8').trim().split('\n').slice(-5).join('\n')
+  return new ReadError(`the host's sh ended the request early (${what}; status ${rc})${said ? `: ${said}` : ''}`)
 }

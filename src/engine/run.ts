@@ -4,6 +4,7 @@ import { hostname, userInfo } from 'node:os'
 import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
 import {
+  checkTags,
   type Handler,
   type Play,
   type Playbook,
@@ -12,13 +13,12 @@ import {
   type TagSelection,
   type Task,
   tasksOf,
-  type Prompt as VarsPrompt,
 } from '../playbook/index.ts'
 import type { Connect, Prompt, Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import type { RunEvent } from '../shared/events.ts'
 import type { Redactor } from '../shared/redact.ts'
-import { makeScope, type Scope, type Vars } from '../values/index.ts'
+import { makeScope, type Vars } from '../values/index.ts'
 import { Clusters } from './clusters.ts'
 import { ControllerFiles } from './controller-files.ts'
 import { gatherTask } from './gather.ts'
@@ -26,7 +26,10 @@ import { HostState } from './host.ts'
 import { HostRun } from './host-run.ts'
 import { Link } from './link.ts'
 import { Meeting } from './meeting.ts'
+import { batches, inOrder } from './order.ts'
 import { PlayRun } from './play.ts'
+import { precheck } from './precheck.ts'
+import { askPrompts } from './prompts.ts'
 import { EventQueue } from './queue.ts'
 import { Semaphore } from './semaphore.ts'
 
@@ -67,6 +70,7 @@ export interface RunInput {
 export async function* runPlaybooks(input: RunInput): AsyncGenerator<RunEvent> {
   const run = new Run(input)
   const plays = run.plan()
+  await precheck(run, plays)
   const work = run.execute(plays)
   for await (const event of run.events) yield event
   await work
@@ -106,6 +110,10 @@ export class Run {
     if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
     const scope = makeScope([{ name: 'command line', vars: this.input.extraVars }])
     const seen = new Map<string, number>()
+    checkTags(
+      playbooks.flatMap(({ plays }) => plays),
+      this.input.tags,
+    )
     return playbooks.flatMap(({ plays }) =>
       plays.map((whole) => {
         const play = selectTags(whole, this.input.tags)
@@ -187,34 +195,7 @@ export class Run {
 
   /** All questions of all plays, before anything is done. */
   async #askAll(plays: readonly Play[]): Promise<void> {
-    const given = makeScope([{ name: 'command line', vars: this.input.extraVars }])
-    for (const play of plays) {
-      const answers = new Map<string, unknown>()
-      for (const prompt of play.prompts)
-        if (!given.has(prompt.name)) answers.set(prompt.name, await this.#ask(prompt, given))
-      this.#answers.set(play.id, answers)
-    }
-  }
-
-  async #ask(prompt: VarsPrompt, scope: Scope): Promise<string> {
-    const fallback = prompt.default === undefined ? undefined : String(prompt.default.evaluate(scope))
-    const ask = this.input.prompt
-    if (!ask) {
-      if (fallback !== undefined) return fallback
-      const hint = `give it with -e ${prompt.name}=…`
-      throw new UserError({
-        message: `nobody can be asked for "${prompt.name}": there is no terminal`,
-        place: prompt.place,
-        hint,
-      })
-    }
-    const question = fallback === undefined || prompt.private ? prompt.question : `${prompt.question} [${fallback}]`
-    for (;;) {
-      const answer = (await ask(question, { secret: prompt.private })) || fallback || ''
-      if (prompt.private && answer !== '') this.input.redactor.add(answer)
-      if (!prompt.confirm || (await ask(`${prompt.question} (again)`, { secret: prompt.private })) === answer)
-        return answer
-    }
+    for (const play of plays) this.#answers.set(play.id, await askPrompts(play.prompts, this.input))
   }
 
   #link(host: Host, remote: Remote): Link {
@@ -225,6 +206,7 @@ export class Run {
       addSecret: (secret) => input.redactor.add(secret),
       holder: input.check ? undefined : `run ${id} of ${userInfo().username}@${hostname()}, pid ${process.pid}`,
       signal: input.abort,
+      stop: input.stop,
       note: (msg) => this.emit({ type: 'host_note', host: host.name, level: 'warning', msg }),
     })
   }
@@ -346,32 +328,6 @@ async function withFacts(play: Play): Promise<Play> {
 function newRunId(): string {
   const stamp = new Date().toISOString().replace(/[-:]/g, '').replace('T', '-').slice(0, 15)
   return `${stamp}-${randomBytes(2).toString('hex')}`
-}
-
-function inOrder(play: Play, hosts: HostState[]): HostState[] {
-  const byName = (a: HostState, b: HostState) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
-  if (play.order === 'reverse_inventory') return hosts.toReversed()
-  if (play.order === 'sorted') return hosts.toSorted(byName)
-  if (play.order === 'reverse_sorted') return hosts.toSorted(byName).toReversed()
-  if (play.order === 'shuffle') {
-    const keys = new Map(hosts.map((h) => [h, randomBytes(4).readUInt32BE()]))
-    return hosts.toSorted((a, b) => keys.get(a)! - keys.get(b)!)
-  }
-  return hosts
-}
-
-/** The batches of a rolling play: each size of `serial` once, the last as often as needed; at least one host each. */
-export function batches(play: Pick<Play, 'serial'>, hosts: readonly HostState[]): HostState[][] {
-  if (play.serial.length === 0) return hosts.length > 0 ? [[...hosts]] : []
-  const all: HostState[][] = []
-  for (let at = 0, i = 0; at < hosts.length; i++) {
-    const size = play.serial[Math.min(i, play.serial.length - 1)]!
-    const count = typeof size === 'number' ? size : Math.floor((hosts.length * size.percent) / 100)
-    const batch = hosts.slice(at, at + Math.max(1, count))
-    all.push(batch)
-    at += batch.length
-  }
-  return all
 }
 
 /** Leaves out what is undefined, so that it does not hide a value under it. */

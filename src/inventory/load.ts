@@ -55,7 +55,7 @@ async function addSource(
   folders: Set<string>,
   options: InventoryOptions,
 ): Promise<void> {
-  const stats = statSync(source, { throwIfNoEntry: false })
+  const stats = statOf(source)
   if (!stats) {
     if (!source.includes(',')) throw new UserError(`the inventory ${source} does not exist`)
     for (const part of source
@@ -69,6 +69,16 @@ async function addSource(
   if (stats.isDirectory()) {
     for (const path of filesOf(source)) await addSource(builder, path, folders, options)
   } else await addFile(builder, source, stats, options)
+}
+
+/** Undefined when there is no such file; a long list of names is longer than any path can be. */
+function statOf(source: string): Stats | undefined {
+  try {
+    return statSync(source, { throwIfNoEntry: false })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENAMETOOLONG') return undefined
+    throw error
+  }
 }
 
 function addName(builder: Builder, text: string): void {

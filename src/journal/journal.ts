@@ -9,7 +9,7 @@ export interface RunRecord {
   readonly id: string
   /** What was asked for: playbooks and options, enough to do it again. */
   readonly command: readonly string[]
-  /** SHA-256 over the playbooks' content as parsed; resume refuses another one. */
+  /** SHA-256 over the playbooks' content as parsed, and over the variables of the command line; resume refuses another one. */
   readonly playbookHash: string
   readonly startedAt: number
   readonly endedAt: number | undefined

@@ -31,6 +31,8 @@ export interface Change {
   readonly touches: readonly string[]
   /** Done first, before `script`, over a channel of its own. */
   readonly upload?: Upload
+  /** The command as people know it, to show when it fails. A script of ours is not shown: it can hold a file's content. */
+  readonly cmd?: string
   /** POSIX sh; it runs in a subshell of its own, and a status other than 0 fails the task. */
   readonly script?: string
   /**
@@ -67,7 +69,8 @@ export interface ChangeOptions {
 
 /** Runs a command. Without `touches` it can touch everything. */
 export function run(argv: readonly string[], options: ChangeOptions = {}): Change {
-  return script(quoteAll(argv), { summary: `run ${argv.join(' ')}`, ...options })
+  const line = quoteAll(argv)
+  return { ...script(line, { summary: `run ${argv.join(' ')}`, ...options }), cmd: line }
 }
 
 /** Runs a piece of POSIX sh. Without `touches` it can touch everything. */
@@ -88,7 +91,7 @@ export function command(line: string, options: CommandOptions): Change {
   const enter = chdir === undefined ? '' : `cd -- ${quote(chdir)} || exit 1\n`
   const end = stdin_add_newline && !stdin?.endsWith('\n') ? '\\n' : ''
   const input = stdin === undefined ? '' : `printf '%s${end}' ${quote(stdin)} | `
-  return { summary, touches: [EVERYTHING], transient: true, script: `${enter}${input}${line}` }
+  return { summary, touches: [EVERYTHING], transient: true, cmd: line, script: `${enter}${input}${line}` }
 }
 
 /** The `register` value of a command: rc, stdout, stdout_lines, stderr, stderr_lines; empty ones when it did not run. */

@@ -25,6 +25,7 @@ export type { Action, ActionContext, ActionResult, OtherHost } from './action.ts
 export * as args from './args.ts'
 export type { Change, ChangeOutput, Diff } from './change.ts'
 export * as change from './change.ts'
+export * as containerd from './containerd/index.ts'
 export {
   type ControllerFile,
   defineAction,
@@ -35,7 +36,9 @@ export {
   type ResultData,
   TaskFailure,
 } from './define.ts'
+export * as doctor from './doctor/index.ts'
 export * as kubeadm from './kubeadm/index.ts'
+export * as preflight from './preflight/index.ts'
 export { all, each, known, map, type Read, ReadError } from './read.ts'
 export * as read from './reads/index.ts'
 export { EVERYTHING } from './resources.ts'

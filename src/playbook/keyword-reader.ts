@@ -1,7 +1,7 @@
 /** Reads the keywords of a map by a table of keywords.ts, and says of what is not in it what it might have been. */
 import { didYouMean, type Problems, UserError } from '../shared/errors.ts'
 import type { YamlEntry, YamlMap, YamlNode } from '../shared/yaml.ts'
-import { INSTEAD, LEVELS, loopInstead, type Parsed, type Table } from './keywords.ts'
+import { INSTEAD, LEVELS, loopInstead, MODULE_INSTEAD, type Parsed, type Table } from './keywords.ts'
 import { describe, kinds } from './kinds.ts'
 
 export interface ReadMap<T extends Table> {
@@ -42,9 +42,9 @@ export function addUnknown(
   problems: Problems,
   more: Iterable<string> = [],
 ): void {
-  const instead = loopInstead(key) ?? (Object.hasOwn(INSTEAD, key) ? INSTEAD[key] : undefined)
-  if (instead !== undefined) {
-    problems.add(`"${key}" is a keyword of Ansible that does not exist here`, keyPlace, instead)
+  const hint = loopInstead(key) ?? instead(INSTEAD, key)
+  if (hint !== undefined) {
+    problems.add(`"${key}" is a keyword of Ansible that does not exist here`, keyPlace, hint)
     return
   }
   const others = Object.entries(LEVELS).flatMap(([name, words]) => (Object.hasOwn(words, key) ? [name] : []))
@@ -55,8 +55,14 @@ export function addUnknown(
   }
   const what =
     level === 'task' || level === 'handler' ? 'unknown keyword or module' : `unknown keyword of ${withArticle(level)}`
-  problems.add(`${what} "${key}"`, keyPlace, didYouMean(key, [...Object.keys(table), ...more]))
+  const words = [...Object.keys(table), ...more]
+  const module = key.slice(key.lastIndexOf('.') + 1)
+  const other = level === 'task' || level === 'handler' ? instead(MODULE_INSTEAD, module) : undefined
+  problems.add(`${what} "${key}"`, keyPlace, other ?? didYouMean(key, words) ?? didYouMean(module, words))
 }
+
+const instead = (table: Readonly<Record<string, string>>, word: string): string | undefined =>
+  Object.hasOwn(table, word) ? table[word] : undefined
 
 function orList(levels: readonly string[]): string {
   return levels.map(withArticle).join(' or ')

@@ -170,7 +170,7 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   become_flags: 'become uses fixed, safe flags',
   become_exe: 'use become_method: sudo, doas or su',
   collections: 'modules are found by their short names',
-  debugger: 'use runbook apply --step, or debug tasks',
+  debugger: 'use debug tasks, and runbook plan',
   gather_subset: 'all facts come with one script; use gather_facts: false to do without',
   gather_timeout: 'reading facts has a time limit of its own',
   fact_path: 'read files of your own with slurp',
@@ -180,6 +180,36 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   sudo_user: 'use become_user',
   first_available_file: 'use when, or a template in src',
   user: 'use remote_user',
+}
+
+const PACKAGE = 'use package: {name: curl}; it knows apt, dnf and yum'
+
+/** Ansible's modules that are not here under that name, and what to do instead. */
+export const MODULE_INSTEAD: Readonly<Record<string, string>> = {
+  apt: PACKAGE,
+  dnf: PACKAGE,
+  dnf5: PACKAGE,
+  yum: PACKAGE,
+  dpkg_selections: 'use package: {name: kubelet, hold: true}',
+  apt_key: 'use apt_repository, which keeps the key of each repository',
+  systemd: 'use service for a unit that is there, systemd_unit for one that you write',
+  systemd_service: 'use service for a unit that is there, systemd_unit for one that you write',
+  sysvinit: 'use service',
+  replace: 'use lineinfile with regexp for a line, blockinfile or template for more',
+  ini_file: 'use template, or lineinfile with regexp',
+  setup: 'use facts, or gather_facts: true on the play',
+  gather_facts: 'use facts, or gather_facts: true on the play',
+  ping: 'use wait_for_connection',
+  raw: 'use shell: a host needs no Python for it',
+  expect: 'use command with stdin',
+  synchronize: 'use copy with a folder as src, or unarchive',
+  assemble: 'use template',
+  tempfile: 'use command: mktemp -d',
+  find: 'use command: find … with register',
+  git: 'use command: git … with creates',
+  pip: 'use command: pip … with creates',
+  async_status: 'a task may take as long as it needs: use timeout to limit it',
+  firewalld: 'use command: firewall-cmd …, or template and a handler',
 }
 
 /** Ansible's loops, and the form that replaces them. */

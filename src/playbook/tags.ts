@@ -1,10 +1,44 @@
 /** `--tags` and `--skip-tags`. */
+import { didYouMean, UserError } from '../shared/errors.ts'
 import type { Play, Step } from './playbook.ts'
 
 export interface TagSelection {
   /** Empty: all but `never`. `all`, `tagged`, `untagged` are special. */
   readonly tags: readonly string[]
   readonly skipTags: readonly string[]
+}
+
+const SPECIAL = new Set(['all', 'tagged', 'untagged', 'always', 'never'])
+
+/**
+ * Throws UserError for a tag that nothing in the plays has: a slip of the pen would run nothing, or leave nothing out. Says
+ * nothing where includes are known at run time only.
+ */
+export function checkTags(plays: readonly Play[], { tags, skipTags }: TagSelection): void {
+  const there = new Set<string>()
+  let unknown = false
+  const look = (steps: readonly Step[]): void => {
+    for (const step of steps) {
+      if (step.kind === 'block') look([...step.block, ...step.rescue, ...step.always])
+      else for (const tag of step.tags) there.add(tag)
+      if (step.kind !== 'include') continue
+      if (step.known) look(step.known.steps)
+      else unknown = true
+    }
+  }
+  for (const play of plays) {
+    for (const tag of play.tags) there.add(tag)
+    for (const { steps } of play.sections) look(steps)
+    look(play.handlers)
+  }
+  if (unknown) return
+  const problems = [...new Set([...tags, ...skipTags])]
+    .filter((tag) => !there.has(tag) && !SPECIAL.has(tag))
+    .map((tag) => ({
+      message: `nothing has the tag "${tag}"`,
+      hint: didYouMean(tag, there) ?? `there are ${[...there].join(', ') || 'no tags at all'}`,
+    }))
+  if (problems.length > 0) throw new UserError(problems)
 }
 
 /** The play with only what is selected; handlers stay, they run when something notifies them. */

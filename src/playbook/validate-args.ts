@@ -153,7 +153,9 @@ function explainUnion(
   of: ArgumentsOf,
 ): Problem[] {
   const value = valueAt(data, path)
-  const fits = issue.errors.find((issues) => !issues.some(isOtherType))
+  const fitting = issue.errors.filter((issues) => !issues.some(isOtherType))
+  // A single word that could stand there too (`preserve` beside modes) is the least likely to be meant.
+  const fits = fitting.find((issues) => !issues.some(({ code }) => code === 'invalid_value')) ?? fitting[0]
   if (fits && fits.length > 0) return fits.flatMap((one) => explain(one, path, data, of))
   if (holdsLater(value)) return []
   const names = [...new Set(expectedOf(issue))].join(' or ')
@@ -164,7 +166,7 @@ function explainUnion(
 function isOtherType(issue: Issue): boolean {
   if (issue.path.length > 0) return false
   return (
-    issue.code === 'invalid_type' ||
+    (issue.code === 'invalid_type' && isOurs(issue.message)) ||
     (issue.code === 'invalid_union' && issue.errors.every((one) => one.some(isOtherType)))
   )
 }

@@ -1,3 +1,4 @@
+import { forPeople } from './clean.ts'
 import { jsonReporter } from './json.ts'
 import { output } from './output.ts'
 import { plainReporter } from './plain.ts'
@@ -25,7 +26,7 @@ export async function createReporter({ output: wanted, verbosity, diff, answers 
   const style = makeStyle({ colour, unicode: isUtf8(env) })
   const options = { stdout: output(terminal), stderr: output(process.stderr), style, verbosity, diff, answers }
   if (kind === 'json') return jsonReporter(options)
-  if (kind === 'plain' || !terminal.isTTY) return plainReporter(options)
+  if (kind === 'plain' || !terminal.isTTY) return forPeople(plainReporter(options))
   const { treeReporter } = await import('./tree.ts')
-  return treeReporter({ ...options, terminal })
+  return forPeople(treeReporter({ ...options, terminal }))
 }

@@ -3,7 +3,7 @@ import type { ReportedChange, TaskResultEvent } from '../shared/events.ts'
 import { diffLines } from './diff.ts'
 import { duration } from './duration.ts'
 import type { Style } from './style.ts'
-import { count, indent, printable, some } from './text.ts'
+import { chomp, count, indent, printable, some } from './text.ts'
 
 /** Lines of stdout or stderr of a failed command that are shown in full; of more, the beginning and the end. */
 const MOST_LINES = 200
@@ -72,7 +72,7 @@ export function failureBlock(event: TaskResultEvent, style: Style): string {
 }
 
 function shorten(text: string): string {
-  const lines = text.replace(/\n+$/, '').split('\n')
+  const lines = chomp(text).split('\n')
   if (lines.length <= MOST_LINES) return lines.join('\n')
   const half = MOST_LINES / 2
   const left = count(lines.length - MOST_LINES, 'line')

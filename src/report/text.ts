@@ -5,14 +5,31 @@ import { stripVTControlCharacters } from 'node:util'
  * what follows. Line breaks and tabs stay; of a line that was overwritten by carriage returns the last state is shown.
  */
 export function printable(text: string): string {
-  return stripVTControlCharacters(text.replace(/\r\n/g, '\n'))
-    .replace(/[^\n]*\r(?=[^\n])/g, '')
-    .replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, '')
+  return overwritten(stripVTControlCharacters(text.replaceAll('\r\n', '\n'))).replace(
+    /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g,
+    '',
+  )
+}
+
+/** Line by line and not by one expression, which would take minutes for a megabyte without a line break. */
+function overwritten(text: string): string {
+  if (!text.includes('\r')) return text
+  return text
+    .split('\n')
+    .map((line) => line.slice(line.lastIndexOf('\r', line.length - 2) + 1))
+    .join('\n')
+}
+
+/** Without the line breaks at its end. */
+export function chomp(text: string): string {
+  let end = text.length
+  while (end > 0 && text[end - 1] === '\n') end--
+  return text.slice(0, end)
 }
 
 /** Every line with `by` before it; no line break at the end. */
 export function indent(text: string, by: string): string {
-  return text.replace(/\n+$/, '').replace(/^/gm, by)
+  return chomp(text).replace(/^/gm, by)
 }
 
 /** `1 host`, `3 hosts`. */

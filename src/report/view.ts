@@ -53,6 +53,9 @@ export class RunView {
       case 'task_retry':
         host.output = `try ${event.attempt} of ${event.attempts}: ${lastLine(event.msg)}`
         break
+      case 'host_note':
+        host.output = lastLine(event.msg)
+        break
       case 'task_output':
         host.output = lastLine(event.text) || host.output
         break

@@ -140,6 +140,9 @@ async function* methods(
   return undefined
 }
 
+/** All but tab and newline, and what turns the direction of writing. */
+const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g
+
 /** Answers the first hidden question with the password that we have, and passes the others on. */
 function answerPrompts(login: Login, during: During) {
   let { password } = login
@@ -157,7 +160,11 @@ function answerPrompts(login: Login, during: During) {
         return known
       }
       if (!login.prompt) return ''
-      const words = [instructions, `(${login.user}@${login.host}) ${question}`].filter(Boolean).join('\n')
+      // The host's own words: they must not be able to move the cursor over ours.
+      const words = [instructions, `(${login.user}@${login.host}) ${question}`]
+        .filter(Boolean)
+        .join('\n')
+        .replace(CONTROL, '')
       const said = await during(login.prompt(words, { secret: !echo }))
       if (!echo) login.addSecret?.(said)
       return said

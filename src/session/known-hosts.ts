@@ -157,18 +157,22 @@ function hashName(name: string): string {
   return `|1|${salt.toString('base64')}|${createHmac('sha1', salt).update(name).digest('base64')}`
 }
 
-/** A lock file older than this was left behind by a process that died. */
-const STALE_MS = 10_000
+/** A lock file that stays the same for so long was left behind by a process that died: the work takes milliseconds. */
+const STALE_MS = 5_000
 
 async function withLockFile<T>(path: string, work: () => Promise<T>): Promise<T> {
+  // By a clock that only runs on: the file's time may lie hours ahead, of a disk's server or before this clock was set.
+  let seen: { mtimeMs: number; since: number } | undefined
   for (;;) {
     try {
       await (await open(path, 'wx', 0o600)).close()
       break
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      const age = Date.now() - (await stat(path).catch(() => ({ mtimeMs: Date.now() }))).mtimeMs
-      if (age > STALE_MS) await unlink(path).catch(() => {})
+      const mtimeMs = (await stat(path).catch(() => undefined))?.mtimeMs
+      if (mtimeMs === undefined) continue
+      if (seen?.mtimeMs !== mtimeMs) seen = { mtimeMs, since: performance.now() }
+      if (performance.now() - seen.since > STALE_MS) await unlink(path).catch(() => {})
       else await sleep(5 + Math.random() * 20)
     }
   }

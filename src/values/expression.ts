@@ -14,6 +14,7 @@ import {
 } from './cel-environment.ts'
 import { type Locate, locateIn } from './locate.ts'
 import type { Scope } from './scope.ts'
+import { undefinedHint } from './undefined-hint.ts'
 import { Compiled, type Value } from './value.ts'
 
 export interface Expression extends Value {
@@ -106,7 +107,7 @@ class CelExpression extends Compiled implements Expression {
         return new UserError({
           message: `"${name}" is not defined`,
           place,
-          hint: scope && didYouMean(name, scope.names()),
+          hint: scope && undefinedHint(name, scope.names()),
         })
       }
       case 'no_such_key': {

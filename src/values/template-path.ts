@@ -3,6 +3,7 @@ import type { Place } from '../shared/source.ts'
 import { PENDING, PendingError, type Scope } from './scope.ts'
 import type { BlockNames } from './template-compiler.ts'
 import type { Frame } from './template-frame.ts'
+import { undefinedHint } from './undefined-hint.ts'
 
 export type PathNode = hbs.AST.PathExpression
 
@@ -144,7 +145,7 @@ function missing(
     })
   }
   if (owner === scope) {
-    return new UserError({ message: `"${name}" is not defined`, place, hint: didYouMean(name, scope.names()) })
+    return new UserError({ message: `"${name}" is not defined`, place, hint: undefinedHint(name, scope.names()) })
   }
   const parent = steps.length > 1 ? `"${steps.slice(0, -1).join('.')}"` : 'the item of this block'
   const keys = typeof owner === 'object' && owner !== null && !Array.isArray(owner) ? Object.keys(owner) : []

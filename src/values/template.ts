@@ -51,7 +51,18 @@ class TemplateValue extends Compiled {
   }
 }
 
+/** Statements of Jinja, which would stay in the text as they are. */
+const JINJA = /\{%[-+]?\s*(?:for|endfor|if|elif|else|endif|set|block|include|import|macro|filter)\b[^\n]{0,60}/
+
 function parse(source: string, locate: Locate): Template {
+  const jinja = JINJA.exec(source)
+  if (jinja) {
+    throw new UserError({
+      message: 'template: this looks like Jinja; templates are Handlebars',
+      place: locate(jinja.index, jinja.index + jinja[0].length),
+      hint: 'write {{#each list}} {{this}} {{/each}} and {{#if (eq a b)}} … {{else}} … {{/if}}',
+    })
+  }
   let program: hbs.AST.Program
   try {
     program = Handlebars.parse(source)
@@ -98,9 +109,14 @@ function syntaxError(
 const BRACES = 'to write the braces themselves, put a backslash before them: \\{{'
 
 function hintFor(mustache: string): string | undefined {
-  if (/^\{\{[^"']*\|/.test(mustache))
-    return 'there are no filters with "|": write {{ upper name }} or {{ default name "x" }}'
-  if (/^\{\{.*\[/.test(mustache)) return 'write a.[key] or a.[0] for an entry'
+  const bare = mustache.replace(/"[^"]*"|'[^']*'/g, '')
+  if (bare.includes('|')) return 'there are no filters with "|": write {{ upper name }} or {{ default name "x" }}'
+  if (/\w\(/.test(bare)) return 'helpers take words, without parentheses: {{ env "HOME" }}'
+  if (/\[\s*[a-zA-Z_]/.test(bare)) return 'write {{ lookup map key }} for an entry whose key is a variable'
+  if (bare.includes('[')) {
+    const path = mustache.replace(/\[(['"])([\w-]+)\1\]/g, '.$2').replace(/(?<!\.)\[(\d+)\]/g, '.[$1]')
+    return `write ${path.includes("['") || path.includes('["') ? 'a.[key] or a.[0] for an entry' : path}`
+  }
   if (/^\{\{\s*\.\w/.test(mustache)) return BRACES
   if (/[=<>!+*/-]/.test(mustache.slice(2))) return 'compute with a CEL expression: key: !cel a + 1'
   return undefined

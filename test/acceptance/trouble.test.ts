@@ -64,6 +64,32 @@ t.test('trouble', { skip: skipWithoutLab() }, async (t) => {
     t.equal(await sh(lab, 'n1', 'ls /srv/batch'), 'four\nhandled\none\nright\nthree\ntwo\n')
   })
 
+  await t.test('an item of a loop that fails: the other items run, and nothing behind the loop', async (t) => {
+    const play = (item: string) => `
+- name: Loop
+  hosts: n1
+  tasks:
+    - name: Items
+      copy: { dest: "/srv/loop/{{ item }}", content: x, mode: '0644' }
+      loop: [one, ${item}, two]
+    - name: Behind
+      file: { path: /srv/loop/behind, state: directory, mode: '0755' }
+    - name: Far behind
+      command: touch /srv/loop/far
+`
+    const folder = folderOf(t, { 'host.yml': play('no/such/folder'), 'values.yml': play("'back\\slash'") })
+    for (const name of ['host.yml', 'values.yml']) {
+      await sh(lab, 'n1', 'rm -rf /srv/loop && mkdir /srv/loop')
+      const run = await apply(join(folder, name), inventory)
+      t.equal(run.code, 2, run.stderr)
+      t.equal(await sh(lab, 'n1', 'ls /srv/loop'), 'one\ntwo\n', name)
+      t.strictSame(
+        run.results.map((r) => r.task),
+        ['Gather facts', 'Items'],
+      )
+    }
+  })
+
   await t.test('sshd goes and comes back in mid-play', async (t) => {
     const folder = folderOf(t, {
       'away.yml': `

@@ -4,7 +4,19 @@
  */
 
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -72,4 +84,58 @@ t.test('a copy on the host and a download write through no link', { skip }, asyn
   t.equal(readFileSync(victim, 'utf8'), 'precious')
   t.equal(readFileSync(copied, 'utf8'), 'new')
   t.equal(readFileSync(fetched, 'utf8'), 'fetched')
+})
+
+t.test('root follows no link that somebody else has made to what is not theirs', { skip }, async (t) => {
+  const folder = tmp(t)
+  const home = join(folder, 'home')
+  const etc = join(folder, 'etc')
+  for (const path of [home, etc, join(etc, 'real')]) mkdirSync(path)
+  chownSync(home, MALLORY, MALLORY)
+  const link = (to: string, path: string, owner = MALLORY) => {
+    symlinkSync(to, path)
+    lchownSync(path, owner, owner)
+  }
+  const shadow = join(etc, 'shadow')
+  writeFileSync(shadow, 'precious', { mode: 0o600 })
+  plant(join(home, 'dotfile'), 'mine')
+  link('../etc/shadow', join(home, '.profile'))
+  link(etc, join(home, '.ssh'))
+  link('.ssh', join(folder, 'admin'), 0)
+  link(join(home, '.ssh'), join(folder, 'through'), 0)
+  link(join(etc, 'new'), join(home, 'new'))
+  link('dotfile', join(home, 'own'))
+  link(etc, join(folder, 'etc-link'), 0)
+  const owner = String(MALLORY)
+  const refused = [
+    { copy: { content: 'x', dest: join(home, '.profile') } },
+    { copy: { content: Buffer.alloc(70_000, 'x').toString(), dest: join(home, '.profile') } },
+    { copy: { content: 'x', dest: join(home, '.ssh/authorized_keys') } },
+    { copy: { content: 'x', dest: join(folder, 'through/authorized_keys') } },
+    { copy: { content: 'x', dest: join(home, 'new') } },
+    { lineinfile: { path: join(home, '.profile'), line: 'x' } },
+    { file: { path: join(home, '.profile'), owner } },
+    { file: { path: join(home, '.profile'), mode: '0666' } },
+    { file: { path: join(home, '.ssh'), state: 'directory', owner } },
+    { file: { path: join(home, '.ssh/made'), state: 'directory', owner } },
+    { file: { path: join(home, '.ssh/made'), state: 'touch' } },
+  ]
+  for (const task of refused) {
+    const { results } = await runHere(folder, [task])
+    t.match(
+      results,
+      [{ status: 'failed', stderr: /is a link of user 54321 to .*, which is not theirs/ }],
+      JSON.stringify(task),
+    )
+  }
+  t.match(statSync(shadow), { uid: 0, mode: 0o100600 })
+  t.equal(readFileSync(shadow, 'utf8'), 'precious')
+  t.strictSame(readdirSync(etc).sort(), ['real', 'shadow'])
+  const done = [
+    { copy: { content: 'x', dest: join(home, 'own') } },
+    { copy: { content: 'x', dest: join(folder, 'etc-link/passwd') } },
+    { file: { path: join(folder, 'etc-link/real/sub'), state: 'directory', mode: '0700' } },
+  ]
+  t.match(await runHere(folder, done), { trace: ['copy changed', 'copy changed', 'file changed'] })
+  t.equal(readFileSync(join(home, 'dotfile'), 'utf8'), 'x')
 })

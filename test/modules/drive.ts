@@ -25,7 +25,7 @@ import type { Action, ActionContext } from '../../src/module/action.ts'
 import type { Change, ChangeOutput } from '../../src/module/change.ts'
 import type { ControllerFile, LoadedFile, Module, ResultData } from '../../src/module/define.ts'
 import type { Read } from '../../src/module/read.ts'
-import type { Connection, ScriptResult, Shell, UploadOptions } from '../../src/session/session.ts'
+import type { Connection, RunOptions, ScriptResult, Shell, UploadOptions } from '../../src/session/session.ts'
 
 export type ShellName = 'dash' | 'bash' | 'busybox'
 
@@ -52,7 +52,7 @@ export class LocalShell implements Shell {
     }
   }
 
-  async run(script: string): Promise<ScriptResult> {
+  async run(script: string, { onOutput }: RunOptions = {}): Promise<ScriptResult> {
     const file = join(this.folder, `script-${this.scripts++}`)
     await writeFile(file, script)
     const started = performance.now()
@@ -62,8 +62,8 @@ export class LocalShell implements Shell {
     })
     const out: Buffer[] = []
     const err: Buffer[] = []
-    child.stdout.on('data', (b: Buffer) => out.push(b))
-    child.stderr.on('data', (b: Buffer) => err.push(b))
+    child.stdout.on('data', (b: Buffer) => out.push(b)).on('data', (b: Buffer) => onOutput?.('stdout', b))
+    child.stderr.on('data', (b: Buffer) => err.push(b)).on('data', (b: Buffer) => onOutput?.('stderr', b))
     const rc = await new Promise<number>((resolve, reject) => {
       child.on('error', reject)
       child.on('close', (code) => resolve(code ?? 255))

@@ -24,6 +24,31 @@ table(sysctl as Module, [
     state: { live: {}, saved: '' },
     fails: /no parameter net\.bridge.*br_netfilter/s,
   },
+  {
+    name: 'at_least raises, now and in the file',
+    args: { at_least: { 'fs.inotify.max_user_instances': 8192 } },
+    state: { live: { 'fs.inotify.max_user_instances': '128' }, saved: 'fs.inotify.max_user_instances = 512\n' },
+    changes: ['write /etc/sysctl.d/90-runbook.conf', 'set fs.inotify.max_user_instances = 8192'],
+  },
+  {
+    name: 'at_least never lowers: neither the kernel nor what it boots with',
+    args: { at_least: { 'fs.inotify.max_user_instances': 8192 } },
+    state: { live: { 'fs.inotify.max_user_instances': '65536' }, saved: '' },
+    changes: ['write /etc/sysctl.d/90-runbook.conf'],
+    check: ([c]) => {
+      if (!c?.script?.includes('max_user_instances = 65536')) throw new Error(c?.script)
+    },
+  },
+  {
+    name: 'at_least leaves a larger number in the file alone',
+    args: { at_least: { 'fs.inotify.max_user_instances': 8192 } },
+    state: {
+      live: { 'fs.inotify.max_user_instances': '9000' },
+      saved: 'fs.inotify.max_user_instances = 10000\n',
+    },
+    changes: [],
+  },
+  { name: 'nothing at all', args: {}, state: {}, invalid: /say which/ },
   { name: 'name needs a value', args: { name: 'vm.swappiness' }, state: {}, invalid: /needs a `value`/ },
   {
     name: 'absent leaves the kernel alone and keeps the other lines',

@@ -9,7 +9,7 @@ import { recapBlock } from '../../src/report/recap.ts'
 import type { ReportOptions } from '../../src/report/reporter.ts'
 import { failureBlock } from '../../src/report/result.ts'
 import { makeStyle } from '../../src/report/style.ts'
-import { cut, fit, printable, width } from '../../src/report/text.ts'
+import { cut, fit, indent, printable, width } from '../../src/report/text.ts'
 import { treeReporter } from '../../src/report/tree.ts'
 import { RunView } from '../../src/report/view.ts'
 import type { HostRecap, Recap, RunEvent } from '../../src/shared/events.ts'
@@ -84,6 +84,11 @@ t.test('text from hosts cannot steer the terminal', async (t) => {
   )
   t.equal(printable('\x1b[2J\x1b]0;title\x07red \x1b[31mx\x1b[0m\ttab\r\nline'), 'red x\ttab\nline')
   t.equal(printable(' 10%\r 50%\r100%\n'), '100%\n', 'the last state of a progress line')
+  t.equal(printable('a\rb\r'), 'b', 'and when more was to come')
+  const started = performance.now()
+  for (const text of ['x'.repeat(2_000_000), '\r'.repeat(2_000_000), `${'\n'.repeat(2_000_000)}x`])
+    t.ok(indent(printable(text), '  '))
+  t.ok(performance.now() - started < 5000, 'two megabytes take no minutes')
 })
 
 t.test('cut and fit keep to their cells', async (t) => {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -153,6 +153,14 @@ t.test('with ssh-keygen', { skip: noSshd }, async (t) => {
       /found: line 2/,
       'hashed as ssh does',
     )
+  })
+
+  t.test('a lock file that a dead process left behind, by a clock that was ahead', async (t) => {
+    const other = join(folder, 'other')
+    writeFileSync(`${other}.lock`, '')
+    utimesSync(`${other}.lock`, new Date('2100-01-01'), new Date('2100-01-01'))
+    await checkHostKey('h3', hostKeysFor(new KnownHosts([other]), 'h3', 22, undefined, 'accept-new', false), blob)
+    t.match(readFileSync(other, 'utf8'), /^h3 /)
   })
 
   t.test('names hashed by ssh-keygen -H are found', async (t) => {

@@ -193,7 +193,7 @@ t.test('what can be known when compiling is', async (t) => {
     ['{{ @indx }}', /unknown name "@indx"[\s\S]+did you mean "@index"/],
     ['{{ upper undefined }}', /"undefined" cannot be used/],
     ['{{ a | upper }}', /filters/],
-    ["{{ a['b'] }}", /a\.\[key\]/],
+    ["{{ a['b'] }}", /write \{\{ a\.b \}\}/],
     ['{{ a + 1 }}', /CEL/],
     ['{{.Names}}', /backslash/],
     ['ab\n{{ a', /^t\.yml:2:1: template: this mustache is not closed/],

@@ -153,6 +153,7 @@ export function attributes(path: string, wanted: Attributes, stat: FileStat): Ch
   const touches = [`file:${path}`]
   const { owner, group } = differing(wanted, stat)
   const chown = owner !== undefined || group !== undefined
+  const trust = stat.type === 'link' ? '' : `rb_trust ${quote(path)} && `
   if (chown) {
     const flag = stat.type === 'link' ? '-h ' : ''
     changes.push({
@@ -163,7 +164,7 @@ export function attributes(path: string, wanted: Attributes, stat: FileStat): Ch
         to: `${owner ?? stat.owner}:${group ?? stat.group}`,
       },
       touches,
-      script: `chown ${flag}-- ${quote(ownership({ owner, group }))} ${quote(path)}`,
+      script: `${trust}chown ${flag}-- ${quote(ownership({ owner, group }))} ${quote(path)}`,
     })
   }
   if (wanted.mode === undefined || stat.type === 'link') return changes
@@ -174,7 +175,7 @@ export function attributes(path: string, wanted: Attributes, stat: FileStat): Ch
       summary: `chmod ${octal(mode)} ${path}`,
       diff: { kind: 'value', from: octal(stat.mode), to: octal(mode) },
       touches,
-      script: `chmod ${chmodWord(mode)} ${quote(path)}`,
+      script: `${trust}chmod ${chmodWord(mode)} ${quote(path)}`,
     })
   }
   return changes
@@ -215,7 +216,7 @@ export function makeFolder(path: string, wanted: Attributes = {}): Change {
   return {
     summary: `create folder ${path}${detail && ` (${detail})`}`,
     touches: ancestors(path).map((p) => `file:${p}`),
-    script: `rb_mkdir ${words.map(quote).join(' ')}`,
+    script: `rb_trust ${quote(path)} && rb_mkdir ${words.map(quote).join(' ')}`,
   }
 }
 
@@ -226,14 +227,38 @@ function ancestors(path: string): string[] {
 }
 
 /**
- * `rb_write PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT CONTENT`: the temporary name holds the request's nonce and is opened
- * with noclobber (O_EXCL), so nobody can plant a link there; a link at PATH is followed, as editors do.
+ * `rb_write PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT CONTENT`: the temporary name (it holds a part of the request's nonce: the
+ * whole must stay unknown) is opened with noclobber (O_EXCL), so nobody can plant a link there; a link at PATH is
+ * followed, as editors do. `rb_trust PATH`: root follows no link that another user has made, unless to what is theirs: in
+ * a home folder or /tmp it would have root write, chown or chmod what its maker wants.
  * `rb_place TEMP PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT` puts a file that stands beside PATH in its place. A PATH that is a
  * mount point of its own (/etc/hosts in a container) cannot be renamed over and is written in place. `restorecon` runs
  * only where SELinux is on. All work with coreutils and with busybox.
  */
 export const FILE_PRELUDE = `
+rb_trust() (
+  [ "$(id -u)" = 0 ] || exit 0
+  r=$(readlink -f -- "$1") && [ "$r" != "$1" ] || exit 0
+  e=$(stat -c %u -- "$r" 2>/dev/null) || e=$(stat -c %u -- "\${r%/*}/") || exit 1
+  at= to=$1 n=0
+  while [ -n "$to" ]; do
+    c=\${to%%/*}
+    case $to in */*) to=\${to#*/} ;; *) to= ;; esac
+    case $c in ''|.) continue ;; ..) at=\${at%/*}; continue ;; esac
+    if ! [ -L "$at/$c" ]; then at=$at/$c; continue; fi
+    u=$(stat -c %u -- "$at/$c") || exit 1
+    n=$((n + 1))
+    if [ $n -gt 40 ] || { [ "$u" != 0 ] && [ "$u" != "$e" ]; }; then
+      echo "$at/$c is a link of user $u to $r, which is not theirs: root does not follow it. Remove it, or become_user that user" >&2
+      exit 1
+    fi
+    l=$(readlink -- "$at/$c") || exit 1
+    case $l in /*) at= ;; esac
+    to=$l\${to:+/$to}
+  done
+)
 rb_target() {
+  rb_trust "$1" || return 1
   p=$1
   if [ -L "$p" ]; then p=$(readlink -f -- "$p") || { echo "$1 is a link into a folder that does not exist" >&2; return 1; }; fi
   if [ -d "$p" ]; then echo "$p is a directory" >&2; return 1; fi
@@ -241,9 +266,13 @@ rb_target() {
 }
 rb_write() (
   rb_target "$1" || exit 1
-  t=\${p%/*}/.rb-$RB_N-\${p##*/}
+  t=\${p%/*}/.rb-\${RB_N%??????????}-\${p##*/}
   trap 'rm -f -- "$t"' EXIT
-  (set -C; umask 077; printf %s "$8" > "$t") || exit 1
+  (set -C; umask 077; printf %s "$8" > "$t") || {
+    # All that a shell says of a full disk is "I/O error".
+    [ ! -e "$t" ] || echo "cannot write into \${p%/*}: is the file system full, or over a quota? The file is as it was" >&2
+    exit 1
+  }
   rb_place "$t" "$p" "$2" "$3" "$4" "$5" "$6" "$7"
 )
 rb_place() (
@@ -264,8 +293,12 @@ rb_place() (
     [ "\${h%% *}" = "$8" ] || { echo "$p has changed since it was read" >&2; exit ${STALE}; }
   fi
   if [ -n "$6" ] && [ -e "$p" ]; then
-    b="$p.$(date +%Y-%m-%d@%H:%M:%S)~"
-    cp -p -- "$p" "$b" && printf '%s\\n' "$b" || exit 1
+    b=$p.$(date +%Y-%m-%d@%H:%M:%S) n=
+    until (set -C; umask 077; : > "$b$n~") 2>/dev/null; do
+      [ "$n" != -9 ] || { echo "cannot write $b~" >&2; exit 1; }
+      n=-$((\${n#-} + 1))
+    done
+    cp -p -- "$p" "$b$n~" && printf '%s\\n' "$b$n~" || exit 1
   fi
   if grep -qsF -- " $p " /proc/self/mountinfo; then cat -- "$t" > "$p" || exit 1; else mv -f -- "$t" "$p" || exit 1; fi
   [ ! -e /sys/fs/selinux/enforce ] || restorecon "$p" 2>/dev/null || :

@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import type { KubeconfigSource } from '../../shared/kubernetes.ts'
+import type { ActionContext, ActionResult } from '../action.ts'
+import { TaskFailure } from '../define.ts'
 import { FILES } from './host.ts'
 
 /** Arguments that say which cluster a task is about. */
@@ -25,4 +27,25 @@ export function clusterSource(a: {
   readonly control_planes?: readonly string[] | undefined
 }): KubeconfigSource {
   return a.kubeconfig === undefined ? { hosts: a.control_planes, path: FILES.admin } : { file: a.kubeconfig }
+}
+
+/** No host that was asked has a kubeconfig: there is no cluster, or not yet. */
+export class NoCluster extends TaskFailure {
+  override name = 'NoCluster'
+}
+
+/** A `preview` that can do without a cluster: in check mode an earlier task may be about to make it. */
+export function foreseen<A>(
+  preview: (ctx: ActionContext, args: A) => Promise<ActionResult>,
+  { changed }: { readonly changed: boolean },
+): (ctx: ActionContext, args: A) => Promise<ActionResult> {
+  return async (ctx, args) => {
+    try {
+      return await preview(ctx, args)
+    } catch (error) {
+      if (!(error instanceof NoCluster)) throw error
+      const summary = 'check mode cannot tell: there is no cluster yet'
+      return changed ? { changed, changes: [{ summary }] } : { changed, msg: summary }
+    }
+  }
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { quote, quoteAll } from '../../shared/quote.ts'
 import { type AskKind, all, ask, each, map, type Read, ReadError, type Section } from '../read.ts'
 
@@ -232,7 +233,14 @@ rb_content() {
       if (sha256 === '!') throw new ReadError(`cannot read ${key.path}: permission denied`)
       if (key.limit === 0 || sha256 === key.expect) return { sha256 }
       const content = out.subarray(newline + 1)
-      return { sha256, content: content.length > key.limit ? undefined : content }
+      if (content.length > key.limit) return { sha256 }
+      // What is edited and written back must be the file's: a process left behind by a command prints into any answer.
+      if (createHash('sha256').update(content).digest('hex') !== sha256) {
+        throw new ReadError(
+          `${key.path} changed while it was read, or something in the background prints: redirect the output of what a command leaves running`,
+        )
+      }
+      return { sha256, content }
     }),
 }
 

@@ -39,7 +39,7 @@ const request = (file: string, options: Record<string, string> = {}, mode = 'oct
 
 function next(socket: Socket): Promise<{ bytes: Buffer; port: number }> {
   return new Promise((done, fail) => {
-    const timer = setTimeout(() => fail(new Error('no answer within 3 s')), 3000)
+    const timer = setTimeout(() => fail(new Error('no answer within 20 s')), 20_000)
     socket.once('message', (bytes, { port }) => {
       clearTimeout(timer)
       done({ bytes, port })
@@ -191,8 +191,6 @@ t.test('a file that changes is sent anew', async (t) => {
 
 t.test('10,000 half-open transfers: bounded memory, and service goes on', async (t) => {
   const { server } = await serve(t, { mostTransfers: 10_000, cache: 4 << 20, onEvent: () => {} })
-  global.gc?.()
-  const before = process.memoryUsage().rss
   const flood: Socket[] = []
   // 250 addresses with 64 ports each, in turns that the receive buffer can take. Block sizes differ, so that no two
   // addresses share chunks.
@@ -209,6 +207,10 @@ t.test('10,000 half-open transfers: bounded memory, and service goes on', async 
       return { all: [first, ...more], blksize: String(1468 - i) }
     }),
   )
+  t.teardown(() => {
+    for (const { all } of sockets) for (const socket of all) socket.close()
+  })
+  const before = process.memoryUsage().rss
   for (const { all, blksize } of sockets) {
     for (const socket of all) socket.send(request('big', { blksize }), server.port, '127.0.0.1')
     await new Promise((done) => setTimeout(done, 2))
@@ -217,12 +219,11 @@ t.test('10,000 half-open transfers: bounded memory, and service goes on', async 
   t.equal(server.size, 10_000)
   t.ok((server.counters.busy ?? 0) > 0, 'those after them wait')
   const grown = (process.memoryUsage().rss - before) / 2 ** 20
-  t.ok(grown < 200, `${grown.toFixed()} MB, with 10,500 sockets of the clients among them`)
+  t.ok(grown < 100, `${grown.toFixed()} MB, with what 10,500 clients received among them`)
   // One of them gives up when it hears the retransmission, and a good client has its place.
   const { all } = sockets[100]!
   const { port } = await next(all[0]!)
   all[0]!.send(Buffer.from('\0\x05\0\0\0'), port, '127.0.0.1')
   while (server.size === 10_000) await new Promise((done) => setTimeout(done, 5))
   t.equal((await load(t, server.port, request('a.txt'))).bytes?.toString(), 'one\ntwo\n')
-  for (const { all } of sockets) for (const socket of all) socket.close()
 })

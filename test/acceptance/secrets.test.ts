@@ -1,0 +1,147 @@
+/** Secrets show nowhere: not in any output, not in the journal, not on a command line of controller or host. */
+import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { stringify } from 'yaml'
+import { bootLab } from '../lab/index.ts'
+import { skipWithoutLab } from '../lab/skip.ts'
+import { folderOf, runbook, sh } from './support.ts'
+
+t.setTimeout(300_000)
+
+// Made from parts, so that this file's own text is no find.
+const made = (name: string) => `${name}-${createHash('sha256').update(name).digest('hex').slice(0, 20)}`
+const SECRETS = {
+  become: made('Become'),
+  content: made('Content'),
+  printed: made('Printed'),
+  argument: made('Argument'),
+  environment: made('Environment'),
+  failed: made('Failed'),
+}
+
+/** Prints a secret 40,000 times, so that every place in a chunk is met: lines of 37 characters beside chunks of 2^n. */
+const PLAYBOOK = `
+- name: Secrets
+  hosts: all
+  become: true
+  tasks:
+    - name: Content
+      copy: { dest: /srv/secret/content, content: "{{ content }}\\n", mode: '0600' }
+      no_log: true
+    - name: Argument
+      shell: test "{{ argument }}" != x
+      no_log: true
+      changed_when: false
+    - name: Environment
+      shell: test -n "$TOKEN"
+      environment: { TOKEN: "{{ environment_secret }}" }
+      no_log: true
+    - name: Printed
+      shell: cat /srv/printed
+      register: printed
+      changed_when: false
+      no_log: true
+    - name: Large output
+      shell: i=0; s=$(cat /srv/printed); while [ $i -lt 40000 ]; do echo "$s"; i=$((i+1)); done
+    - name: Shown by mistake
+      debug: { msg: "it is {{ printed.stdout }}" }
+    - name: In a name {{ printed.stdout }}
+      file: { path: "/srv/secret/{{ printed.stdout }}", state: touch, mode: '0600' }
+    - name: Fails
+      shell: echo "{{ failed }}"; echo "{{ failed }}" >&2; exit 3
+      no_log: true
+      ignore_errors: true
+    - name: Loop
+      command: test -n {{ item }}
+      loop: ["{{ failed }}"]
+      no_log: true
+      changed_when: false
+    - name: Wrong value
+      file: { path: "/srv/secret/x", state: "{{ printed.stdout }}" }
+      ignore_errors: true
+    - name: Undefined
+      copy: { dest: /srv/secret/y, content: "{{ failed }} {{ nothing_of_that_name }}" }
+      no_log: true
+      ignore_errors: true
+`
+
+t.test('secrets', { skip: skipWithoutLab() }, async (t) => {
+  await using lab = await bootLab({ hosts: 1 })
+  await lab.exec('n1', ['chpasswd'], { input: `admin:${SECRETS.become}\n` })
+  await sh(lab, 'n1', 'mkdir -m 755 -p /srv/secret')
+  await lab.exec('n1', ['sh', '-c', 'umask 077; cat >/srv/printed'], { input: SECRETS.printed })
+  const inventory = {
+    all: {
+      hosts: { n1: { ansible_host: lab.hosts[0]!.address } },
+      vars: {
+        ansible_user: 'admin',
+        ansible_become_password: SECRETS.become,
+        ansible_ssh_private_key_file: lab.privateKeyFile,
+        ansible_ssh_common_args: `-o UserKnownHostsFile=${lab.knownHostsFile} -o GlobalKnownHostsFile=/dev/null`,
+        content: SECRETS.content,
+        argument: SECRETS.argument,
+        environment_secret: SECRETS.environment,
+        failed: SECRETS.failed,
+      },
+    },
+  }
+  const folder = folderOf(t, { 'inventory.yml': stringify(inventory, { lineWidth: 0 }), 'site.yml': PLAYBOOK })
+  const seen = join(folder, 'seen')
+  // Hosts of the lab are containers: their processes stand in this machine's /proc too.
+  const sampler = spawn('sh', ['-c', 'while sleep 0.01; do cat /proc/[0-9]*/cmdline; done 2>/dev/null'], {
+    stdio: ['ignore', openTo(t, seen), 'ignore'],
+  })
+  t.teardown(() => void sampler.kill('SIGKILL'))
+
+  const outputs: Record<string, string> = {}
+  for (const args of [
+    ['apply', 'site.yml', '--output', 'plain', '-vvv', '--diff'],
+    ['apply', 'site.yml', '--output', 'json', '-vvv', '--diff'],
+    ['plan', 'site.yml', '-vvv'],
+  ]) {
+    const run = await runbook(args, { cwd: folder })
+    t.equal(run.code, 0, `${args.join(' ')}: ${run.stderr.slice(0, 2000)}${run.stdout.slice(-3000)}`)
+    outputs[`stdout of ${args.join(' ')}`] = run.stdout
+    outputs[`stderr of ${args.join(' ')}`] = run.stderr
+  }
+  const id = (await runbook(['history'], { cwd: folder })).stdout.split(' ')[0]!
+  outputs['history show'] = (await runbook(['history', 'show', id, '-vvv', '--diff'], { cwd: folder })).stdout
+  sampler.kill('SIGKILL')
+  for (const name of readdirSync(join(folder, '.runbook')))
+    outputs[`.runbook/${name}`] = readFileSync(join(folder, '.runbook', name), 'latin1')
+  const commands = readFileSync(seen, 'latin1')
+  t.match(commands, /site\.yml/, 'the sampler has seen the controller')
+  t.match(commands, /sudo/, 'and the host')
+  outputs['command lines'] = commands
+  outputs['journal of the host'] = await sh(
+    lab,
+    'n1',
+    'journalctl --no-pager -o cat; cat /var/log/*.log 2>/dev/null || true',
+  )
+
+  t.match(outputs['stdout of apply site.yml --output plain -vvv --diff'], /Shown by mistake[\s\S]*it is \*{8}/)
+  t.ok((outputs['stdout of apply site.yml --output plain -vvv --diff'] ?? '').split('********\n').length > 39_000)
+  for (const [where, text] of Object.entries(outputs)) {
+    for (const [what, secret] of Object.entries(SECRETS)) {
+      for (const form of [
+        secret,
+        secret.slice(3),
+        secret.slice(0, -3),
+        Buffer.from(secret).toString('base64').slice(0, 20),
+      ]) {
+        const at = text.indexOf(form)
+        t.equal(at, -1, `${what} in ${where}: …${at < 0 ? '' : text.slice(Math.max(0, at - 300), at + 60)}…`)
+      }
+    }
+  }
+  t.equal(await sh(lab, 'n1', 'cat /srv/secret/content'), `${SECRETS.content}\n`, 'and it all was done')
+})
+
+function openTo(t: { teardown(fn: () => void): void }, path: string): number {
+  const fd = openSync(path, 'wx', 0o600)
+  t.teardown(() => closeSync(fd))
+  return fd
+}

@@ -1,0 +1,31 @@
+/** Runs runbook itself on a lab, as a user would. */
+import { spawn } from 'node:child_process'
+import { join, resolve } from 'node:path'
+import type { Lab } from '../lab/index.ts'
+
+export const ROOT = resolve(import.meta.dirname, '../..')
+
+export interface Event {
+  readonly type: string
+  readonly status?: string
+  readonly host?: string
+  readonly task?: string
+  readonly msg?: string
+}
+
+/** `runbook COMMAND` on a playbook; what failed and what changed. */
+export async function runbook(lab: Lab, command: readonly string[], playbook: string) {
+  const argv = [join(ROOT, 'bin/runbook.js'), ...command, playbook, '-i', lab.inventoryFile, '--output', 'json']
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const texts = await Promise.all([child.stdout, child.stderr].map((s) => s.setEncoding('utf8').toArray()))
+  const [out, err] = texts.map((chunks) => chunks.join(''))
+  const events = out!.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Event] : []))
+  const rc = child.exitCode ?? (await new Promise<number>((done) => child.on('close', (code) => done(code ?? 1))))
+  const results = events.filter((e) => e.status !== undefined)
+  return {
+    rc,
+    err: err!,
+    changed: results.filter((e) => e.status === 'changed'),
+    failed: results.filter((e) => e.status === 'failed'),
+  }
+}
