@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { type Served, serve } from './server.ts'
 import { type Asked, World } from './world.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 const BIN = join(import.meta.dirname, '../../../bin/runbook.js')
 
 function run(
