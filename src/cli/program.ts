@@ -1,6 +1,7 @@
 /** The commands, their options and their help. What a command needs is imported when it runs: start-up time counts. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import type { PowerFlags, PowerVerb } from './commands/power.ts'
+import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
 
 /** Commander's options as they come; commands narrow them. */
@@ -62,13 +63,14 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     done(await runModule(pattern, module, words, { ...flags, resume: false }))
   })
 
-  const node = command(program, 'node', 'Look after nodes', NODE_EXAMPLES)
+  const node = command(program, 'node', 'Look after nodes', `${DOCTOR_EXAMPLES}\n${NODE_EXAMPLES}`)
+  addNode(node, command, done)
   runOptions(
     command(
       node,
       'doctor',
       'Say why a node does not work: the first broken link from kernel to API',
-      NODE_EXAMPLES,
+      DOCTOR_EXAMPLES,
     ).argument('<node...>', 'hosts or patterns'),
     { check: false },
   ).action(async (nodes: string[], flags: Flags) => {
@@ -136,7 +138,7 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
   return program
 }
 
-type AddCommand = (parent: Command, usage: string, summary: string, examples: string) => Command
+export type AddCommand = (parent: Command, usage: string, summary: string, examples: string) => Command
 
 function addInventory(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
   const json = new Option('--json', 'as JSON').default(false)
@@ -311,7 +313,7 @@ const RUN_EXAMPLES = `  runbook run all command uptime
   runbook run workers shell 'df -h / | tail -1'
   runbook run k8s-1 service name=kubelet state=restarted
   runbook run all sysctl name=vm.swappiness value=10 --check --diff`
-const NODE_EXAMPLES = `  runbook node doctor k8s-worker-01
+const DOCTOR_EXAMPLES = `  runbook node doctor k8s-worker-01
   runbook node doctor 'workers:!k8s-3' -i inventory.yml`
 const VALIDATE_EXAMPLES = `  runbook validate site.yml upgrade.yml
   runbook validate site.yml -i inventory.yml  the host patterns too`
