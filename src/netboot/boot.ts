@@ -50,23 +50,26 @@ export class Desk {
     this.#now = options.now ?? Date.now
   }
 
-  /** DHCP's callback. Changes nothing: clients ask again, and others can hear the answer. */
+  /** DHCP's callback. Uses nothing up: clients ask again, and others can hear the answer. */
   readonly dhcp: Boot = (client, machine, server) => {
-    const base = this.base(formatIp4(server))
-    const { mac } = client
-    const file = client.kind === 'raspberry-pi' ? '' : loaderFor(client)
-    const known = machine && this.#options.directory.machines.get(machine.name)
-    if (known === undefined) {
-      this.#options.machines.discover(mac, this.#now())
-      return { file, url: file && `${base}/files/${file}`, script: `${base}/local.ipxe` }
-    }
-    const own = this.#own(base, known.name)
-    // Firmware that boots URLs needs no iPXE to boot a UKI.
-    const uki = this.pending(known.name)?.kind === 'uki'
-    return { file, url: uki ? `${own}/uki.efi` : file && `${base}/files/${file}`, script: `${own}/boot.ipxe` }
+    if (machine === undefined) this.#options.machines.discover(client.mac, this.#now())
+    return this.offer(client, machine, server)
   }
 
-  /** TFTP's virtual files. GRUB's configuration is only a pointer: TFTP cannot say who asks, so nothing is given out. */
+  /** What `dhcp` answers, without remembering that somebody asked. */
+  readonly offer: Boot = (client, machine, server) => {
+    const base = this.base(formatIp4(server))
+    // The Pi's ROM asks for names of its own.
+    const file = client.kind === 'raspberry-pi' ? '' : loaderFor(client)
+    const url = file && `${base}/files/${file}`
+    if (machine === undefined) return { file, url, script: `${base}/local.ipxe` }
+    const own = this.#own(base, machine.name)
+    // Firmware that boots URLs needs no iPXE to boot a UKI.
+    const uki = client.kind === 'http' && this.pending(machine.name)?.kind === 'uki'
+    return { file, url: uki ? `${own}/uki.efi` : url, script: `${own}/boot.ipxe` }
+  }
+
+  /** TFTP's virtual files. TFTP cannot say who asks, so nothing but the way to DHCP and HTTP is given out. */
   readonly tftp = (name: string): string | undefined => (name === 'autoexec.ipxe' ? ipxeAutoexec() : undefined)
 
   /** `http://ADDRESS:PORT`. */
