@@ -1,5 +1,6 @@
 /** `netboot.yml`: what is served, on which interfaces, and what each machine boots. */
-import { dirname, resolve } from 'node:path'
+import { realpathSync } from 'node:fs'
+import { dirname, resolve, sep } from 'node:path'
 import { z } from 'zod'
 import { didYouMean, Problems } from '../shared/errors.ts'
 import type { Place } from '../shared/source.ts'
@@ -121,12 +122,17 @@ export function readConfig(path: string): NetbootConfig {
   for (const [key, name] of Object.entries(machines)) check(name, at('assign', 'machines', key))
   for (const [key, name] of Object.entries(groups)) check(name, at('assign', 'groups', key))
   if (fallback !== undefined) check(fallback, at('assign', 'default'))
+  const files = resolve(folder, data.files)
+  if (`${real(folder)}${sep}`.startsWith(real(files).replace(/\/?$/, sep))) {
+    const hint = 'everybody on the network can read it: make a folder of its own for what machines load'
+    problems.add('the files folder holds netboot.yml and the state beside it', at('files'), hint)
+  }
   problems.throwIfAny()
   return {
     interfaces: data.interfaces,
     dhcp: { mode: data.mode, unknown: data.unknown, networks },
     http: data.http,
-    files: resolve(folder, data.files),
+    files,
     profiles,
     assign: {
       machines: new Map(Object.entries(machines)),
@@ -257,4 +263,13 @@ const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3600_00
 function parseDuration(text: string | number): number | undefined {
   const match = /^([1-9]\d{0,6})([smhd])?$/.exec(String(text))
   return match ? Number(match[1]) * UNITS[match[2] ?? 's']! : undefined
+}
+
+/** Without symlinks, if it is there. */
+function real(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return path
+  }
 }

@@ -45,7 +45,7 @@ export interface NetbootMachine {
 /** What a command line may name, e.g. `ds=nocloud;s={{ seed }}/`. URLs are absolute. */
 export const PLACEHOLDERS = {
   name: 'the machine',
-  mac: 'the MAC address that it boots with, or its first',
+  mac: 'its first MAC address',
   server: 'http://ADDRESS:PORT of this server',
   files: 'URL of the files folder, without a slash at its end',
   seed: 'URL below which user-data, meta-data, network-config and the seed files are, each to be had once',

@@ -66,6 +66,8 @@ t.test('what is wrong, and where', async (t) => {
   for (const [change, message] of [
     [['interfaces: [eth1]', 'interfaces: []'], /netboot\.yml:2:13: interfaces: /],
     [['files: boot', ''], /files: /],
+    [['files: boot', 'files: .'], /:9:8: the files folder holds netboot\.yml/],
+    [['files: boot', 'files: ..'], /:9:8: the files folder holds netboot\.yml/],
     [['unknown: enroll', 'unkown: enroll'], /:3:1: unknown key "unkown".*did you mean "unknown"/s],
     [['lease: 10m', 'leese: 10m'], /:8:5: unknown key "leese".*did you mean "lease"/s],
     [['10.77.0.0/24', '10.77.0.0'], /:5:13: networks\.0\.subnet: must be a subnet/],

@@ -19,7 +19,7 @@ const BLOCK = 512 << 10
 
 export interface Sent {
   readonly status: number
-  /** Bytes of the body that went out. */
+  /** Bytes of the body that went out; the last block of a broken one is not counted. */
   readonly bytes: number
   /** False when the reader went away, was cut off, or the file could not be read to its end. */
   readonly complete: boolean
