@@ -1,6 +1,8 @@
 /** Real firmware and real iPXE against `runbook netboot serve`: the installer once, then the local disk. Minutes. */
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { labTest, Namespace } from './lab.ts'
@@ -26,7 +28,7 @@ interfaces: [tap0]
 networks: [{subnet: 10.77.0.0/24}]
 files: boot
 profiles:
-  # iPXE is an EFI program like a kernel; started, it goes through DHCP again: the installed system's next boot.
+  # iPXE is an EFI program as a kernel is; what it does is of no matter, as the machine is reset then.
   again: {kernel: kernel.efi, initrd: [one, two], cmdline: "ds=nocloud;s={{ seed }}/"}
 assign: {default: again}
 `,
@@ -49,6 +51,9 @@ assign: {default: again}
     })
   }
   const vars = join(folder, 'vars.fd')
+  // Short: the path of a socket has at most 107 bytes.
+  const qmp = join(tmpdir(), `rbnet-qmp-${process.pid}`)
+  t.teardown(() => rmSync(qmp, { force: true }))
   const serial = join(folder, 'serial')
   writeFileSync(serial, '')
   copyFileSync('/usr/share/OVMF/OVMF_VARS_4M.fd', vars)
@@ -68,20 +73,25 @@ assign: {default: again}
     ],
     ...['-drive', 'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd'],
     ...['-drive', `if=pflash,format=raw,file=${vars}`],
+    ...['-qmp', `unix:${qmp},server=on,wait=off`],
     ...['-object', 'rng-random,filename=/dev/urandom,id=rng', '-device', 'virtio-rng-pci,rng=rng'],
     ...['-netdev', 'tap,id=net,ifname=tap0,script=no,downscript=no'],
     ...['-device', `virtio-net-pci,netdev=net,romfile=,mac=${MAC}`],
   ])
   const end = Date.now() + SECONDS * 1000
-  while (!/is given.*boots its local disk/s.test(log) && Date.now() < end && qemu.exitCode === null) {
-    await new Promise((done) => setTimeout(done, 300))
+  const until = async (seen: () => boolean): Promise<void> => {
+    while (!seen() && Date.now() < end && qemu.exitCode === null) await new Promise((done) => setTimeout(done, 300))
   }
+  await until(() => /GET \/files\/two 200/.test(log))
+  // As a power cut in the middle of the install.
+  const monitor = connect(qmp)
+  monitor.write('{"execute": "qmp_capabilities"}\n{"execute": "system_reset"}\n')
+  await until(() => /boots its local disk/.test(log))
   // What iPXE says of the second script, and that the firmware has its machine back.
   const console = (): string => readFileSync(serial, 'latin1')
-  while (!/booting the local disk/.test(console()) && Date.now() < end && qemu.exitCode === null) {
-    await new Promise((done) => setTimeout(done, 300))
-  }
+  await until(() => /booting the local disk/.test(console()))
   await new Promise((done) => setTimeout(done, 5000))
+  monitor.destroy()
   t.comment(`${log}\n${console().slice(-3000)}`)
   const gets = [...log.matchAll(/GET (\S+) (\d+),/g)].map(([, path, status]) => `${path} ${status}`)
   t.strictSame(gets, [
