@@ -101,6 +101,7 @@ assign: {default: again}
     '/files/two 200',
     '/m/n1/…/boot.ipxe 200',
   ])
+  t.notMatch(log, /broken off/)
   t.match(console(), /n1 installs/)
   t.match(console(), /n1 has no repave pending: booting the local disk/)
 }

@@ -67,7 +67,7 @@ export async function serve(flags: NetbootFlags): Promise<number> {
         if (outcome === 'started') return
         say(
           names.get(client) ?? client,
-          `TFTP ${file} ${outcome}, ${size(bytes)} in ${took} ms${reason ? `: ${reason}` : ''}`,
+          `TFTP ${file} ${outcome}, ${size(bytes)} in ${Math.round(took)} ms${reason ? `: ${reason}` : ''}`,
         )
       },
       http({ client, method, path, status, bytes, complete, took }) {

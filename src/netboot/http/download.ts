@@ -1,4 +1,5 @@
 /** Files to slow, fast, broken and hostile readers: validators, ranges, places, and a least speed. */
+import { once } from 'node:events'
 import type { FileHandle } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { NotBelow, type Opened, openBelow } from '../open-below.ts'
@@ -119,9 +120,13 @@ async function send(
       writing = write(response, spare[turn]!.subarray(0, bytesRead), gone)
       at += bytesRead
     }
-    const done = await writing
-    if (at === end && done) await new Promise<void>((resolve) => response.end(resolve))
-    return done && at === end && !gone.aborted ? at - from : Math.max(0, at - from - BLOCK)
+    if ((await writing) && at === end && !gone.aborted) {
+      response.end()
+      // A response closes when it is finished, too; which of both it was, it knows.
+      if (!response.closed) await once(response, 'close')
+      if (response.writableFinished) return at - from
+    }
+    return Math.max(0, at - from - BLOCK)
   } catch {
     response.destroy()
     return Math.max(0, at - from - BLOCK)

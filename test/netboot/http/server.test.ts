@@ -56,7 +56,8 @@ async function setUp(t: Test, options: Partial<HttpServerOptions> = {}) {
     desk,
     downloads: 2,
     onTrouble: (trouble) => troubles.push(trouble),
-    onEvent: ({ method, path, status }) => lines.push(`${method} ${path} ${status}`),
+    onEvent: ({ method, path, status, bytes, complete }) =>
+      lines.push(`${method} ${path} ${status} ${complete ? bytes : 'broken'}`),
     ...options,
   })
   await server.start()
@@ -121,7 +122,7 @@ function ask(
 }
 
 t.test('files: whole, ranges, validators, HEAD', async (t) => {
-  const { get } = await setUp(t)
+  const { get, lines } = await setUp(t)
   const whole = await get('/files/linux')
   t.equal(whole.status, 200)
   t.ok(whole.body.equals(KERNEL))
@@ -157,6 +158,10 @@ t.test('files: whole, ranges, validators, HEAD', async (t) => {
   t.match(await get('/files/empty'), { status: 200, headers: { 'content-length': '0' } })
   t.equal(String((await get('//files//sub/a%20b?x=1')).body), 'spaced')
   t.ok((await get('/files/inside')).body.equals(KERNEL), 'a symlink that stays below the root')
+  await pause(50)
+  t.equal(lines[0], 'GET /files/linux 200 3000000')
+  t.equal(lines[6], 'GET /files/linux 206 1100001')
+  t.notMatch(lines.join('\n'), /broken/)
 })
 
 t.test('paths that lead out of the root', async (t) => {
@@ -287,24 +292,29 @@ t.test('a UKI goes out once; asking for its size is free', async (t) => {
 })
 
 t.test('readers that do not read are cut off, and the others have their places', async (t) => {
-  const { server, folder, get } = await setUp(t, { limits: { least: 100_000, window: 300 } })
+  const { server, folder, get, lines } = await setUp(t, { limits: { least: 100_000, window: 300 } })
   truncateSync(join(folder, 'boot/empty'), 64 << 20)
   const stuck = [0, 1, 2].map(() => {
     const socket = connect(server.port, '127.0.0.1')
     socket.on('error', () => {})
     socket.write('GET /files/empty HTTP/1.1\r\nHost: x\r\n\r\n')
     socket.pause()
-    return new Promise((done) => socket.on('close', done).on('end', done))
+    return socket
   })
   await pause(100)
   t.equal(String((await get('/files/initrd.gz')).body), 'initrd', 'after a wait for a place')
-  t.match(String((await get('/metrics')).body), /^runbook_netboot_http_broken_total [23]$/m)
+  t.match(String((await get('/metrics')).body), /^runbook_netboot_http_broken_total [123]$/m)
+  t.equal(lines[0], 'GET /files/empty 200 broken')
   const gone = connect(server.port, '127.0.0.1')
   gone.write('GET /files/linux HTTP/1.1\r\nHost: x\r\n\r\n')
   gone.once('data', () => gone.destroy())
-  await pause(200)
+  await pause(700)
+  t.strictSame(
+    lines.filter((line) => line.includes('/empty')),
+    Array(3).fill('GET /files/empty 200 broken'),
+  )
   t.ok((await get('/files/linux')).body.equals(KERNEL))
-  void stuck
+  for (const socket of stuck) socket.destroy()
 })
 
 t.test('a file that is cut short while it is sent breaks the connection', async (t) => {
