@@ -1,8 +1,8 @@
 /** The commands, their options and their help. What a command needs is imported when it runs: start-up time counts. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import type { PowerFlags, PowerVerb } from './commands/power.ts'
-import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import { addNetboot } from './netboot-program.ts'
+import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
 
 /** Commander's options as they come; commands narrow them. */
