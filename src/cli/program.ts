@@ -2,6 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import type { PowerFlags, PowerVerb } from './commands/power.ts'
 import { addNode, NODE_EXAMPLES } from './node-options.ts'
+import { addNetboot } from './netboot-program.ts'
 import type { RunFlags } from './run.ts'
 
 /** Commander's options as they come; commands narrow them. */
@@ -133,6 +134,11 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
       done(await init(folder))
     })
 
+  addNetboot(
+    command(program, 'netboot', 'First boot over the network: serve it, see it, repave', NETBOOT_EXAMPLES),
+    command,
+    done,
+  )
   addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
   addPower(command(program, 'power', 'Turn hosts on and off through their controllers', POWER_EXAMPLES), command, done)
   return program
@@ -324,5 +330,7 @@ const SCHEMA_EXAMPLES = `  runbook schema > .schema/playbook.json
 const POWER_EXAMPLES = `  runbook power status all
   runbook power off k8s-3                     asks the operating system; --force cuts the power
   runbook power boot-pxe k8s-3 --yes          reinstall it from the network`
+const NETBOOT_EXAMPLES = `  runbook netboot serve
+  runbook netboot repave k8s-3 && runbook netboot status`
 const HISTORY_EXAMPLES = `  runbook history
   runbook history show 20261120-0315`
