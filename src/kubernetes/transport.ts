@@ -87,7 +87,7 @@ async function patiently(
     try {
       return await exchanged()
     } catch (error) {
-      if (!isUnreachable(error) || Date.now() > until) throw error
+      if (!isUnreachable(error) || Date.now() >= until) throw error
       await sleep(AGAIN_MS, undefined, { signal })
     }
   }
