@@ -30,6 +30,7 @@ const TRIED: Readonly<Record<string, string[] | string>> = {
   'runbook validate site.yml': ['validate', 'site.yml'],
   'runbook apply site.yml --limit web1': ['apply', 'site.yml', '--limit', 'web1'],
   'runbook history': ['history'],
+  'runbook netboot': ['netboot', '--help'],
   'runbook history show ID': 'below',
   'runbook --help': ['--help'],
   'runbook modules': ['modules'],

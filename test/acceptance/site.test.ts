@@ -1,5 +1,5 @@
 /** The shipped playbook on fresh hosts: check mode says exactly what happens, and a second run has nothing to do. */
-import { copyFileSync } from 'node:fs'
+import { cpSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { bootLab } from '../lab/index.ts'
@@ -12,7 +12,7 @@ t.test('site.yml on three fresh hosts', { skip: skipWithoutLab() }, async (t) =>
   await using lab = await bootLab({ hosts: 3 })
   const folder = folderOf(t, {})
   const playbook = join(folder, 'site.yml')
-  copyFileSync(join(ROOT, 'playbooks/site.yml'), playbook)
+  cpSync(join(ROOT, 'playbooks'), folder, { recursive: true, filter: (path) => !path.includes('.runbook') })
   const names = lab.hosts.map(({ name }) => name)
 
   const before = await Promise.all(names.map((name) => stateOf(lab, name)))

@@ -71,6 +71,8 @@ t.test('trouble', { skip: skipWithoutLab() }, async (t) => {
   tasks:
     - name: Items
       copy: { dest: "/srv/loop/{{ item }}", content: x, mode: '0644' }
+      # Nobody can tell before the run whether this task is skipped, so its mistake is met in the run.
+      when: facts.os.family == "debian"
       loop: [one, ${item}, two]
     - name: Behind
       file: { path: /srv/loop/behind, state: directory, mode: '0755' }

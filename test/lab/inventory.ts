@@ -14,6 +14,9 @@ export function inventoryText(lab: Pick<Lab, 'hosts' | 'privateKeyFile' | 'known
           ansible_ssh_common_args: pinned,
         },
       },
+      // The groups of the shipped playbooks: no cluster here.
+      control_plane: {},
+      workers: {},
     },
     { lineWidth: 0 },
   )
