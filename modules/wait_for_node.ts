@@ -4,10 +4,7 @@ const POLL_MS = 1000
 
 const schema = z.strictObject({
   ...kubeadm.clusterArgs,
-  node: z
-    .union([z.string().transform((name) => [name]), z.array(z.string()).min(1)])
-    .optional()
-    .describe('names of nodes; default: the inventory’s name of the host'),
+  node: kubeadm.nodeNames,
   kubelet_version: z
     .string()
     .transform((v) => kubeadm.parseVersion(v)?.text ?? v)

@@ -4,6 +4,7 @@
  *
  * - `check`: types, lint, architecture
  * - `unit`: everything that needs nothing but this machine
+ * - `local`: what runs playbooks on this machine itself, one file at a time: they all want its run lock
  * - `lab`: real hosts (docs/contributing-lab.md)
  * - `kubernetes`: real clusters (docs/contributing-kubernetes-lab.md)
  *
@@ -41,9 +42,12 @@ const inLab = (file: string): boolean => /^test\/(lab|acceptance)\//.test(file) 
 const inKubernetes = (file: string): boolean =>
   file.startsWith('test/lab/kubernetes/') || file.endsWith('.kubernetes.test.ts')
 
+const isLocal = (file: string): boolean => /^test\/(attack|cli|session)\//.test(file)
+
 const SUITES: readonly Suite[] = [
   { name: 'check', command: ['npm', 'run', '--silent', 'check'], jobs: 1 },
-  { name: 'unit', files: all.filter((f) => !inLab(f) && !inKubernetes(f)), jobs: 2 },
+  { name: 'unit', files: all.filter((f) => !inLab(f) && !inKubernetes(f) && !isLocal(f)), jobs: 2 },
+  { name: 'local', files: all.filter((f) => isLocal(f) && !inLab(f)), jobs: 1 },
   { name: 'lab', files: all.filter((f) => inLab(f) && !inKubernetes(f)), jobs: 1 },
   {
     name: 'kubernetes',
@@ -55,7 +59,7 @@ const SUITES: readonly Suite[] = [
 ]
 
 /** Suites of a plain `npm test`. */
-const USUAL = ['check', 'unit', 'lab']
+const USUAL = ['check', 'unit', 'local', 'lab']
 
 const skips = new Map<string, number>()
 

@@ -1,6 +1,8 @@
 /** The commands, their options and their help. What a command needs is imported when it runs: start-up time counts. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import type { PowerFlags, PowerVerb } from './commands/power.ts'
+import { addNetboot } from './netboot-program.ts'
+import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
 
 /** Commander's options as they come; commands narrow them. */
@@ -62,13 +64,14 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     done(await runModule(pattern, module, words, { ...flags, resume: false }))
   })
 
-  const node = command(program, 'node', 'Look after nodes', NODE_EXAMPLES)
+  const node = command(program, 'node', 'Look after nodes', `${DOCTOR_EXAMPLES}\n${NODE_EXAMPLES}`)
+  addNode(node, command, done)
   runOptions(
     command(
       node,
       'doctor',
       'Say why a node does not work: the first broken link from kernel to API',
-      NODE_EXAMPLES,
+      DOCTOR_EXAMPLES,
     ).argument('<node...>', 'hosts or patterns'),
     { check: false },
   ).action(async (nodes: string[], flags: Flags) => {
@@ -131,12 +134,17 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
       done(await init(folder))
     })
 
+  addNetboot(
+    command(program, 'netboot', 'First boot over the network: serve it, see it, repave', NETBOOT_EXAMPLES),
+    command,
+    done,
+  )
   addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
   addPower(command(program, 'power', 'Turn hosts on and off through their controllers', POWER_EXAMPLES), command, done)
   return program
 }
 
-type AddCommand = (parent: Command, usage: string, summary: string, examples: string) => Command
+export type AddCommand = (parent: Command, usage: string, summary: string, examples: string) => Command
 
 function addInventory(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
   const json = new Option('--json', 'as JSON').default(false)
@@ -311,7 +319,7 @@ const RUN_EXAMPLES = `  runbook run all command uptime
   runbook run workers shell 'df -h / | tail -1'
   runbook run k8s-1 service name=kubelet state=restarted
   runbook run all sysctl name=vm.swappiness value=10 --check --diff`
-const NODE_EXAMPLES = `  runbook node doctor k8s-worker-01
+const DOCTOR_EXAMPLES = `  runbook node doctor k8s-worker-01
   runbook node doctor 'workers:!k8s-3' -i inventory.yml`
 const VALIDATE_EXAMPLES = `  runbook validate site.yml upgrade.yml
   runbook validate site.yml -i inventory.yml  the host patterns too`
@@ -322,5 +330,7 @@ const SCHEMA_EXAMPLES = `  runbook schema > .schema/playbook.json
 const POWER_EXAMPLES = `  runbook power status all
   runbook power off k8s-3                     asks the operating system; --force cuts the power
   runbook power boot-pxe k8s-3 --yes          reinstall it from the network`
+const NETBOOT_EXAMPLES = `  runbook netboot serve
+  runbook netboot repave k8s-3 && runbook netboot status`
 const HISTORY_EXAMPLES = `  runbook history
   runbook history show 20261120-0315`

@@ -66,6 +66,7 @@ function contextOf(
   const controllerPath = (path: string): string => resolve(run.input.baseDir, path)
   const ctx: ActionContext = {
     host: host.state.name,
+    runId: run.id,
     shell: () => performer.shell(entry),
     run: async (script, options = {}) => (await performer.shell(entry)).run(script, { signal, ...options }),
     read: async (read) => answerTo(read, await performer.shell(entry), signal),

@@ -180,6 +180,7 @@ function resultEvent(
   }
   return {
     ...base,
+    diff: task.diff === undefined ? undefined : flag(host, task.diff, entry, 'diff'),
     changes: outcome.changes,
     msg: outcome.msg,
     hint: outcome.hint,

@@ -20,6 +20,8 @@ export class PlayRun {
   readonly magic = new WeakMap<HostState, Record<string, unknown>>()
   /** Names that tasks of the play set on a host: hosts have them at different times. */
   readonly dynamicNames = new Set<string>()
+  /** Nothing runs: a value that is not there may still come. */
+  readonly rehearsal: boolean
   /** Those of the play, and of the roles that were included while it runs. */
   readonly handlers: Handler[]
   readonly #earlier = new Map<HostState, ReadonlyMap<string, Earlier>>()
@@ -29,8 +31,8 @@ export class PlayRun {
   /** What the hosts of the batch do no more of: `meta: end_play`, `meta: end_batch`. */
   ended: 'play' | 'batch' | undefined
 
-  /** `names`: what earlier plays set on hosts. */
-  constructor(run: Run, play: Play, batch: readonly HostState[], meeting: Meeting, names: Iterable<string> = []) {
+  /** `earlier`: for a rehearsal (precheck.ts), the names that earlier plays set on hosts. */
+  constructor(run: Run, play: Play, batch: readonly HostState[], meeting: Meeting, earlier?: Iterable<string>) {
     this.run = run
     this.play = play
     this.batch = batch
@@ -38,7 +40,8 @@ export class PlayRun {
     this.key = run.keyOf(play)
     const tasks = play.sections.flatMap((s) => [...tasksOf(s.steps)])
     this.handlers = [...play.handlers]
-    for (const name of names) this.dynamicNames.add(name)
+    this.rehearsal = earlier !== undefined
+    for (const name of earlier ?? []) this.dynamicNames.add(name)
     this.#addNames([...tasks, ...play.handlers])
   }
 

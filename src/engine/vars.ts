@@ -100,7 +100,9 @@ function variablesOf(play: PlayRun, reader: HostState, name: string): Record<str
       if (ahead === PENDING) throw new PendingError(`hostvars.${name}.${key}`)
       if (ahead !== undefined) return ahead
       const seen = snapshot?.get(other) ?? other
-      return key === 'facts' ? seen.facts : (seen.vars.get(key) ?? scope.get(key))
+      const value = key === 'facts' ? seen.facts : (seen.vars.get(key) ?? scope.get(key))
+      if (value === undefined && play.rehearsal) throw new PendingError(`hostvars.${name}.${key}`)
+      return value
     })
   }
   return view

@@ -1,3 +1,4 @@
+import type { CordonOptions, CordonResult, DrainEvent, DrainOptions } from '../shared/drain.ts'
 import {
   type KubeObject,
   type KubernetesApi,
@@ -8,6 +9,9 @@ import {
 } from '../shared/kubernetes.ts'
 import { applyObjects, deleteObjects } from './apply.ts'
 import { Discovery } from './discovery.ts'
+import { cordonNodes, uncordonNodes } from './drain/cordon.ts'
+import { drainNodes } from './drain/drain.ts'
+import { openNodesApi } from './drain/nodes-api.ts'
 import type { LoadedKubeconfig } from './kubeconfig.ts'
 import { parseManifest } from './manifest.ts'
 import { openTransport, type Transport } from './transport.ts'
@@ -93,6 +97,18 @@ export class Cluster implements KubernetesApi, Disposable {
 
   async deleteManifest(text: string, name: string, options: ManifestOptions) {
     return deleteObjects(this, parseManifest(text, name), options)
+  }
+
+  cordon(nodes: readonly string[], options: CordonOptions): Promise<CordonResult[]> {
+    return cordonNodes(openNodesApi(this.transport), nodes, options)
+  }
+
+  uncordon(nodes: readonly string[], options: CordonOptions): Promise<CordonResult[]> {
+    return uncordonNodes(openNodesApi(this.transport), nodes, options)
+  }
+
+  drain(nodes: readonly string[], options: DrainOptions): AsyncIterable<DrainEvent> {
+    return drainNodes(openNodesApi(this.transport), nodes, options)
   }
 
   [Symbol.dispose](): void {

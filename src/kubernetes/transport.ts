@@ -65,9 +65,11 @@ export function openTransport({ config, server }: LoadedKubeconfig): Transport {
   return {
     server,
     async send<T>(request: ApiRequest): Promise<T> {
-      const { status, text } = await patiently(request, async () => exchange(server, await options(), request))
+      const { status, text, retryAfter } = await patiently(request, async () =>
+        exchange(server, await options(), request),
+      )
       const body = parse(text)
-      if (status < 200 || status > 299 || isFailure(body)) throw answerError(server, request, status, body)
+      if (status < 200 || status > 299 || isFailure(body)) throw answerError(server, request, status, body, retryAfter)
       return body as T
     },
     close: () => {
@@ -85,7 +87,7 @@ async function patiently(
     try {
       return await exchanged()
     } catch (error) {
-      if (!isUnreachable(error) || Date.now() > until) throw error
+      if (!isUnreachable(error) || Date.now() >= until) throw error
       await sleep(AGAIN_MS, undefined, { signal })
     }
   }
@@ -94,6 +96,8 @@ async function patiently(
 interface Answer {
   readonly status: number
   readonly text: string
+  /** Seconds. */
+  readonly retryAfter: number | undefined
 }
 
 async function exchange(server: string, auth: https.RequestOptions, request: ApiRequest): Promise<Answer> {
@@ -116,7 +120,11 @@ async function exchange(server: string, auth: https.RequestOptions, request: Api
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
         response.on('error', reject)
         response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+          resolve({
+            status: response.statusCode ?? 0,
+            text: Buffer.concat(chunks).toString('utf8'),
+            retryAfter: seconds(response.headers['retry-after']),
+          }),
         )
       })
       sent.on('error', reject)
@@ -126,6 +134,11 @@ async function exchange(server: string, auth: https.RequestOptions, request: Api
     request.signal?.throwIfAborted()
     throw connectionError(server, error, timeout.aborted ? timeoutMs : undefined)
   }
+}
+
+/** The API server gives seconds, never a date. */
+function seconds(header: string | undefined): number | undefined {
+  return header !== undefined && /^\d{1,6}$/.test(header) ? Number(header) : undefined
 }
 
 function parse(text: string): unknown {

@@ -20,7 +20,13 @@ interface Cause {
 }
 
 /** An answer that is no success. */
-export function answerError(server: string, asked: Asked, status: number, body: unknown): KubernetesError {
+export function answerError(
+  server: string,
+  asked: Asked,
+  status: number,
+  body: unknown,
+  retryAfter?: number,
+): KubernetesError {
   const { message, reason, details } = (typeof body === 'object' && body !== null ? body : {}) as Status
   const text =
     message ?? (typeof body === 'string' && body.trim() !== '' ? body.trim().slice(0, 500) : 'no reason given')
@@ -34,6 +40,8 @@ export function answerError(server: string, asked: Asked, status: number, body: 
     reason,
     conflicts: (details?.causes ?? []).flatMap(fieldConflict),
     hint: hintFor(status),
+    answer: { message: text, causes: details?.causes ?? [] },
+    retryAfter,
   })
 }
 

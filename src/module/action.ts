@@ -35,6 +35,8 @@ export interface OtherHost {
 export interface ActionContext {
   /** The inventory's name of the host. */
   readonly host: string
+  /** The run that this is part of; see `runbook history`. */
+  readonly runId: string
   /** The shell of the task's user. Gets a new connection when the old one is gone. */
   shell(): Promise<Shell>
   /** Runs a script in `shell()`. */

@@ -3,6 +3,13 @@
 export { z } from 'zod'
 export { SessionError } from '../session/session.ts'
 export {
+  type CordonResult,
+  DRAIN_TIMEOUT_MS,
+  type DrainEvent,
+  drainLine,
+  reportLine,
+} from '../shared/drain.ts'
+export {
   type AppliedObject,
   describeRef,
   isUnreachable,

@@ -10,7 +10,7 @@ export function jsonReporter({ stdout, stderr, diff, verbosity, answers }: Repor
   const write = (object: object): void => stdout.write(`${JSON.stringify(object)}\n`)
   return {
     event(event: RunEvent) {
-      if (event.type === 'task_result') write(taskResult(event, diff, answers === true || verbosity >= 2))
+      if (event.type === 'task_result') write(taskResult(event, event.diff ?? diff, answers === true || verbosity >= 2))
       else if (event.type === 'recap') write(recap(event))
       else if (event.type === 'host_note' && event.level === 'warning')
         stderr.write(`warning: ${event.host}: ${event.msg}\n`)

@@ -25,7 +25,7 @@ export function plainReporter(options: ReportOptions): Reporter {
     const summaries = verbosity >= 1 || check
     return [
       `${line}${event.module === 'debug' && event.msg && verbosity < 1 ? `: ${printable(event.msg)}` : ''}\n`,
-      changeBlock(event.changes, style, { diff, summaries, by: '            ' }),
+      changeBlock(event.changes, style, { diff: event.diff ?? diff, summaries, by: '            ' }),
       detailBlock(event, style, verbosity, '            '),
       answers && verbosity < 2 ? answerBlock(event, style, '            ') : '',
     ].join('')

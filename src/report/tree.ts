@@ -58,7 +58,10 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
       return
     }
     if (verbosity === 0 && hosts > FEW_HOSTS && !answers) {
-      const key = JSON.stringify([event.taskId, diff ? event.changes : event.changes.map((c) => c.summary)])
+      const key = JSON.stringify([
+        event.taskId,
+        (event.diff ?? diff) ? event.changes : event.changes.map((c) => c.summary),
+      ])
       const group = same.get(key)
       if (group) group.hosts.push(event.host)
       else same.set(key, { event, hosts: [event.host] })
@@ -67,7 +70,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
     const summaries = verbosity >= 1 || check
     print(
       line(event) +
-        changeBlock(event.changes, style, { diff, summaries, by: '    ' }) +
+        changeBlock(event.changes, style, { diff: event.diff ?? diff, summaries, by: '    ' }) +
         detailBlock(event, style, verbosity, '    ') +
         (answers && verbosity < 2 ? answerBlock(event, style, '    ') : ''),
     )
@@ -87,7 +90,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
       const who =
         on.length === hosts.size ? `all ${count(on.length, 'host')}` : `${count(on.length, 'host')}: ${some(on, 4)}`
       const head = `${style.status.changed(style.symbol.changed)} ${title(event)}  ${chalk.dim(who)}\n`
-      print(head + changeBlock(event.changes, style, { diff, summaries: check, by: '    ' }))
+      print(head + changeBlock(event.changes, style, { diff: event.diff ?? diff, summaries: check, by: '    ' }))
     }
     same = new Map()
     const bad = [...hosts.values()].filter((h) => h.state === 'failed' || h.state === 'unreachable').length

@@ -94,6 +94,8 @@ export interface TaskResultEvent {
   readonly handler: boolean
   readonly status: Status
   readonly changes: readonly ReportedChange[]
+  /** The task's own `diff`: its diffs are shown, or not, whatever the command line says. */
+  readonly diff?: boolean | undefined
   /** Why it failed or was skipped, or what a debug task says. */
   readonly msg: string
   /** What to do about a failure. */

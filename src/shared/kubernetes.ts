@@ -1,4 +1,5 @@
 /** What runbook asks of a cluster; `src/kubernetes/` answers it. Actions get one from `ctx.kubernetes`. */
+import type { CordonOptions, CordonResult, DrainEvent, DrainOptions } from './drain.ts'
 import { UserError } from './errors.ts'
 
 /** An object of the Kubernetes API, as JSON. */
@@ -77,6 +78,16 @@ export interface KubernetesApi {
   applyManifest(text: string, name: string, options: ManifestOptions): Promise<readonly AppliedObject[]>
   /** Deletes the objects of a manifest, the last first. */
   deleteManifest(text: string, name: string, options: ManifestOptions): Promise<readonly AppliedObject[]>
+  /** Keeps new pods off nodes, and remembers on them how they were before. Throws for a node that is not there. */
+  cordon(nodes: readonly string[], options: CordonOptions): Promise<readonly CordonResult[]>
+  /** Lets pods onto nodes that runbook cordoned, if they took pods before; others stay as they are. */
+  uncordon(nodes: readonly string[], options: CordonOptions): Promise<readonly CordonResult[]>
+  /**
+   * Cordons nodes and empties them, one by one, when a preflight finds nothing in the way. What goes wrong is in the
+   * events; it throws only when nothing was touched: an unknown node, an API that is not there. Breaking off the loop
+   * stops it.
+   */
+  drain(nodes: readonly string[], options: DrainOptions): AsyncIterable<DrainEvent>
 }
 
 /** Where a kubeconfig comes from. */
@@ -85,6 +96,12 @@ export type KubeconfigSource =
   | { readonly file: string }
   /** `path` on the first of these hosts of the inventory that can be reached and has it; absent: the action's own host. */
   | { readonly hosts?: readonly string[] | undefined; readonly path: string }
+
+/** What a meta/v1 Status says. */
+export interface ApiWords {
+  readonly message: string
+  readonly causes: readonly { readonly reason?: string; readonly message?: string }[]
+}
 
 /**
  * A request that the API did not fulfil. `status` is HTTP's; undefined when there was no answer. `reason` is the API's
@@ -95,6 +112,10 @@ export class KubernetesError extends UserError {
   readonly reason: string | undefined
   /** Fields that belong to other managers: what server-side apply refuses to change. */
   readonly conflicts: readonly { readonly field: string; readonly manager: string }[]
+  /** The API's own words, without ours around them: its message, and below it the details. */
+  readonly answer: ApiWords
+  /** Seconds after which the API wants to be asked again. */
+  readonly retryAfter: number | undefined
 
   constructor(
     message: string,
@@ -103,6 +124,8 @@ export class KubernetesError extends UserError {
       reason?: string | undefined
       conflicts?: readonly { readonly field: string; readonly manager: string }[]
       hint?: string | undefined
+      answer?: ApiWords | undefined
+      retryAfter?: number | undefined
     } = {},
   ) {
     super({ message, hint: options.hint }, options)
@@ -110,6 +133,8 @@ export class KubernetesError extends UserError {
     this.status = options.status
     this.reason = options.reason
     this.conflicts = options.conflicts ?? []
+    this.answer = options.answer ?? { message, causes: [] }
+    this.retryAfter = options.retryAfter
   }
 }
 

@@ -147,7 +147,8 @@ class BatchReference {
   fatal = false
   /** The play went on when those that are now at a task met there. */
   committed = false
-  #failures = 0
+  /** Hosts, not failures: a forced handler of a failed host can fail too. */
+  readonly #failures = new Set<ReferenceHost>()
 
   constructor(play: PlaySpec, batch: readonly ReferenceHost[]) {
     this.play = play
@@ -169,11 +170,11 @@ class BatchReference {
     })
   }
 
-  failure(task: TaskSpec | HandlerSpec): void {
-    this.#failures++
+  failure(task: TaskSpec | HandlerSpec, host: ReferenceHost): void {
+    this.#failures.add(host)
     if (this.play.fatal || task.fatal) this.fatal = true
     const { maxFailPercentage: max } = this.play
-    if (max !== undefined && (this.#failures / this.batch.length) * 100 > max) this.fatal = true
+    if (max !== undefined && (this.#failures.size / this.batch.length) * 100 > max) this.fatal = true
   }
 
   /** All go to where they stop; those that are least far go on together. */
@@ -322,7 +323,7 @@ class HostReference {
       this.host.trace.push(`include_tasks ${status}`)
       if (status === 'failed') {
         this.#failing = true
-        this.batch.failure({ kind: 'task', id: 0, work: { module: 'fail' } })
+        this.batch.failure({ kind: 'task', id: 0, work: { module: 'fail' } }, this.host)
       }
       this.#begun++
       throw new Failure()
@@ -409,7 +410,7 @@ class HostReference {
     }
     if (status === 'failed') {
       this.#failing = true
-      this.batch.failure(task)
+      this.batch.failure(task, this.host)
     }
     if (typeof go === 'object' && 'tell' in go) go.tell(outcome)
     if (status === 'failed' || status === 'rescued') throw new Failure()

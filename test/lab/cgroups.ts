@@ -66,6 +66,13 @@ export async function killCgroup(name: string): Promise<void> {
   }
 }
 
+/** Removes what is below the cgroup, which holds no process any more, and the cgroup itself. */
+export async function removeCgroup(name: string): Promise<void> {
+  for (const mount of cgroupMounts()) {
+    for (const folder of tree(`${mount}/${name}`).reverse()) await rmdir(folder).catch(() => {})
+  }
+}
+
 /** Removes the (empty) cgroups whose name starts with `prefix`, everywhere. */
 export async function removeCgroups(prefix: string): Promise<void> {
   for (const mount of cgroupMounts()) {

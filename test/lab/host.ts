@@ -6,7 +6,7 @@ import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError } from '../../src/shared/errors.ts'
-import { cgroupProcesses, createCgroups, killCgroup } from './cgroups.ts'
+import { cgroupProcesses, createCgroups, killCgroup, removeCgroup } from './cgroups.ts'
 import { containerdOf, rootOf } from './disk.ts'
 import { BRIDGE, netnsOf } from './network.ts'
 import { cgroupOf, hostFolder, labFolder, machineOf } from './registry.ts'
@@ -48,6 +48,11 @@ export async function powerOn(host: HostId, readOnly: readonly string[]): Promis
   options.push('--resolv-conf=off', '--timezone=off', `--bind=${containerdOf(disk)}:/var/lib/containerd`)
   options.push(...readOnly.map((folder) => `--bind-ro=${folder}`))
 
+  // After a power cut the kernel takes the host's network apart in its own time (seconds, with a node's pods), and until
+  // then the bridge's end of its cable is in the way of the new one.
+  await attempt(['ip', '-n', netnsOf(lab), 'link', 'delete', `vb-${machineOf(lab, name)}`])
+  // Cgroups of services and containers would outlive the cut too, and a kubelet tries to find a container in each.
+  await removeCgroup(cgroupOf(lab, name))
   await mkdir(hostFolder(lab, name), { recursive: true })
   const folders = await createCgroups(cgroupOf(lab, name))
   const log = openSync(consoleOf(host), 'a', 0o600)

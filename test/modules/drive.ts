@@ -265,6 +265,7 @@ export function actionContext(
   const signal = more.signal ?? AbortSignal.timeout(60_000)
   return {
     host: 'n1',
+    runId: 'r1',
     shell: async () => shell,
     run: (script) => shell.run(script),
     read: async (read) => (await probe(shell, read)) as never,

@@ -94,6 +94,9 @@ export function world(state: Partial<kubeadm.HostState>, options: WorldOptions =
     },
     applyManifest: async () => [],
     deleteManifest: async () => [],
+    cordon: async () => [],
+    uncordon: async () => [],
+    drain: async function* () {},
     ...options.api,
   } satisfies KubernetesApi
   const runOn = (name: string) => async (script: string) => {

@@ -57,6 +57,10 @@ t.test('hosts.yml and cluster.yml', { skip: skipWithoutKubernetes(), timeout: HO
 
   const second = await apply()
   t.match(second, { rc: 0, changed: [], failed: [] }, 'nothing to do the second time')
+  t.ok(second.scripts <= 10, `${second.scripts} scripts a host`)
+  t.comment(
+    `from booted hosts to Ready: ${first.seconds.toFixed(1)} s, ${first.scripts} scripts; again: ${second.seconds.toFixed(1)} s, ${second.scripts} scripts`,
+  )
 
   await t.test('the doctor', async (t) => {
     for (const node of ['n1', 'n2']) t.match(await doctor(node), { rc: 0 }, `${node} is well`)

@@ -15,6 +15,12 @@ export const clusterArgs = {
     ),
 }
 
+/** Which nodes a task is about. */
+export const nodeNames = z
+  .union([z.string().transform((name) => [name]), z.array(z.string()).min(1)])
+  .optional()
+  .describe('names of nodes; default: the inventory’s name of the host')
+
 /** Where the kubeconfig of a task comes from. */
 export function clusterSource(a: {
   readonly kubeconfig?: string | undefined

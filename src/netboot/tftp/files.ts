@@ -1,7 +1,6 @@
 /** The files that may be read: those below one folder, and those that a function makes. */
-import { constants } from 'node:fs'
-import { type FileHandle, open, readlink, realpath } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+import type { FileHandle } from 'node:fs/promises'
+import { NotBelow, openBelow } from '../open-below.ts'
 import { bufferContent, ChunkCache, type Content } from './content.ts'
 import { toNetascii } from './netascii.ts'
 import { ERROR } from './packet.ts'
@@ -59,7 +58,6 @@ export class Files {
   readonly #virtual: Virtual | undefined
   readonly #chunks: ChunkCache
   readonly #open = new Map<string, OpenFile>()
-  #realRoot: Promise<string> | undefined
 
   constructor({ root, virtual, cache = DEFAULT_CACHE }: FilesOptions) {
     this.#root = root
@@ -116,31 +114,18 @@ export class Files {
 
   async #openFile(path: string): Promise<OpenFile> {
     if (this.#root === undefined) throw new TftpError(ERROR.notFound, 'file not found')
-    const root = this.#root
-    this.#realRoot ??= realpath(root)
-    let handle: FileHandle | undefined
     try {
-      const real = await this.#realRoot
-      // Not blocking: a FIFO would wait for its writer.
-      handle = await open(join(real, path), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
-      // Where the opened file really is, symlinks resolved, with no gap between the check and the use.
-      const where = await readlink(`/proc/self/fd/${handle.fd}`)
-      if (!where.startsWith(real + sep)) throw new TftpError(ERROR.access, 'not below the root')
-      const stat = await handle.stat({ bigint: true })
-      if (!stat.isFile()) throw new TftpError(ERROR.notFound, 'not a file')
-      const id = `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.size}`
+      const { handle, size, id } = await openBelow(this.#root, path)
       const known = this.#open.get(id)
       if (known !== undefined) {
         known.users++
         await handle.close()
         return known
       }
-      const file: OpenFile = { id, handle, size: Number(stat.size), users: 1 }
+      const file: OpenFile = { id, handle, size, users: 1 }
       this.#open.set(id, file)
       return file
     } catch (error) {
-      await handle?.close()
-      if (this.#realRoot !== undefined && (error as NodeJS.ErrnoException).path === root) this.#realRoot = undefined
       throw asTftpError(error)
     }
   }
@@ -153,7 +138,8 @@ export class Files {
 }
 
 function asTftpError(error: unknown): Error {
-  if (error instanceof TftpError) return error
+  if (error instanceof NotBelow && error.why === 'outside') return new TftpError(ERROR.access, 'not below the root')
+  if (error instanceof NotBelow) return new TftpError(ERROR.notFound, 'not a file')
   const { code } = error as NodeJS.ErrnoException
   if (code === 'EACCES' || code === 'EPERM' || code === 'ELOOP') return new TftpError(ERROR.access, 'access denied')
   if (code === 'EMFILE' || code === 'ENFILE' || code === 'EIO') return new TftpError(ERROR.other, 'cannot read now')

@@ -1,0 +1,271 @@
+/** `runbook netboot …`. */
+import { once } from 'node:events'
+import { dirname, join } from 'node:path'
+import { stringify } from 'yaml'
+import { formatIp4, formatMac, parseMac } from '../../netboot/address.ts'
+import { type NetbootConfig, readConfig } from '../../netboot/config.ts'
+import { openDatabase } from '../../netboot/database.ts'
+import { probe } from '../../netboot/dhcp/probe.ts'
+import { Directory } from '../../netboot/directory.ts'
+import { explainBoot } from '../../netboot/explain.ts'
+import { type MachineState, repavePending } from '../../netboot/life-cycle.ts'
+import { Machines } from '../../netboot/machines.ts'
+import { addressesOf, likelyAddresses, startNetboot } from '../../netboot/netboot.ts'
+import { Tokens } from '../../netboot/tokens.ts'
+import { duration } from '../../report/duration.ts'
+import { didYouMean, UserError } from '../../shared/errors.ts'
+import { EXIT } from '../exit.ts'
+import { openInventory } from '../inputs.ts'
+import { machinesOf } from '../netboot-machines.ts'
+
+export interface NetbootFlags {
+  readonly config: string
+  readonly inventory: readonly string[]
+}
+
+const write = (text: string): void => void process.stdout.write(text)
+
+/** All that the commands work on. Its database is closed by disposing. */
+async function open({ config: path, inventory }: NetbootFlags) {
+  const config: NetbootConfig = readConfig(path)
+  const directory = new Directory(config, machinesOf(await openInventory(inventory, [path])))
+  const folder = dirname(path)
+  const db = openDatabase(folder)
+  const trouble = (message: string): void => void process.stderr.write(`warning: ${message}\n`)
+  const machines = new Machines(db, trouble)
+  const tokens = new Tokens(db)
+  return { config, directory, folder, machines, tokens, trouble, [Symbol.dispose]: () => db.close() }
+}
+
+/** Serves until Ctrl-C or SIGTERM, with a line for each thing that happens to a machine. */
+export async function serve(flags: NetbootFlags): Promise<number> {
+  using opened = await open(flags)
+  const { config, directory, folder, trouble } = opened
+  const say = (machine: string, what: string): void =>
+    write(`${new Date().toTimeString().slice(0, 8)}  ${machine.padEnd(20)}  ${what}\n`)
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort())
+  // TFTP and HTTP events have only an address; DHCP, which came before, knows whose it is.
+  const names = new Map<string, string>()
+  await using _ = await startNetboot({
+    ...opened,
+    leases: join(folder, '.runbook', 'leases'),
+    onTrouble: trouble,
+    on: {
+      dhcp({ mac, machine = mac, message = 'packet', answer, address, file, reason, kind }) {
+        // Strangers that get no answer are counted, and not shown: a busy network has many.
+        if (machine === mac && answer === undefined) return
+        if (address !== undefined) names.set(address, machine)
+        if (names.size > 10_000) names.clear()
+        const got =
+          answer === undefined
+            ? `no answer: ${reason}`
+            : [answer, address, file && shorten(file)].filter(Boolean).join(' ')
+        say(machine, `${message} (${kind}) → ${got}`)
+      },
+      tftp({ client, file, outcome, bytes, took, reason }) {
+        if (outcome === 'started') return
+        say(
+          names.get(client) ?? client,
+          `TFTP ${file} ${outcome}, ${size(bytes)} in ${Math.round(took)} ms${reason ? `: ${reason}` : ''}`,
+        )
+      },
+      http({ client, method, path, status, bytes, complete, took }) {
+        const end = complete ? '' : ', broken off'
+        say(names.get(client) ?? client, `${method} ${path} ${status}, ${size(bytes)} in ${took} ms${end}`)
+      },
+      boot: ({ machine, what }) => say(machine, what),
+    },
+  })
+  const where = addressesOf(config.interfaces).join(', ')
+  write(
+    `serving ${directory.machines.size} machines on ${where} (DHCP ${config.dhcp.mode}, TFTP, HTTP port ${config.http.port})\n`,
+  )
+  if (config.dhcp.mode === 'server') void lookForOthers(config, trouble)
+  if (!stop.signal.aborted) await once(stop.signal, 'abort')
+  return EXIT.done
+}
+
+async function lookForOthers({ interfaces }: NetbootConfig, trouble: (message: string) => void): Promise<void> {
+  try {
+    for (const { server, interface: name, offered } of await probe(interfaces)) {
+      const gives = offered === 0 ? 'boot files' : 'addresses'
+      trouble(`another DHCP server, ${formatIp4(server)}, gives ${gives} on ${name}: stop it, or set mode: proxy`)
+    }
+  } catch (error) {
+    trouble(`cannot look for other DHCP servers: ${(error as Error).message}`)
+  }
+}
+
+/** `netboot machines`: those of the inventory, and those that were only seen. */
+export async function listMachines(flags: NetbootFlags & { json: boolean; asInventory: boolean }): Promise<number> {
+  using opened = await open(flags)
+  const { directory, machines } = opened
+  const states = machines.all()
+  const strangers = [...states].filter(([name]) => !directory.machines.has(name) && parseMac(name) !== undefined)
+  if (flags.asInventory) {
+    const hosts = Object.fromEntries(strangers.map(([mac]) => [`new-${mac.replaceAll(':', '')}`, { netboot_mac: mac }]))
+    write(stringify({ all: { hosts } }))
+    return EXIT.done
+  }
+  const known = [...directory.machines.values()].map((one) => ({
+    name: one.name,
+    macs: one.macs,
+    address: one.address,
+    profile: directory.profileOf(one)?.name,
+    state: states.get(one.name),
+  }))
+  const seen = strangers.map(([mac, state]) => ({
+    name: undefined,
+    macs: [mac],
+    address: undefined,
+    profile: undefined,
+    state,
+  }))
+  if (flags.json) {
+    write(
+      `${JSON.stringify(
+        [...known, ...seen].map((one) => ({ ...one, host_keys: machines.hostKeys(one.name ?? '') })),
+        undefined,
+        2,
+      )}\n`,
+    )
+    return EXIT.done
+  }
+  table(
+    ['MACHINE', 'MAC', 'ADDRESS', 'PROFILE', 'PHASE'],
+    [...known, ...seen].map(({ name = '(unknown)', macs, address = '-', profile = '-', state }) => [
+      name,
+      macs[0] ?? '-',
+      address,
+      profile,
+      state?.phase ?? '-',
+    ]),
+  )
+  return EXIT.done
+}
+
+/** `netboot repave NODE…`: each of them is installed anew the next time that it boots from the network. */
+export async function repave(names: readonly string[], flags: NetbootFlags & { cancel: boolean }): Promise<number> {
+  using opened = await open(flags)
+  const { config, directory, machines } = opened
+  const wrong = names.flatMap((name) => {
+    const machine = directory.machines.get(name)
+    const hint = didYouMean(name, directory.machines.keys()) ?? 'a machine is a host with netboot_mac'
+    if (machine === undefined) return [{ message: `there is no machine ${name} in the inventory`, hint }]
+    const profile = directory.profileOf(machine)?.profile
+    if (flags.cancel || (profile !== undefined && profile.kind !== 'local')) return []
+    return [
+      { message: `${name} has no profile that installs it`, hint: 'assign one in netboot.yml, or set netboot_profile' },
+    ]
+  })
+  if (wrong.length > 0) throw new UserError(wrong)
+  let refused = false
+  for (const name of new Set(names)) {
+    const now = Date.now()
+    const why = flags.cancel
+      ? machines.apply(name, { type: 'cancel', at: now }).refused
+      : machines.repave(name, now, config.repave)
+    refused ||= why !== undefined
+    const profile = directory.profileOf(directory.machines.get(name)!)?.name
+    const done = flags.cancel
+      ? 'repave cancelled'
+      : `will be installed with profile ${profile} at its next network boot, within ${duration(config.repave.valid)}`
+    write(`${name}: ${why ?? done}\n`)
+  }
+  return refused ? EXIT.failed : EXIT.done
+}
+
+/** `netboot status [NODE…]`: a line a machine; of those that are named, what happened to them too. */
+export async function status(names: readonly string[], flags: NetbootFlags): Promise<number> {
+  using opened = await open(flags)
+  const { directory, machines, config } = opened
+  for (const name of names) {
+    if (directory.machines.has(name) || machines.state(name)) continue
+    throw new UserError({ message: `there is no machine ${name}`, hint: didYouMean(name, directory.machines.keys()) })
+  }
+  const shown = names.length > 0 ? names : [...directory.machines.keys()]
+  const now = Date.now()
+  table(
+    ['MACHINE', 'PHASE', 'SINCE', 'NEXT', 'LAST'],
+    shown.map((name) => {
+      const state = machines.state(name)
+      const since = state ? duration(Math.max(0, now - state.since)) : '-'
+      return [name, state?.phase ?? '-', since, expected(state, config.repave.timeout, now), state?.detail ?? '']
+    }),
+  )
+  for (const name of names) {
+    write(`\n${name}\n`)
+    for (const { at, what } of machines.history(name)) write(`  ${new Date(at).toISOString()}  ${what}\n`)
+    for (const key of machines.hostKeys(name)) write(`  host key ${key}\n`)
+  }
+  return EXIT.done
+}
+
+function expected(state: MachineState | undefined, timeout: number, now: number): string {
+  const { phase, repave } = state ?? { phase: 'discovered' }
+  if (repavePending(state, now)) return `its network boot: power it on (waited ${duration(now - repave!.asked)})`
+  if (phase === 'booting') return `the installer's first report (gives up in ${left(repave?.served, timeout, now)})`
+  if (phase === 'installing') return `the installer's end (gives up in ${left(repave?.served, timeout, now)})`
+  if (phase === 'installed') return 'its phone-home'
+  return phase === 'failed' ? 'repave it' : '-'
+}
+
+const left = (served = 0, timeout: number, now: number): string => duration(Math.max(0, served + timeout - now))
+
+/** `netboot explain --mac M`: the offer, the file and the script, without a packet. */
+export async function explain(
+  flags: NetbootFlags & { mac: string; arch?: number; client: 'ipxe' | 'uefi' | 'bios' | 'http' },
+): Promise<number> {
+  using opened = await open(flags)
+  const bytes = parseMac(flags.mac)
+  if (bytes === undefined) throw new UserError(`"${flags.mac}" is no MAC address`)
+  const mac = formatMac(bytes)
+  const locals = likelyAddresses(opened.config)
+  const found = explainBoot({ mac, client: flags.client, arch: flags.arch }, opened, locals)!
+  const { machine, profile, client, offers } = found
+  write(
+    `${mac}: ${machine ? `machine ${machine}, profile ${profile ?? '(none)'}` : 'not in the inventory'}; ${client}\n`,
+  )
+  if (addressesOf(opened.config.interfaces).length === 0) {
+    write(
+      `(${opened.config.interfaces.join(', ')} has no address here; shown as for ${locals.map(formatIp4).join(', ')})\n`,
+    )
+  }
+  if (offers.length === 0)
+    write('no answer: it cannot be told on which network it is, as it has no address configured\n')
+  for (const { answer, reason, packet, file, script } of offers) {
+    if (answer === undefined) {
+      write(`no answer: ${reason}\n`)
+      continue
+    }
+    write(`\n${answer}: ${reason}\n${packet.map((line) => `  ${line}\n`).join('')}`)
+    write(file === undefined ? '\nloads nothing\n' : `\nloads ${file}\n`)
+    if (script !== undefined) write(`\niPXE then runs\n${script.replace(/^(?=.)/gm, '  ')}`)
+  }
+  return EXIT.done
+}
+
+function table(head: string[], rows: string[][]): void {
+  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]!.length)))
+  for (const row of [head, ...rows])
+    write(
+      `${row
+        .map((cell, i) => cell.padEnd(widths[i]!))
+        .join('  ')
+        .trimEnd()}\n`,
+    )
+}
+
+function size(bytes: number): string {
+  return bytes < 10_000
+    ? `${bytes} B`
+    : bytes < 10e6
+      ? `${Math.round(bytes / 1000)} kB`
+      : `${Math.round(bytes / 1e6)} MB`
+}
+
+/** A tag is a name of the machine, and no use in a log. */
+function shorten(file: string): string {
+  return file.replace(/(\/m\/[^/]+\/)[^/]+/, '$1…')
+}

@@ -1,0 +1,89 @@
+/** `runbook netboot …`: commands, options and help. */
+import { type Command, InvalidArgumentError, Option } from 'commander'
+
+type AddCommand = (parent: Command, usage: string, summary: string, examples: string) => Command
+
+interface Flags {
+  config: string
+  inventory: string[]
+}
+
+/** Adds the commands below `parent`; `done` is told the exit code of the one that ran. */
+export function addNetboot(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
+  inputs(
+    command(parent, 'serve', 'Serve DHCP, TFTP and HTTP until Ctrl-C', '  runbook netboot serve -c netboot.yml'),
+  ).action(async (flags: Flags) => {
+    const { serve } = await import('./commands/netboot.ts')
+    done(await serve(flags))
+  })
+  inputs(
+    command(
+      parent,
+      'machines',
+      'List machines: those of the inventory and those that were only seen',
+      '  runbook netboot machines\n  runbook netboot machines --inventory-yaml > new.yml',
+    ),
+  )
+    .option('--json', 'as JSON', false)
+    .addOption(new Option('--inventory-yaml', 'those that are not in the inventory, ready for it').default(false))
+    .action(async (flags: Flags & { json: boolean; inventoryYaml: boolean }) => {
+      const { listMachines } = await import('./commands/netboot.ts')
+      done(await listMachines({ ...flags, asInventory: flags.inventoryYaml }))
+    })
+  inputs(
+    command(
+      parent,
+      'repave',
+      'Install machines anew at their next network boot, which wipes them',
+      '  runbook netboot repave k8s-3\n  runbook netboot repave k8s-3 --cancel',
+    ).argument('<node...>', 'machines of the inventory'),
+  )
+    .option('--cancel', 'take a repave back', false)
+    .action(async (names: string[], flags: Flags & { cancel: boolean }) => {
+      const { repave } = await import('./commands/netboot.ts')
+      done(await repave(names, flags))
+    })
+  inputs(
+    command(
+      parent,
+      'status',
+      'What each machine is at, and what it should do next',
+      '  runbook netboot status\n  runbook netboot status k8s-3          what happened to it, too',
+    ).argument('[node...]', 'machines'),
+  ).action(async (names: string[], flags: Flags) => {
+    const { status } = await import('./commands/netboot.ts')
+    done(await status(names, flags))
+  })
+  inputs(
+    command(
+      parent,
+      'explain',
+      'Show the offer, the file and the script that a machine would get, without a packet',
+      '  runbook netboot explain --mac 52:54:00:77:00:0a\n  runbook netboot explain --mac 52:54:00:77:00:0a --client http --arch 19',
+    ),
+  )
+    .requiredOption('--mac <mac>', 'the MAC address that asks')
+    .option('--arch <code>', 'its architecture, option 93: 0 BIOS, 7 x64, 11 arm64, 16 x64 by HTTP, …', code)
+    .addOption(new Option('--client <kind>', 'what asks').choices(['ipxe', 'uefi', 'bios', 'http']).default('uefi'))
+    .action(async (flags: Flags & { mac: string; arch?: number; client: 'ipxe' | 'uefi' | 'bios' | 'http' }) => {
+      const { explain } = await import('./commands/netboot.ts')
+      done(await explain(flags))
+    })
+}
+
+function inputs(command: Command): Command {
+  return command
+    .option('-c, --config <file>', 'what is served; state is kept in .runbook beside it', 'netboot.yml')
+    .option(
+      '-i, --inventory <path>',
+      'inventory file, folder or executable (again for more)',
+      (value: string, before: readonly string[]) => [...before, value],
+      [],
+    )
+}
+
+function code(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 0xffff)
+    throw new InvalidArgumentError('It must be a number up to 65535.')
+  return Number(text)
+}

@@ -1,0 +1,244 @@
+/**
+ * Where DHCP, TFTP, HTTP and the states of machines meet: what each machine is told at each step of its boot. Who it is
+ * is said by tags and tokens in URLs (tokens.ts), which DHCP and scripts give to the machine.
+ */
+import { readFile, stat } from 'node:fs/promises'
+import { formatIp4, parseIp4 } from './address.ts'
+import type { NetbootConfig } from './config.ts'
+import { type Boot, loaderFor } from './dhcp/boot.ts'
+import { networkOf } from './dhcp/network.ts'
+import type { Directory } from './directory.ts'
+import { repavePending } from './life-cycle.ts'
+import type { Machines } from './machines.ts'
+import { fillIn, type KernelProfile, type NetbootMachine, type Profile } from './profile.ts'
+import { parseHostKeys, parseReport } from './reports.ts'
+import { grubLoad, grubLocal, ipxeAutoexec, ipxeChain, ipxeLoad, ipxeLocal } from './scripts.ts'
+import { makeSeed, SEED_NAMES, type SeedName } from './seed.ts'
+import type { Grant, Tokens } from './tokens.ts'
+
+export type ScriptKind = 'ipxe' | 'grub'
+
+/** A line of the live view: what happened to a machine. */
+export interface BootEvent {
+  /** Milliseconds since the epoch. */
+  readonly time: number
+  readonly machine: string
+  readonly what: string
+}
+
+export interface DeskOptions {
+  readonly config: NetbootConfig
+  readonly directory: Directory
+  readonly machines: Machines
+  readonly tokens: Tokens
+  readonly onEvent?: ((event: BootEvent) => void) | undefined
+  readonly now?: (() => number) | undefined
+}
+
+/** An answer to who asks with a token. `gone`: was had before. */
+export type Answer<T> = T | 'forbidden' | 'gone' | 'missing'
+
+/** A seed file is a text that somebody wrote. Bytes. */
+const MOST_SEED = 4 << 20
+
+export class Desk {
+  readonly #options: DeskOptions
+  readonly #now: () => number
+
+  constructor(options: DeskOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
+  }
+
+  /** DHCP's callback. Uses nothing up: clients ask again, and others can hear the answer. */
+  readonly dhcp: Boot = (client, machine, server) => {
+    if (machine === undefined) this.#options.machines.discover(client.mac, this.#now())
+    return this.offer(client, machine, server)
+  }
+
+  /** What `dhcp` answers, without remembering that somebody asked. */
+  readonly offer: Boot = (client, machine, server) => {
+    const base = this.base(formatIp4(server))
+    // The Pi's ROM asks for names of its own.
+    const file = client.kind === 'raspberry-pi' ? '' : loaderFor(client)
+    const url = file && `${base}/files/${file}`
+    if (machine === undefined) return { file, url, script: `${base}/local.ipxe` }
+    const own = this.#own(base, machine.name)
+    // Firmware that boots URLs needs no iPXE to boot a UKI.
+    const uki = client.kind === 'http' && this.pending(machine.name)?.kind === 'uki'
+    return { file, url: uki ? `${own}/uki.efi` : url, script: `${own}/boot.ipxe` }
+  }
+
+  /** TFTP's virtual files. TFTP cannot say who asks, so nothing but the way to DHCP and HTTP is given out. */
+  readonly tftp = (name: string): string | undefined => (name === 'autoexec.ipxe' ? ipxeAutoexec() : undefined)
+
+  /** `http://ADDRESS:PORT`. */
+  base(address: string): string {
+    const { port } = this.#options.config.http
+    return `http://${address}${port === 80 ? '' : `:${port}`}`
+  }
+
+  isTag(machine: string, tag: string): boolean {
+    return this.#options.directory.machines.has(machine) && this.#options.tokens.isTag(machine, tag)
+  }
+
+  /** The profile that an installer of this machine would be given out from now; undefined: local disk. */
+  pending(name: string): Exclude<Profile, { kind: 'local' }> | undefined {
+    const { machines, directory } = this.#options
+    const machine = directory.machines.get(name)
+    const profile = machine && directory.profileOf(machine)?.profile
+    if (profile === undefined || profile.kind === 'local') return undefined
+    return repavePending(machines.state(name), this.#now()) ? profile : undefined
+  }
+
+  /** The script of a machine. Uses its repave up, if it has one: call it only for a request that gets the answer. */
+  script(name: string, kind: ScriptKind, base: string): string {
+    const { machines, directory, tokens } = this.#options
+    const machine = directory.machines.get(name)
+    const profile = this.pending(name)
+    const local = (why: string): string => (kind === 'ipxe' ? ipxeLocal(why) : grubLocal(why))
+    if (machine === undefined || profile === undefined) {
+      this.#event(name, 'boots its local disk')
+      return local(`${name} has no repave pending`)
+    }
+    if (profile.kind === 'uki') {
+      // Given out when the image itself is.
+      if (kind === 'ipxe') return ipxeChain(`${name} boots ${profile.uki}`, `${this.#own(base, name)}/uki.efi`)
+      return local(`${name} boots a UKI, which GRUB cannot`)
+    }
+    const { boot, token } = machines.boot(name, this.#now())
+    if (boot === 'local' || token === undefined) return local(`${name} has no repave pending`)
+    const grant = { machine: name, repave: token }
+    const seed = tokens.issue('seed', grant, this.#now())
+    const report = tokens.issue('report', grant, this.#now())
+    this.#event(name, `is given the installer of profile ${directory.profileOf(machine)?.name}`)
+    return this.#loads(machine, profile, kind, base, { seed, report })
+  }
+
+  #loads(
+    machine: NetbootMachine,
+    profile: KernelProfile,
+    kind: ScriptKind,
+    base: string,
+    { seed, report }: { seed: string; report: string },
+  ): string {
+    const files = `${base}/files`
+    const at = (file: string): string =>
+      kind === 'ipxe' ? `${files}/${encodePath(file)}` : `/files/${encodePath(file)}`
+    const cmdline = fillIn(profile.cmdline, {
+      name: machine.name,
+      mac: machine.macs[0] ?? '',
+      server: base,
+      files,
+      // One path segment: with the report's token in it too, what the seed holds can name the place to report to.
+      seed: `${base}/seed/${seed}/${report}`,
+      report: `${base}/report/${report}`,
+    })
+    const loads = {
+      title: `${machine.name} installs`,
+      kernel: at(profile.kernel),
+      initrd: profile.initrd.map(at),
+      cmdline,
+    }
+    return kind === 'ipxe' ? ipxeLoad(loads) : grubLoad(loads)
+  }
+
+  /** The file of a machine's UKI. `take`: it is about to be sent, which uses the repave up. */
+  uki(name: string, take: boolean): string | undefined {
+    const profile = this.pending(name)
+    if (profile?.kind !== 'uki') return undefined
+    if (take) {
+      if (this.#options.machines.boot(name, this.#now()).boot === 'local') return undefined
+      this.#event(name, `is given ${profile.uki}`)
+    }
+    return profile.uki
+  }
+
+  /** A seed file, once for each token. */
+  async seed(token: string, report: string, file: string, base: string): Promise<Answer<string>> {
+    const { tokens, directory, config } = this.#options
+    const grant = tokens.check(token, 'seed', this.#now())
+    if (grant === undefined || !same(grant, tokens.check(report, 'report', this.#now()))) return 'forbidden'
+    const machine = directory.machines.get(grant.machine)
+    const profile = machine && directory.profileOf(machine)?.profile
+    if (machine === undefined || profile?.kind !== 'kernel') return 'missing'
+    const path = profile.seed.get(file)
+    if (path === undefined && !SEED_NAMES.includes(file as SeedName)) return 'missing'
+    if (!tokens.take(token, file)) {
+      this.#event(machine.name, `asks for ${file} a second time: refused`)
+      return 'gone'
+    }
+    this.#event(machine.name, `reads ${file}`)
+    if (path !== undefined) {
+      if ((await stat(path)).size > MOST_SEED) throw new Error(`${path} has more than ${MOST_SEED >> 20} MiB`)
+      return readFile(path, 'utf8')
+    }
+    const address = machine.address === undefined ? undefined : parseIp4(machine.address)
+    return makeSeed(file as SeedName, {
+      machine,
+      repave: grant.repave,
+      network: address === undefined ? config.dhcp.networks[0] : networkOf(config.dhcp.networks, address),
+      report: `${base}/report/${report}`,
+      phoneHome: `${base}/phone-home/${report}`,
+    })
+  }
+
+  report(token: string, body: string): Answer<'taken'> | 'malformed' {
+    const { tokens, machines } = this.#options
+    const grant = tokens.check(token, 'report', this.#now())
+    if (grant === undefined) return 'forbidden'
+    const report = parseReport(body)
+    if (report === undefined) return 'malformed'
+    const event = { ...report, at: this.#now(), token: grant.repave }
+    const { state, refused } = machines.apply(grant.machine, event)
+    const said =
+      report.type === 'progress' ? report.step : report.type === 'failed' ? `failed: ${report.reason}` : 'installed'
+    this.#event(grant.machine, refused ? `${refused}: ${said}` : `${state.phase}: ${said}`)
+    return 'taken'
+  }
+
+  /** The installed system is up. Once: a second one could tell other host keys. */
+  phoneHome(token: string, body: string): Answer<'taken'> {
+    const { tokens, machines } = this.#options
+    const grant = tokens.check(token, 'report', this.#now())
+    if (grant === undefined) return 'forbidden'
+    if (!tokens.take(token, 'phone-home')) return 'gone'
+    const { refused } = machines.apply(grant.machine, { type: 'reachable', at: this.#now(), token: grant.repave })
+    if (refused) {
+      this.#event(grant.machine, refused)
+      return 'gone'
+    }
+    const keys = parseHostKeys(body)
+    machines.setHostKeys(grant.machine, keys)
+    this.#event(grant.machine, `phones home${keys.length > 0 ? ` with ${keys.length} host keys` : ''}`)
+    return 'taken'
+  }
+
+  /** The script as a boot now would get it, with nothing used up and no token that works. */
+  preview(name: string, kind: ScriptKind, base: string): string {
+    const machine = this.#options.directory.machines.get(name)
+    const profile = this.pending(name)
+    if (machine === undefined || profile === undefined) {
+      const why = `${name} has no repave pending`
+      return kind === 'ipxe' ? ipxeLocal(why) : grubLocal(why)
+    }
+    if (profile.kind === 'uki') return this.script(name, kind, base)
+    return this.#loads(machine, profile, kind, base, { seed: 'TOKEN', report: 'TOKEN' })
+  }
+
+  #own(base: string, name: string): string {
+    return `${base}/m/${encodeURIComponent(name)}/${this.#options.tokens.tag(name)}`
+  }
+
+  #event(machine: string, what: string): void {
+    this.#options.onEvent?.({ time: this.#now(), machine, what })
+  }
+}
+
+function same(a: Grant, b: Grant | undefined): boolean {
+  return a.machine === b?.machine && a.repave === b.repave
+}
+
+function encodePath(path: string): string {
+  return path.split('/').map(encodeURIComponent).join('/')
+}

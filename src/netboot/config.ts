@@ -1,0 +1,275 @@
+/** `netboot.yml`: what is served, on which interfaces, and what each machine boots. */
+import { realpathSync } from 'node:fs'
+import { dirname, resolve, sep } from 'node:path'
+import { z } from 'zod'
+import { didYouMean, Problems } from '../shared/errors.ts'
+import type { Place } from '../shared/source.ts'
+import { readYaml, toPlain, type YamlNode } from '../shared/yaml.ts'
+import { formatIp4, type Ip4, inSubnet, parseIp4, parseSubnet, type Range } from './address.ts'
+import type { DhcpSettings, Network } from './dhcp/network.ts'
+import type { RepaveSettings } from './machines.ts'
+import { type NetbootMachine, PLACEHOLDERS, type Profile, unknownPlaceholder } from './profile.ts'
+import { cleanName } from './tftp/files.ts'
+
+export interface NetbootConfig {
+  readonly interfaces: readonly string[]
+  readonly dhcp: DhcpSettings
+  readonly http: { readonly port: number; readonly downloads: number }
+  /** Absolute. */
+  readonly files: string
+  readonly profiles: ReadonlyMap<string, Profile>
+  readonly assign: {
+    readonly machines: ReadonlyMap<string, string>
+    readonly groups: ReadonlyMap<string, string>
+    readonly default?: string | undefined
+  }
+  readonly repave: RepaveSettings
+}
+
+const ip4 = z.string().refine((text) => parseIp4(text) !== undefined, 'must be an IPv4 address, e.g. 10.77.0.1')
+const subnet = z.string().refine((text) => parseSubnet(text) !== undefined, 'must be a subnet, e.g. 10.77.0.0/24')
+const range = z
+  .string()
+  .refine((text) => parseRange(text) !== undefined, 'must be a range, e.g. 10.77.0.100-10.77.0.199')
+const file = z.string().refine((text) => cleanName(text) !== undefined, 'must be a file below the files folder')
+const duration = z
+  .union([z.string(), z.number()])
+  .refine((text) => parseDuration(text) !== undefined, 'must be a duration, e.g. 90s, 30m or 24h')
+const interfaceName = z.string().regex(/^[^\s/]{1,15}$/, 'must be the name of an interface')
+const seedName = z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'must be a plain file name')
+
+const NETWORK = z.strictObject({
+  subnet: subnet.describe('e.g. 10.77.0.0/24'),
+  router: ip4.optional(),
+  dns: z.array(ip4).optional(),
+  ntp: z.array(ip4).optional(),
+  domain: z.string().min(1).optional(),
+  mtu: z.int().min(576).max(9216).optional(),
+  pool: z
+    .union([range, z.array(range)])
+    .optional()
+    .describe('addresses for machines without one of their own'),
+  lease: duration.optional(),
+})
+
+const PROFILE = z.strictObject({
+  kernel: file.optional(),
+  initrd: z.union([file, z.array(file)]).optional(),
+  cmdline: z
+    .string()
+    .optional()
+    .describe(`placeholders: ${Object.keys(PLACEHOLDERS).join(', ')}`),
+  seed: z.record(seedName, z.string().min(1)).optional().describe('name in the URL: file beside netboot.yml'),
+  uki: file.optional(),
+  local: z.literal(true).optional(),
+})
+
+const CONFIG = z.strictObject({
+  interfaces: z.array(interfaceName).min(1),
+  mode: z.enum(['server', 'proxy']).default('server'),
+  unknown: z.enum(['ignore', 'enroll', 'pool']).default('ignore'),
+  networks: z.array(NETWORK).min(1),
+  files: z.string().min(1).describe('folder of loaders, kernels and images, beside netboot.yml'),
+  http: z
+    .strictObject({
+      port: z.int().min(1).max(65535).default(80),
+      downloads: z.int().min(1).max(10_000).default(64).describe('files sent at the same time; the others wait'),
+    })
+    .prefault({}),
+  profiles: z.record(z.string().min(1), PROFILE).default({}),
+  assign: z
+    .strictObject({
+      machines: z.record(z.string(), z.string()).default({}),
+      groups: z.record(z.string(), z.string()).default({}),
+      default: z.string().optional(),
+    })
+    .prefault({}),
+  repave: z
+    .strictObject({
+      valid: duration.default('24h').describe('how long a repave waits for the machine to boot'),
+      timeout: duration.default('30m').describe('how long an installer may take'),
+      retries: z.int().min(0).max(10).default(0),
+    })
+    .prefault({}),
+})
+
+type Path = readonly PropertyKey[]
+
+/** Reads netboot.yml. Throws UserError with all that is wrong and where. */
+export function readConfig(path: string): NetbootConfig {
+  const node = readYaml(path)
+  const problems = new Problems()
+  const at = (...keys: PropertyKey[]): Place | undefined => placeOf(node, keys)
+  const parsed = CONFIG.safeParse(toPlain(node))
+  for (const issue of parsed.error?.issues ?? []) addIssue(problems, node, issue)
+  problems.throwIfAny()
+  const data = parsed.data!
+  const folder = dirname(resolve(path))
+
+  const networks = data.networks.map((one, i) =>
+    readNetwork(one, (message, key) => problems.add(message, at('networks', i, key ?? ''))),
+  )
+  const profiles = new Map<string, Profile>()
+  for (const [name, one] of Object.entries(data.profiles)) {
+    const profile = readProfile(one, folder, (message, key) => problems.add(message, at('profiles', name, key ?? '')))
+    if (profile) profiles.set(name, profile)
+  }
+  const { machines, groups, default: fallback } = data.assign
+  const check = (name: string, place: Place | undefined): void => {
+    if (Object.hasOwn(data.profiles, name)) return
+    problems.add(`there is no profile "${name}"`, place, didYouMean(name, Object.keys(data.profiles)))
+  }
+  for (const [key, name] of Object.entries(machines)) check(name, at('assign', 'machines', key))
+  for (const [key, name] of Object.entries(groups)) check(name, at('assign', 'groups', key))
+  if (fallback !== undefined) check(fallback, at('assign', 'default'))
+  const files = resolve(folder, data.files)
+  if (`${real(folder)}${sep}`.startsWith(real(files).replace(/\/?$/, sep))) {
+    const hint = 'everybody on the network can read it: make a folder of its own for what machines load'
+    problems.add('the files folder holds netboot.yml and the state beside it', at('files'), hint)
+  }
+  problems.throwIfAny()
+  return {
+    interfaces: data.interfaces,
+    dhcp: { mode: data.mode, unknown: data.unknown, networks },
+    http: data.http,
+    files,
+    profiles,
+    assign: {
+      machines: new Map(Object.entries(machines)),
+      groups: new Map(Object.entries(groups)),
+      default: fallback,
+    },
+    repave: {
+      valid: parseDuration(data.repave.valid)!,
+      timeout: parseDuration(data.repave.timeout)!,
+      retries: data.repave.retries,
+    },
+  }
+}
+
+/** The name of a machine's profile: its own, by its name, by the first group that netboot.yml lists, or the default. */
+export function profileNameOf({ assign }: NetbootConfig, machine: NetbootMachine): string | undefined {
+  const byGroup = [...assign.groups].find(([group]) => group === 'all' || machine.groups.includes(group))
+  return machine.profile ?? assign.machines.get(machine.name) ?? byGroup?.[1] ?? assign.default
+}
+
+type Complain = (message: string, key?: string) => void
+
+function readNetwork(one: z.output<typeof NETWORK>, complain: Complain): Network {
+  const subnet = parseSubnet(one.subnet)!
+  const pools = [one.pool ?? []].flat().map((text) => parseRange(text)!)
+  for (const { from, to } of pools) {
+    if (!inSubnet(subnet, from) || !inSubnet(subnet, to)) {
+      complain(`the pool ${formatIp4(from)}-${formatIp4(to)} is not inside ${one.subnet}`, 'pool')
+    }
+  }
+  const address = (text: string): Ip4 => parseIp4(text)!
+  const { router, dns, ntp, domain, mtu, lease } = one
+  if (router !== undefined && !inSubnet(subnet, address(router)))
+    complain(`the router is not inside ${one.subnet}`, 'router')
+  return {
+    name: one.subnet,
+    subnet,
+    pools,
+    router: router === undefined ? undefined : address(router),
+    dns: dns?.map(address),
+    ntp: ntp?.map(address),
+    domain,
+    mtu,
+    leaseTime: lease === undefined ? undefined : Math.max(60, Math.round(parseDuration(lease)! / 1000)),
+  }
+}
+
+function readProfile(one: z.output<typeof PROFILE>, folder: string, complain: Complain): Profile | undefined {
+  const kinds = (['kernel', 'uki', 'local'] as const).filter((key) => one[key] !== undefined)
+  if (kinds.length !== 1) {
+    complain('a profile has one of: kernel, uki, local: true')
+    return undefined
+  }
+  if (one.kernel === undefined) {
+    for (const key of ['initrd', 'cmdline', 'seed'] as const) {
+      if (one[key] !== undefined) complain(`${key} belongs to a profile with a kernel`, key)
+    }
+    return one.uki === undefined ? { kind: 'local' } : { kind: 'uki', uki: cleanName(one.uki)! }
+  }
+  const cmdline = one.cmdline ?? ''
+  const wrong = unknownPlaceholder(cmdline)
+  if (wrong !== undefined)
+    complain(`{{ ${wrong} }} is not known here; known: ${Object.keys(PLACEHOLDERS).join(', ')}`, 'cmdline')
+  // A line break would begin another command of the boot script.
+  if (/[\r\n\0]/.test(cmdline)) complain('cmdline must be one line', 'cmdline')
+  return {
+    kind: 'kernel',
+    kernel: cleanName(one.kernel)!,
+    initrd: [one.initrd ?? []].flat().map((name) => cleanName(name)!),
+    cmdline,
+    seed: new Map(Object.entries(one.seed ?? {}).map(([name, path]) => [name, resolve(folder, path)])),
+  }
+}
+
+function addIssue(problems: Problems, node: YamlNode, issue: z.core.$ZodIssue): void {
+  if (issue.code === 'unrecognized_keys') {
+    for (const key of issue.keys) {
+      const place = keyPlace(node, [...issue.path, key])
+      problems.add(`unknown key "${key}"`, place, didYouMean(key, knownKeys(issue.path)))
+    }
+    return
+  }
+  const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''
+  problems.add(`${where}${issue.message}`, placeOf(node, issue.path))
+}
+
+function knownKeys(path: Path): string[] {
+  const [first, , third] = path
+  if (first === undefined) return Object.keys(CONFIG.shape)
+  if (first === 'networks') return Object.keys(NETWORK.shape)
+  if (first === 'profiles' && third === undefined) return Object.keys(PROFILE.shape)
+  return ['port', 'downloads', 'machines', 'groups', 'default', 'valid', 'timeout', 'retries']
+}
+
+/** The place of the value at a path, or of the deepest that is there. */
+function placeOf(root: YamlNode, path: Path): Place {
+  let node = root
+  for (const key of path) {
+    const next =
+      node.kind === 'map' ? node.get(String(key)) : node.kind === 'list' ? node.items[Number(key)] : undefined
+    if (next === undefined) break
+    node = next
+  }
+  return node.place
+}
+
+function keyPlace(root: YamlNode, path: Path): Place {
+  let node = root
+  for (const key of path.slice(0, -1)) {
+    const next =
+      node.kind === 'map' ? node.get(String(key)) : node.kind === 'list' ? node.items[Number(key)] : undefined
+    if (next === undefined) break
+    node = next
+  }
+  return (node.kind === 'map' ? node.entries.get(String(path.at(-1)))?.keyPlace : undefined) ?? node.place
+}
+
+function parseRange(text: string): Range | undefined {
+  const [first = '', last = '', rest] = text.split('-').map((part) => part.trim())
+  const from = parseIp4(first)
+  const to = parseIp4(last)
+  return from === undefined || to === undefined || rest !== undefined || from > to ? undefined : { from, to }
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3600_000, d: 86_400_000 }
+
+/** Milliseconds of `90s`, `30m`, `24h`, `7d`, or of a number of seconds. */
+function parseDuration(text: string | number): number | undefined {
+  const match = /^([1-9]\d{0,6})([smhd])?$/.exec(String(text))
+  return match ? Number(match[1]) * UNITS[match[2] ?? 's']! : undefined
+}
+
+/** Without symlinks, if it is there. */
+function real(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return path
+  }
+}

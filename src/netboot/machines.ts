@@ -1,0 +1,156 @@
+/** The states of all machines, durable: what an event changed is on the disk before anybody is told of it. */
+import { randomBytes } from 'node:crypto'
+import type { DatabaseSync } from 'node:sqlite'
+import { z } from 'zod'
+import { transact } from './database.ts'
+import { type MachineEvent, type MachineState, PHASES, step, type Transition } from './life-cycle.ts'
+
+const time = z.int().nonnegative()
+const STATE = z.strictObject({
+  phase: z.enum(PHASES),
+  since: time,
+  detail: z.string().optional(),
+  repave: z
+    .strictObject({ token: z.string().min(1), asked: time, until: time, served: time.optional(), retries: time })
+    .optional(),
+})
+
+export interface RepaveSettings {
+  /** Milliseconds that a repave waits for the machine to boot. */
+  readonly valid: number
+  /** Milliseconds from the installer's being given out to its end. */
+  readonly timeout: number
+  readonly retries: number
+}
+
+export const DEFAULT_REPAVE: RepaveSettings = { valid: 24 * 3600_000, timeout: 30 * 60_000, retries: 0 }
+
+export interface HistoryLine {
+  readonly at: number
+  readonly name: string
+  readonly what: string
+}
+
+/** Machines that nobody knows are remembered up to this number: MAC addresses are free to invent. */
+const MOST_DISCOVERED = 1000
+/** Lines of history kept of each machine. */
+const MOST_HISTORY = 200
+
+export class Machines {
+  readonly #db: DatabaseSync
+  readonly #trouble: (message: string) => void
+
+  constructor(db: DatabaseSync, trouble: (message: string) => void = () => {}) {
+    this.#db = db
+    this.#trouble = trouble
+  }
+
+  /** Undefined for a machine that nothing is known of, and for one whose state cannot be read. */
+  state(name: string): MachineState | undefined {
+    const row = this.#db.prepare('SELECT state FROM machines WHERE name = ?').get(name)
+    return row === undefined ? undefined : this.#parse(name, row.state)
+  }
+
+  all(): ReadonlyMap<string, MachineState> {
+    const states = new Map<string, MachineState>()
+    for (const { name, state } of this.#db.prepare('SELECT name, state FROM machines ORDER BY name').all()) {
+      const parsed = this.#parse(String(name), state)
+      if (parsed) states.set(String(name), parsed)
+    }
+    return states
+  }
+
+  /** Applies an event: read, decided and written in one transaction, whatever other processes do. */
+  apply(name: string, event: MachineEvent): Transition {
+    return transact(this.#db, () => {
+      const before = this.state(name)
+      const transition = step(before, event)
+      const { state } = transition
+      if (state === before) return transition
+      this.#db
+        .prepare('INSERT INTO machines (name, state) VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state')
+        .run(name, JSON.stringify(state))
+      const what = [event.type, before?.phase !== state.phase && `→ ${state.phase}`, state.detail].filter(Boolean)
+      this.#note(event.at, name, what.join(' '))
+      return transition
+    })
+  }
+
+  /**
+   * What the machine boots. Anything that goes wrong here, a full disk too, means its local disk: an installer goes out
+   * only after it is written down that it did.
+   */
+  boot(name: string, at: number): { boot: 'installer' | 'local'; token?: string | undefined } {
+    try {
+      // Reading first keeps the many boots that are only that from writing.
+      if (this.state(name)?.repave === undefined) return { boot: 'local' }
+      const { boot = 'local', state } = this.apply(name, { type: 'boot', at })
+      return boot === 'installer' ? { boot, token: state.repave?.token } : { boot }
+    } catch (error) {
+      this.#trouble(`${name} boots its local disk, as its state cannot be written: ${(error as Error).message}`)
+      return { boot: 'local' }
+    }
+  }
+
+  /** Asks for a repave. Gives why not, if it cannot be. */
+  repave(name: string, at: number, { valid, retries }: RepaveSettings): string | undefined {
+    const token = newToken()
+    return this.apply(name, { type: 'repave', at, token, until: at + valid, retries }).refused
+  }
+
+  /** Remembers an unknown machine, unless too many are. */
+  discover(name: string, at: number): void {
+    if (this.#db.prepare('SELECT 1 FROM machines WHERE name = ?').get(name) !== undefined) return
+    if (Number(this.#db.prepare('SELECT count(*) AS n FROM machines').get()?.n) >= MOST_DISCOVERED) return
+    this.apply(name, { type: 'seen', at })
+  }
+
+  /** Lets time pass for all machines; gives the names of those whose state it changed. */
+  tick(at: number, { timeout, valid }: RepaveSettings): string[] {
+    const late = [...this.all()].filter(
+      ([, { repave }]) => repave?.served !== undefined && at - repave.served >= timeout,
+    )
+    return late.flatMap(([name, before]) => {
+      const { state } = this.apply(name, { type: 'tick', at, timeout, valid, token: newToken() })
+      return state.phase === before.phase ? [] : [name]
+    })
+  }
+
+  setHostKeys(name: string, keys: readonly string[]): void {
+    this.#db.prepare('UPDATE machines SET host_keys = ? WHERE name = ?').run(keys.join('\n'), name)
+  }
+
+  /** SSH host keys (`ssh-ed25519 AAAA…`) that the machine's phone-home told. */
+  hostKeys(name: string): string[] {
+    const row = this.#db.prepare('SELECT host_keys FROM machines WHERE name = ?').get(name)
+    return row?.host_keys ? String(row.host_keys).split('\n') : []
+  }
+
+  /** The newest lines, oldest first. */
+  history(name: string, limit = 20): HistoryLine[] {
+    const rows = this.#db.prepare('SELECT * FROM history WHERE name = ? ORDER BY rowid DESC LIMIT ?').all(name, limit)
+    return rows.map(({ at, what }) => ({ at: Number(at), name, what: String(what) })).reverse()
+  }
+
+  #note(at: number, name: string, what: string): void {
+    this.#db.prepare('INSERT INTO history VALUES (?, ?, ?)').run(at, name, what)
+    this.#db
+      .prepare(
+        'DELETE FROM history WHERE name = ?1 AND rowid <= (SELECT rowid FROM history WHERE name = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2)',
+      )
+      .run(name, MOST_HISTORY)
+  }
+
+  #parse(name: string, text: unknown): MachineState | undefined {
+    try {
+      return STATE.parse(JSON.parse(String(text)))
+    } catch {
+      this.#trouble(`the state of ${name} cannot be read; it boots its local disk until it is repaved`)
+      return undefined
+    }
+  }
+}
+
+function newToken(): string {
+  return randomBytes(12).toString('base64url')
+}

@@ -1,0 +1,115 @@
+/** The servers of a first boot in one: DHCP, TFTP and HTTP over one desk. */
+import { networkInterfaces } from 'node:os'
+import { UserError } from '../shared/errors.ts'
+import { type Ip4, parseIp4 } from './address.ts'
+import { type BootEvent, Desk } from './boot.ts'
+import type { NetbootConfig } from './config.ts'
+import { Leases } from './dhcp/leases.ts'
+import { type DhcpEvent, DhcpServer } from './dhcp/server.ts'
+import { UdpTransport } from './dhcp/udp-transport.ts'
+import type { Directory } from './directory.ts'
+import { type HttpEvent, HttpServer } from './http/server.ts'
+import type { Machines } from './machines.ts'
+import { type TftpEvent, TftpServer } from './tftp/server.ts'
+import type { Tokens } from './tokens.ts'
+
+export interface NetbootOptions {
+  readonly config: NetbootConfig
+  readonly directory: Directory
+  readonly machines: Machines
+  readonly tokens: Tokens
+  /** The lease journal. */
+  readonly leases: string
+  readonly on?: {
+    readonly dhcp?: (event: DhcpEvent) => void
+    readonly tftp?: (event: TftpEvent) => void
+    readonly http?: (event: HttpEvent) => void
+    readonly boot?: (event: BootEvent) => void
+  }
+  /** What an operator should look at. */
+  readonly onTrouble: (message: string) => void
+}
+
+/** How often late installers are looked for. Milliseconds. */
+const TICK = 10_000
+
+/** IPv4 addresses of interfaces, now. */
+export function addressesOf(interfaces: readonly string[]): string[] {
+  const known = networkInterfaces()
+  return interfaces.flatMap((name) =>
+    (known[name] ?? []).flatMap(({ family, address }) => (family === 'IPv4' ? [address] : [])),
+  )
+}
+
+/** Starts all servers; stop them by disposing. Rejects with a UserError when one of them cannot be; then none is. */
+export async function startNetboot(options: NetbootOptions): Promise<AsyncDisposable & { readonly http: HttpServer }> {
+  const { config, directory, machines, tokens, on, onTrouble } = options
+  const addresses = addressesOf(config.interfaces)
+  if (addresses.length === 0) {
+    const names = config.interfaces.join(', ')
+    throw new UserError({
+      message: `no IPv4 address on ${names}`,
+      hint: 'give the interface an address in one of the networks',
+    })
+  }
+  await using stack = new AsyncDisposableStack()
+  const desk = new Desk({ config, directory, machines, tokens, onEvent: on?.boot })
+  // HTTP first: its port tells whether another one of us runs here, before the lease journal is touched.
+  const http = new HttpServer({
+    addresses,
+    port: config.http.port,
+    root: config.files,
+    desk,
+    downloads: config.http.downloads,
+    onEvent: on?.http,
+    onTrouble,
+    metrics: () => ({ ...prefixed('dhcp', dhcp.counters), ...prefixed('tftp', tftp.counters) }),
+  })
+  await http.start()
+  stack.use(http)
+  const tftp = new TftpServer({
+    addresses,
+    root: config.files,
+    virtual: desk.tftp,
+    ...(on?.tftp && { onEvent: on.tftp }),
+  })
+  await tftp.start()
+  stack.defer(() => tftp.close())
+  const leases = stack.use(await Leases.open(options.leases, (address: Ip4) => directory.reserved(address)))
+  if (leases.damaged > 0) onTrouble(`${leases.damaged} lines of ${options.leases} cannot be read and are left out`)
+  const dhcp = stack.use(
+    new DhcpServer({
+      settings: config.dhcp,
+      transport: new UdpTransport({ interfaces: config.interfaces }),
+      leases,
+      machine: (client) => directory.machineOf(client),
+      boot: desk.dhcp,
+      ...(on?.dhcp && { onEvent: on.dhcp }),
+      onTrouble,
+    }),
+  )
+  await dhcp.start()
+  const ticking = setInterval(() => {
+    try {
+      for (const name of machines.tick(Date.now(), config.repave)) {
+        const { phase, detail = '' } = machines.state(name) ?? { phase: 'unknown' }
+        on?.boot?.({ time: Date.now(), machine: name, what: `${phase}: ${detail}` })
+      }
+    } catch (error) {
+      onTrouble(`states of machines cannot be written: ${(error as Error).message}`)
+    }
+  }, TICK)
+  stack.defer(() => clearInterval(ticking))
+  const all = stack.move()
+  return { http, [Symbol.asyncDispose]: () => all.disposeAsync() }
+}
+
+/** Our address in each network, as `explain` needs it where the servers do not run. */
+export function likelyAddresses(config: NetbootConfig): Ip4[] {
+  const real = addressesOf(config.interfaces).map((text) => parseIp4(text)!)
+  return real.length > 0 ? real : config.dhcp.networks.map(({ subnet }) => subnet.address + 1)
+}
+
+function prefixed(prefix: string, counters: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counters).map(([name, value]) => [`${prefix}_${name}`, value]))
+}

@@ -1,0 +1,78 @@
+/**
+ * Tokens in URLs: who a machine is, and what it may have. Nothing here looks at where a request came from.
+ * - a *tag* names a machine: it stands in the script's URL that DHCP tells that machine
+ * - a *token* opens secrets: it stands in a script that goes out once, and each thing is had once for it
+ */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { DatabaseSync } from 'node:sqlite'
+import { transact } from './database.ts'
+
+export type Purpose = 'seed' | 'report'
+
+export interface Grant {
+  readonly machine: string
+  /** The repave that it was given out for. */
+  readonly repave: string
+}
+
+/** How long a seed is fetched after the boot, and how long an installer may report. Milliseconds. */
+const LIFETIME: Readonly<Record<Purpose, number>> = { seed: 3600_000, report: 24 * 3600_000 }
+
+export class Tokens {
+  readonly #db: DatabaseSync
+  readonly #key: Buffer
+
+  constructor(db: DatabaseSync) {
+    this.#db = db
+    db.prepare("INSERT INTO secrets VALUES ('tag', ?) ON CONFLICT DO NOTHING").run(randomBytes(32))
+    this.#key = Buffer.from(db.prepare("SELECT value FROM secrets WHERE name = 'tag'").get()!.value as Uint8Array)
+  }
+
+  /** 22 characters that only we can make for this name; the same each time, as DHCP repeats itself. */
+  tag(machine: string): string {
+    return createHmac('sha256', this.#key).update(`machine\0${machine}`).digest().subarray(0, 16).toString('base64url')
+  }
+
+  isTag(machine: string, tag: string): boolean {
+    return same(this.tag(machine), tag)
+  }
+
+  /** A new token, `ID.SECRET`. Only a hash of the secret is kept. */
+  issue(purpose: Purpose, { machine, repave }: Grant, now: number): string {
+    const id = randomBytes(9).toString('base64url')
+    const secret = randomBytes(24).toString('base64url')
+    transact(this.#db, () => {
+      this.#db.prepare('DELETE FROM tokens WHERE expires <= ?').run(now)
+      this.#db
+        .prepare('INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?)')
+        .run(id, hash(secret), purpose, machine, repave, now + LIFETIME[purpose])
+    })
+    return `${id}.${secret}`
+  }
+
+  /** What a token is for; undefined for one that is wrong, expired, or of another purpose. */
+  check(token: string, purpose: Purpose, now: number): Grant | undefined {
+    const [id = '', secret = ''] = token.split('.')
+    const row = this.#db.prepare('SELECT * FROM tokens WHERE id = ?').get(id)
+    // Compared even if there is none, so that the time tells nothing.
+    const right = timingSafeEqual(hash(secret), row ? Buffer.from(row.hash as Uint8Array) : hash(''))
+    if (row === undefined || !right || row.purpose !== purpose || Number(row.expires) <= now) return undefined
+    return { machine: String(row.machine), repave: String(row.repave) }
+  }
+
+  /** Takes `resource` for a token: true once, and false ever after, also after a restart. */
+  take(token: string, resource: string): boolean {
+    const [id = ''] = token.split('.')
+    return (
+      Number(this.#db.prepare('INSERT INTO uses VALUES (?, ?) ON CONFLICT DO NOTHING').run(id, resource).changes) === 1
+    )
+  }
+}
+
+function hash(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest()
+}
+
+function same(a: string, b: string): boolean {
+  return timingSafeEqual(hash(a), hash(b))
+}

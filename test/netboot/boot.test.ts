@@ -1,0 +1,178 @@
+/** The desk: what each machine is told, whatever happened before. */
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { Desk } from '../../src/netboot/boot.ts'
+import { readConfig } from '../../src/netboot/config.ts'
+import { openDatabase } from '../../src/netboot/database.ts'
+import { identify } from '../../src/netboot/dhcp/client.ts'
+import { makeDiscover, type Question } from '../../src/netboot/dhcp/request.ts'
+import { Directory } from '../../src/netboot/directory.ts'
+import { explainBoot } from '../../src/netboot/explain.ts'
+import { segmentsOf } from '../../src/netboot/http/request.ts'
+import { Machines } from '../../src/netboot/machines.ts'
+import { grubLoad, ipxeLoad } from '../../src/netboot/scripts.ts'
+import { Tokens } from '../../src/netboot/tokens.ts'
+
+const CONFIG = `
+interfaces: [eth9]
+unknown: enroll
+networks: [{subnet: 10.77.0.0/24, pool: 10.77.0.100-10.77.0.110}]
+files: boot
+profiles:
+  kernel: {kernel: linux, cmdline: "seed={{ seed }} report={{ report }}"}
+  uki: {uki: u.efi}
+  local: {local: true}
+assign: {machines: {k: kernel, u: uki, l: local}}
+`
+const MACS = { k: '52:54:00:77:00:01', u: '52:54:00:77:00:02', l: '52:54:00:77:00:03', n: '52:54:00:77:00:04' }
+const BASE = 'http://10.77.0.1'
+const SERVER = 0x0a4d0001
+
+function setUp(t: Test) {
+  const config = readConfig(join(t.testdir({ 'netboot.yml': CONFIG }), 'netboot.yml'))
+  const list = Object.entries(MACS).map(([name, mac], i) => ({
+    name,
+    macs: [mac],
+    address: `10.77.0.1${i}`,
+    groups: [],
+    sshKeys: [],
+  }))
+  const directory = new Directory(config, list)
+  const make = () => {
+    const db = openDatabase(undefined)
+    const clock = { now: 1000 }
+    const parts = { config, directory, machines: new Machines(db), tokens: new Tokens(db), now: () => clock.now }
+    return { ...parts, parts, db, clock, desk: new Desk(parts) }
+  }
+  return make
+}
+
+const REPAVE = { valid: 1000, timeout: 200, retries: 1 }
+
+t.test('offers', async (t) => {
+  const { desk, machines, tokens, directory } = setUp(t)()
+  const offer = (mac: string, client: Question['client']) => {
+    const asks = identify(makeDiscover({ mac, client })!)
+    return desk.dhcp(asks, directory.machineOf(asks), SERVER)!
+  }
+  const own = (name: string) => `${BASE}/m/${name}/${tokens.tag(name)}`
+  t.strictSame(offer(MACS.k, 'uefi').file, 'ipxe.efi')
+  t.strictSame(offer(MACS.k, 'bios').file, 'undionly.kpxe')
+  t.equal(offer(MACS.k, 'ipxe').script, `${own('k')}/boot.ipxe`)
+  t.equal(offer(MACS.u, 'http').url, `${BASE}/files/ipxe.efi`)
+  machines.repave('u', 1000, REPAVE)
+  t.equal(offer(MACS.u, 'http').url, `${own('u')}/uki.efi`)
+  t.equal(offer(MACS.u, 'uefi').file, 'ipxe.efi')
+  t.equal(offer('02:00:00:00:00:01', 'ipxe').script, `${BASE}/local.ipxe`)
+  t.strictSame([...machines.all().keys()], ['02:00:00:00:00:01', 'u'], 'a stranger is remembered')
+})
+
+t.test('explain uses nothing up', async (t) => {
+  const { parts, machines } = setUp(t)()
+  machines.repave('k', 1000, REPAVE)
+  const explain = (mac: string, client: Question['client']) => explainBoot({ mac, client }, parts, [SERVER])
+  for (const client of ['uefi', 'bios', 'http', 'ipxe'] as const) {
+    t.match(explain(MACS.k, client), {
+      machine: 'k',
+      profile: 'kernel',
+      offers: [{ answer: 'OFFER', script: /^kernel .*TOKEN/m }],
+    })
+  }
+  t.match(explain(MACS.l, 'uefi'), { offers: [{ script: /l has no repave pending/ }] })
+  t.match(explain('02:00:00:00:00:01', 'uefi'), { machine: undefined, offers: [{ script: /not in the inventory/ }] })
+  t.equal(explain('x', 'uefi'), undefined)
+  t.strictSame([...machines.all().keys()], ['k'])
+  t.equal(machines.boot('k', 1001).boot, 'installer')
+})
+
+t.test('scripts', async (t) => {
+  const loads = {
+    title: 'n1\necho $x',
+    kernel: '/k',
+    initrd: ['/a', '/b'],
+    cmdline: "x=1 ds=nocloud;s=http://h/ a='b c'",
+  }
+  t.match(ipxeLoad(loads), /^echo runbook: n1_echo _x\n/m)
+  t.match(
+    ipxeLoad(loads),
+    /^kernel \/k initrd=initrd0 initrd=initrd1 x=1 ds=nocloud;s=http:\/\/h\/ .* && goto done0 \|\|$/m,
+  )
+  t.match(ipxeLoad(loads), /^initrd --name initrd1 \/b && goto done2 \|\|$/m)
+  const grub = grubLoad(loads)
+  t.match(grub, /^linux \/k x=1 'ds=nocloud;s=http:\/\/h\/' 'a='\\''b' 'c'\\'''$/m)
+  t.match(grub, /^initrd \/a \/b\nboot\nexit 1$/m)
+})
+
+const name = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('k', 'u') }, fc.constantFrom('l', 'n', 'stranger'))
+const action = fc.oneof(
+  fc.record({
+    do: fc.constantFrom('ipxe' as const, 'grub' as const, 'uki' as const, 'size' as const, 'repave' as const),
+    name,
+  }),
+  fc.record({ do: fc.constantFrom('cancel' as const, 'preview' as const, 'restart' as const, 'tick' as const), name }),
+  fc.record({
+    do: fc.constantFrom('installed' as const, 'failed' as const, 'installing' as const, 'home' as const),
+    name,
+  }),
+)
+
+t.test('whatever the order, what installs goes out only for a repave that is pending, and once', async (t) => {
+  const make = setUp(t)
+  fc.assert(
+    fc.property(fc.array(fc.tuple(action, fc.nat(100)), { maxLength: 60, size: 'max' }), (actions) => {
+      const { parts, machines, directory, db, clock, desk: first } = make()
+      let desk = first
+      const allowed = new Map<string, number>()
+      const reports: string[] = []
+      try {
+        for (const [{ do: what, name }, passes] of actions) {
+          clock.now += passes
+          const pending = desk.pending(name) !== undefined
+          let installs = false
+          if (what === 'ipxe' || what === 'grub') {
+            const script = desk.script(name, what, BASE)
+            installs = /^(kernel|linux) /m.test(script)
+            const report = /report=\S+\/report\/(\S+)/.exec(script)?.[1]
+            if (report) reports.push(report)
+          } else if (what === 'uki') installs = desk.uki(name, true) !== undefined
+          else if (what === 'size') desk.uki(name, false)
+          else if (what === 'preview') desk.preview(name, 'ipxe', BASE)
+          else if (what === 'restart') desk = new Desk(parts)
+          else if (what === 'tick') machines.tick(clock.now, REPAVE)
+          else if (what === 'cancel') machines.apply(name, { type: 'cancel', at: clock.now })
+          else if (what === 'repave') {
+            if (machines.repave(name, clock.now, REPAVE) === undefined)
+              allowed.set(name, (allowed.get(name) ?? 0) + 1 + REPAVE.retries)
+          } else {
+            for (const report of reports) {
+              if (what === 'home') desk.phoneHome(report, '')
+              else desk.report(report, JSON.stringify({ status: what }))
+            }
+          }
+          if (!installs) continue
+          allowed.set(name, (allowed.get(name) ?? 0) - 1)
+          if (!pending || desk.pending(name) !== undefined || allowed.get(name)! < 0) return false
+          if (!directory.machines.has(name) || name === 'l' || name === 'n') return false
+        }
+        return true
+      } finally {
+        db.close()
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+t.test('a path never leads up, whatever is asked', async () => {
+  fc.assert(
+    fc.property(fc.stringMatching(/^\/[./%2eEfF\\a?#5cC0]{0,20}$/), (target) => {
+      try {
+        return segmentsOf(target).every((one) => one !== '..' && !/[/\\\0]/.test(one))
+      } catch (error) {
+        return (error as { status?: number }).status === 400
+      }
+    }),
+    { numRuns: 2000 },
+  )
+})

@@ -1,0 +1,118 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { profileNameOf, readConfig } from '../../src/netboot/config.ts'
+import { Directory } from '../../src/netboot/directory.ts'
+import type { NetbootMachine } from '../../src/netboot/profile.ts'
+
+const GOOD = `
+interfaces: [eth1]
+unknown: enroll
+networks:
+  - subnet: 10.77.0.0/24
+    router: 10.77.0.1
+    pool: 10.77.0.100-10.77.0.199
+    lease: 10m
+files: boot
+profiles:
+  debian:
+    kernel: debian/linux
+    initrd: debian/initrd.gz
+    cmdline: auto=true url={{ seed }}/preseed.cfg
+    seed: {preseed.cfg: preseed.cfg}
+  talos: {uki: talos.efi}
+  keep: {local: true}
+assign:
+  machines: {n1: talos}
+  groups: {workers: debian}
+  default: keep
+repave: {retries: 1}
+`
+
+const machine = (name: string, more: Partial<NetbootMachine> = {}): NetbootMachine => ({
+  name,
+  macs: [],
+  groups: [],
+  sshKeys: [],
+  ...more,
+})
+
+t.test('a whole one', async (t) => {
+  const folder = t.testdir({ 'netboot.yml': GOOD })
+  const config = readConfig(join(folder, 'netboot.yml'))
+  t.match(config, {
+    dhcp: { mode: 'server', unknown: 'enroll', networks: [{ name: '10.77.0.0/24', leaseTime: 600 }] },
+    http: { port: 80, downloads: 64 },
+    files: join(folder, 'boot'),
+    repave: { valid: 86_400_000, timeout: 1_800_000, retries: 1 },
+  })
+  t.strictSame(config.profiles.get('debian'), {
+    kind: 'kernel',
+    kernel: 'debian/linux',
+    initrd: ['debian/initrd.gz'],
+    cmdline: 'auto=true url={{ seed }}/preseed.cfg',
+    seed: new Map([['preseed.cfg', join(folder, 'preseed.cfg')]]),
+  })
+  for (const [one, name] of [
+    [machine('n1', { groups: ['workers'] }), 'talos'],
+    [machine('n2', { groups: ['workers'] }), 'debian'],
+    [machine('n3'), 'keep'],
+    [machine('n1', { profile: 'debian' }), 'debian'],
+  ] as const) {
+    t.equal(profileNameOf(config, one), name)
+  }
+})
+
+t.test('what is wrong, and where', async (t) => {
+  for (const [change, message] of [
+    [['interfaces: [eth1]', 'interfaces: []'], /netboot\.yml:2:13: interfaces: /],
+    [['files: boot', ''], /files: /],
+    [['files: boot', 'files: .'], /:9:8: the files folder holds netboot\.yml/],
+    [['files: boot', 'files: ..'], /:9:8: the files folder holds netboot\.yml/],
+    [['unknown: enroll', 'unkown: enroll'], /:3:1: unknown key "unkown".*did you mean "unknown"/s],
+    [['lease: 10m', 'leese: 10m'], /:8:5: unknown key "leese".*did you mean "lease"/s],
+    [['10.77.0.0/24', '10.77.0.0'], /:5:13: networks\.0\.subnet: must be a subnet/],
+    [['10.77.0.100-', '10.78.0.100-'], /must be a range/],
+    [['-10.77.0.199', '-10.78.0.199'], /is not inside 10\.77\.0\.0\/24/],
+    [['router: 10.77.0.1', 'router: 10.1.0.1'], /:6:13: the router is not inside/],
+    [['lease: 10m', 'lease: soon'], /must be a duration/],
+    [['kernel: debian/linux', 'kernel: ../linux'], /:12:13: profiles\.debian\.kernel: must be a file below/],
+    [['{{ seed }}', '{{ sead }}'], /:14:14: \{\{ sead \}\} is not known here/],
+    [['auto=true url={{ seed }}/preseed.cfg', '"a\\nchain http:"'], /:14:14: cmdline must be one line/],
+    [['keep: {local: true}', 'keep: {local: true, uki: x}'], /a profile has one of/],
+    [['keep: {local: true}', 'keep: {local: true, cmdline: x}'], /cmdline belongs to a profile with a kernel/],
+    [['{n1: talos}', '{n1: talso}'], /:19:18: there is no profile "talso".*did you mean "talos"/s],
+    [['{preseed.cfg: preseed.cfg}', '{"../x": y}'], /plain file name|seed/],
+  ] as const) {
+    const text = GOOD.replace(change[0], change[1])
+    t.not(text, GOOD, change[0])
+    const folder = t.testdir({ 'netboot.yml': text })
+    t.throws(() => readConfig(join(folder, 'netboot.yml')), { message }, change[1])
+  }
+})
+
+t.test('machines are found by MAC in any spelling, and by UUID in both byte orders', async (t) => {
+  const config = readConfig(join(t.testdir({ 'netboot.yml': GOOD }), 'netboot.yml'))
+  const uuid = '11223344-5566-7788-99aa-bbccddeeff00'
+  const directory = new Directory(config, [
+    machine('n1', { macs: ['52-54-00-AA-BB-01', '5254.00aa.bb02'], address: '10.77.0.11', uuid }),
+    machine('n2', { macs: ['525400aabb03'] }),
+  ])
+  t.equal(directory.find({ mac: '52:54:00:aa:bb:02' })?.name, 'n1')
+  t.equal(directory.find({ mac: '00:00:00:00:00:00', uuid })?.name, 'n1')
+  t.equal(directory.find({ uuid: '443322116655887799aabbccddeeff00' })?.name, 'n1')
+  t.equal(directory.find({ mac: '00:00:00:00:00:00' }), undefined)
+  const client = { kind: 'pxe', userClasses: [] } as const
+  t.strictSame(directory.machineOf({ ...client, mac: '52:54:00:aa:bb:01' }), { name: 'n1', address: 0x0a4d000b })
+  t.strictSame(directory.machineOf({ ...client, mac: '52:54:00:aa:bb:02' }), { name: 'n1', address: undefined })
+  t.ok(directory.reserved(0x0a4d000b))
+  t.throws(
+    () =>
+      new Directory(config, [machine('a', { macs: ['525400aabb03'] }), machine('b', { macs: ['52:54:00:aa:bb:03'] })]),
+    /machines a and b have the same MAC address 52:54:00:aa:bb:03/,
+  )
+  t.throws(() => new Directory(config, [machine('a', { macs: ['x'] })]), /"x" is no MAC address/)
+  t.throws(
+    () => new Directory(config, [machine('a', { profile: 'debain' })]),
+    /no profile "debain".*did you mean "debian"/s,
+  )
+})
