@@ -146,6 +146,8 @@ function contendersOf(lab: Lab, ours: string, ansible: string | undefined): Cont
   ]
   if (!ansible) return all
   const theirs = join(folder, 'ansible.yml')
+  const emptyConfig = join(folder, 'ansible.cfg')
+  writeFileSync(emptyConfig, '')
   writeFileSync(theirs, benchPlay('ansible', join(ROOT, 'bench/steady/files')))
   const argv = [join(ansible, 'bin/ansible-playbook'), '-i', lab.inventoryFile, theirs]
   const common = {
@@ -153,7 +155,7 @@ function contendersOf(lab: Lab, ours: string, ansible: string | undefined): Cont
     ANSIBLE_PIPELINING: '1',
     ANSIBLE_FORKS: '10',
     ANSIBLE_PYTHON_INTERPRETER: '/usr/bin/python3',
-    ANSIBLE_CONFIG: '/dev/null',
+    ANSIBLE_CONFIG: emptyConfig,
   }
   if (!without.includes('ansible')) all.push({ name: 'ansible, pipelining', run: () => timed(argv, { env: common }) })
   const plugins = join(ansible, 'mitogen')

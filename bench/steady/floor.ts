@@ -12,10 +12,8 @@ stat -c '%f %u %g %U %G %s %X %Y %Z %h %i %d %n' /etc/bench/d1 /etc/bench/d2 /et
   /etc/bench/d1/conf7 /etc/bench/d1/conf8 /etc/hosts /etc/bench/link
 sha256sum /etc/bench/d1/conf1 /etc/bench/d1/conf2 /etc/bench/d1/conf3 /etc/bench/d1/conf4 /etc/bench/d1/conf5 \
   /etc/bench/d1/conf6 /etc/bench/d1/conf7 /etc/bench/d1/conf8
-cat /etc/hosts /etc/sysctl.d/90-bench.conf /etc/modules-load.d/overlay.conf
+cat /etc/hosts /etc/sysctl.d/90-bench.conf /etc/modules-load.d/bench.conf
 readlink /etc/bench/link
-ls -d /sys/module/overlay
-cat /proc/modules
 cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/all/rp_filter /proc/sys/net/ipv4/tcp_keepalive_time \
   /proc/sys/net/ipv4/tcp_fin_timeout /proc/sys/net/ipv4/ip_local_port_range
 systemctl show --no-pager -p Id,LoadState,ActiveState,SubState,UnitFileState ssh.service bench.service
