@@ -31,7 +31,8 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   const closed = transport.closed.then((error) => {
     lost ??= new SessionError('lost', host, error ? `the connection was lost: ${error.message}` : CLOSED)
   })
-  const settled = () => Promise.race([closed, sleep(SETTLE_MS)])
+  // Nobody waits for this when the process has nothing else to do: every run would end that much later.
+  const settled = () => Promise.race([closed, sleep(SETTLE_MS, undefined, { ref: false })])
 
   const askPassword = (become: Become) => {
     const known = become.password
