@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto'
 import { readVarsFile, varsOf } from '../inventory/index.ts'
 import { UserError } from '../shared/errors.ts'
 import { parseYaml, readSource } from '../shared/yaml.ts'
+import { decrypt } from './secrets.ts'
 
 /**
  * `-e`, later ones over earlier ones: `key=value …` (values are strings, as in Ansible; quotes keep spaces), a map in
  * JSON or YAML (`{"replicas": 3}`), or `@file.yml`. Throws UserError.
  */
-export function readExtraVars(options: readonly string[]): ReadonlyMap<string, unknown> {
+export async function readExtraVars(options: readonly string[]): Promise<ReadonlyMap<string, unknown>> {
   const vars = new Map<string, unknown>()
-  for (const option of options) for (const [name, value] of readOne(option.trim())) vars.set(name, value)
+  for (const option of options) for (const [name, value] of await readOne(option.trim())) vars.set(name, value)
   return vars
 }
 
@@ -23,8 +24,8 @@ export function extraVarsHash(options: readonly string[]): string {
   return hash.digest('hex')
 }
 
-function readOne(option: string): Iterable<[string, unknown]> {
-  if (option.startsWith('@')) return readVarsFile(option.slice(1))
+async function readOne(option: string): Promise<Iterable<[string, unknown]>> {
+  if (option.startsWith('@')) return readVarsFile(option.slice(1), decrypt)
   if (option.startsWith('{')) return varsOf(parseYaml({ path: '--extra-vars', text: option }))
   const pairs = splitPairs(option)
   return pairs.map((pair): [string, string] => {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Inventory, loadInventory } from '../inventory/index.ts'
 import { UserError } from '../shared/errors.ts'
+import { decrypt } from './secrets.ts'
 
 /** Looked for beside the playbook when no `-i` and no RUNBOOK_INVENTORY says otherwise. */
 const DEFAULT_INVENTORIES = ['inventory.yml', 'inventory.yaml', 'inventory.ini', 'inventory', 'inventories', 'hosts']
@@ -12,6 +13,7 @@ export function openInventory(sources: readonly string[], playbooks: readonly st
   const playbookFolders = playbooks.map((path) => dirname(path))
   return loadInventory(sources.length > 0 ? sources : [defaultInventory(playbookFolders[0] ?? '.')], {
     playbookFolders,
+    decrypt,
   })
 }
 

@@ -4,6 +4,7 @@ import type { PowerFlags, PowerVerb } from './commands/power.ts'
 import { addNetboot } from './netboot-program.ts'
 import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
+import { addSecrets, SECRETS_EXAMPLES } from './secrets-program.ts'
 
 /** Commander's options as they come; commands narrow them. */
 type Flags = RunFlags & { folder: string; limit: string; json: boolean; verbose: 0 | 1 | 2 | 3 }
@@ -139,6 +140,7 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     command,
     done,
   )
+  addSecrets(command(program, 'secrets', 'Encrypt, edit and decrypt vars files', SECRETS_EXAMPLES), command, done)
   addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
   addPower(command(program, 'power', 'Turn hosts on and off through their controllers', POWER_EXAMPLES), command, done)
   return program

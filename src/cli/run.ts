@@ -9,12 +9,12 @@ import type { Verbosity } from '../report/reporter.ts'
 import { connect } from '../session/connect.ts'
 import type { Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
-import { Redactor } from '../shared/redact.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { extraVarsHash, readExtraVars } from './extra-vars.ts'
 import { openInventory } from './inputs.ts'
 import { listenForInterrupt } from './interrupt.ts'
 import { terminalPrompt } from './prompt.ts'
+import { decrypt, redactor } from './secrets.ts'
 
 export interface RunFlags {
   readonly inventory: readonly string[]
@@ -46,9 +46,9 @@ export interface RunRequest {
 
 /** Runs playbooks and reports; gives the exit code. Throws UserError for wrong input. */
 export async function run({ flags, playbooks: paths, texts, command }: RunRequest): Promise<number> {
-  const extraVars = readExtraVars(flags.extraVars)
+  const extraVars = await readExtraVars(flags.extraVars)
   const [playbooks, inventory] = await Promise.all([
-    loadPlaybooks(paths, { extraVars, texts }),
+    loadPlaybooks(paths, { extraVars, texts, decrypt }),
     openInventory(flags.inventory, paths),
   ])
   const reporter = await createReporter({
@@ -67,7 +67,6 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
   if (flags.resume && resume === undefined)
     reporter.warn('there is no unfinished run of these playbooks with these variables to resume; starting anew')
 
-  const redactor = new Redactor()
   const prompt = terminalPrompt((fn) => reporter.suspend(fn))
   const becomePassword = flags.askBecomePass ? await askBecomePassword(prompt) : undefined
   if (becomePassword) redactor.add(becomePassword)

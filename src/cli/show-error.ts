@@ -1,10 +1,11 @@
 import { UserError } from '../shared/errors.ts'
 import { EXIT } from './exit.ts'
+import { redactor } from './secrets.ts'
 
 /** Says on stderr what went wrong and gives the exit code: the user's mistakes without a stack, bugs with one. */
 export function showError(
   error: unknown,
-  write: (text: string) => void = (text) => process.stderr.write(text),
+  write: (text: string) => void = (text) => process.stderr.write(redactor.redact(text)),
 ): number {
   if (error instanceof UserError) {
     write(`${error.message}\n`)

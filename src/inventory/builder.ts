@@ -19,8 +19,8 @@ interface GroupDraft extends Member {
 
 /** Variables from `group_vars` and `host_vars` folders: beside the inventories, then beside the playbooks. */
 export interface VarsFolders {
-  group(name: string): readonly Layer[]
-  host(name: string): readonly Layer[]
+  group(name: string): Promise<readonly Layer[]>
+  host(name: string): Promise<readonly Layer[]>
 }
 
 export class Builder {
@@ -74,7 +74,7 @@ export class Builder {
   }
 
   /** `folders` holds the vars folders beside the inventories and beside the playbooks, in this order. */
-  build(folders: readonly VarsFolders[]): Inventory {
+  async build(folders: readonly VarsFolders[]): Promise<Inventory> {
     const parents = this.#parents()
     const depth = depths(this.#groups, parents)
     const order = [...this.#groups.keys()].sort(
@@ -83,9 +83,8 @@ export class Builder {
     const rank = new Map(order.map((name, i) => [name, i]))
     const ancestors = ancestorsOf(this.#groups, parents)
     const own = this.#groupsOfHosts()
-    const files = new Map(
-      order.map((name) => [name, folders.map((folder) => this.problems.catch(() => folder.group(name)) ?? [])]),
-    )
+    const files = new Map<string, (readonly Layer[])[]>()
+    for (const name of order) files.set(name, await this.#read(folders, (folder) => folder.group(name)))
     const hosts = new Map<string, Host>()
     for (const [name, { layers }] of this.#hosts) {
       const all = new Set((own.get(name) ?? []).flatMap((group) => [group, ...ancestors.get(group)!]))
@@ -98,12 +97,22 @@ export class Builder {
         layers: [
           ...this.#groupLayers(groups, files),
           ...layers,
-          ...folders.flatMap((folder) => this.problems.catch(() => folder.host(name)) ?? []),
+          ...(await this.#read(folders, (folder) => folder.host(name))).flat(),
         ],
       })
     }
     this.problems.throwIfAny()
     return new Inventory(hosts, this.#finish(hosts), this.#localhost(files))
+  }
+
+  /** What each folder has; its problems are collected. */
+  async #read(
+    folders: readonly VarsFolders[],
+    read: (folder: VarsFolders) => Promise<readonly Layer[]>,
+  ): Promise<(readonly Layer[])[]> {
+    const layers: (readonly Layer[])[] = []
+    for (const folder of folders) layers.push((await this.problems.catchAsync(() => read(folder))) ?? [])
+    return layers
   }
 
   /**

@@ -44,8 +44,8 @@ export async function loadInventory(sources: readonly string[], options: Invento
 
 function joinFolders(all: ReturnType<typeof varsFolders>[]): ReturnType<typeof varsFolders> {
   return {
-    group: (name) => all.flatMap((one) => one.group(name)),
-    host: (name) => all.flatMap((one) => one.host(name)),
+    group: async (name) => (await Promise.all(all.map((one) => one.group(name)))).flat(),
+    host: async (name) => (await Promise.all(all.map((one) => one.host(name)))).flat(),
   }
 }
 

@@ -7,13 +7,13 @@ import { compileNode, type Layer, type Value } from '../values/index.ts'
 import type { VarsFolders } from './builder.ts'
 
 /** Turns the document of an encrypted file into its clear text. Throws UserError. */
-export type Decrypt = (document: YamlMap, path: string) => YamlNode
+export type Decrypt = (document: YamlMap) => Promise<YamlNode>
 
 /**
  * The variables of a file (YAML or JSON). Throws UserError with all problems. A file that SOPS encrypted goes through
  * `decrypt`; without it that is an error.
  */
-export function readVarsFile(path: string, decrypt?: Decrypt): ReadonlyMap<string, Value> {
+export async function readVarsFile(path: string, decrypt?: Decrypt): Promise<ReadonlyMap<string, Value>> {
   let node = parseYaml(readSource(path))
   if (node.kind === 'map' && node.get('sops')?.kind === 'map') {
     if (!decrypt)
@@ -21,7 +21,7 @@ export function readVarsFile(path: string, decrypt?: Decrypt): ReadonlyMap<strin
         message: 'this file is encrypted with SOPS and cannot be read here',
         place: node.get('sops')!.place,
       })
-    node = decrypt(node, path)
+    node = await decrypt(node)
   }
   return varsOf(node)
 }
@@ -62,7 +62,12 @@ function list(folder: string): ReadonlySet<string> {
   }
 }
 
-function layersOf(folder: string, name: string, entries: ReadonlySet<string>, decrypt: Decrypt | undefined): Layer[] {
+async function layersOf(
+  folder: string,
+  name: string,
+  entries: ReadonlySet<string>,
+  decrypt: Decrypt | undefined,
+): Promise<Layer[]> {
   const found = EXTENSIONS.map((extension) => name + extension).filter((entry) => entries.has(entry))
   if (found.length > 1) {
     throw new UserError({
@@ -70,9 +75,10 @@ function layersOf(folder: string, name: string, entries: ReadonlySet<string>, de
       hint: `put all of it into ${join(folder, name)}/`,
     })
   }
-  return found
-    .flatMap((entry) => filesUnder(join(folder, entry)))
-    .map((path) => ({ name: path, vars: readVarsFile(path, decrypt) }))
+  const layers: Layer[] = []
+  for (const path of found.flatMap((entry) => filesUnder(join(folder, entry))))
+    layers.push({ name: path, vars: await readVarsFile(path, decrypt) })
+  return layers
 }
 
 /** A file, or all vars files of a folder and the folders in it, sorted by name: later ones win. */

@@ -4,7 +4,7 @@ import type { Action, Module } from '../module/registry.ts'
 import * as registry from '../module/registry.ts'
 import { Problems, UserError } from '../shared/errors.ts'
 import type { Place, SourceFile } from '../shared/source.ts'
-import { parseYaml, readSource, type YamlNode } from '../shared/yaml.ts'
+import { parseYaml, readSource, type YamlMap, type YamlNode } from '../shared/yaml.ts'
 import { makeScope, type Scope, type Vars as ScopeVars, type Value } from '../values/index.ts'
 
 /** Where modules come from; the registry of `modules/`, or a test's own. */
@@ -19,8 +19,8 @@ export interface LoadOptions {
   readonly modules?: ModuleSource | undefined
   /** Playbooks that are on no disk, by their path: `runbook run` makes one. */
   readonly texts?: ReadonlyMap<string, string> | undefined
-  /** Reads a vars file (and decrypts it, if it is encrypted); plain YAML without it. */
-  readonly readVars?: ((path: string, place: Place) => YamlNode | Promise<YamlNode>) | undefined
+  /** Decrypts vars files that SOPS encrypted; without it they are an error. */
+  readonly decrypt?: ((document: YamlMap) => Promise<YamlNode>) | undefined
 }
 
 export class Loader {
@@ -57,7 +57,10 @@ export class Loader {
   }
 
   async vars(path: string, place: Place): Promise<YamlNode> {
-    return this.options.readVars ? await this.options.readVars(path, place) : this.yaml(path, place)
+    const node = this.yaml(path, place)
+    if (node.kind !== 'map' || node.get('sops')?.kind !== 'map') return node
+    if (this.options.decrypt) return this.options.decrypt(node)
+    throw new UserError({ message: `${path} is encrypted with SOPS and cannot be read here`, place })
   }
 
   moduleNames(): Promise<readonly string[]> {

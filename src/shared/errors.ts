@@ -50,6 +50,17 @@ export class Problems {
     }
   }
 
+  /** As `catch`, for what takes time. */
+  async catchAsync<T>(fn: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await fn()
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      this.list.push(...error.problems)
+      return undefined
+    }
+  }
+
   /** Throws all that was collected, if anything was. */
   throwIfAny(): void {
     if (this.list.length > 0) throw new UserError(this.list)

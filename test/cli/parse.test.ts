@@ -7,8 +7,8 @@ import { UserError } from '../../src/shared/errors.ts'
 import type { HostRecap, Recap } from '../../src/shared/events.ts'
 import { makeScope } from '../../src/values/index.ts'
 
-const evaluated = (options: string[]): Record<string, unknown> => {
-  const vars = readExtraVars(options)
+const evaluated = async (options: string[]): Promise<Record<string, unknown>> => {
+  const vars = await readExtraVars(options)
   const scope = makeScope([{ name: 'extra', vars }])
   return Object.fromEntries([...vars.keys()].map((name) => [name, JSON.parse(JSON.stringify(scope.get(name)))]))
 }
@@ -28,7 +28,7 @@ t.test('extra vars', async (t) => {
     [[`@${folder}/vars.yml`], { replicas: 3, name: 'n-3' }],
     [[`@${folder}/vars.yml`, '{"replicas": 5}'], { replicas: 5, name: 'n-5' }],
   ] as const)
-    t.same(evaluated([...options]), vars, options.join(' '))
+    t.same(await evaluated([...options]), vars, options.join(' '))
   for (const [option, message] of [
     ['novalue', /there is no "="/],
     ['a-b=1', /no name of a variable/],
@@ -36,7 +36,7 @@ t.test('extra vars', async (t) => {
     ['@/does/not/exist.yml', /exist/],
     ['{a: [}', /extra-vars:1/],
   ] as const)
-    t.throws(() => readExtraVars([option]), { name: 'UserError', message }, option)
+    await t.rejects(readExtraVars([option]), { name: 'UserError', message }, option)
 })
 
 t.test('arguments of a single task', async (t) => {

@@ -6,6 +6,7 @@ import { makeScope, type Scope } from '../../values/index.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
 import { openInventory } from '../inputs.ts'
+import { redactor } from '../secrets.ts'
 
 export interface InventoryFlags {
   readonly inventory: readonly string[]
@@ -14,7 +15,7 @@ export interface InventoryFlags {
 }
 
 const write = (text: string): void => {
-  process.stdout.write(text)
+  process.stdout.write(redactor.redact(text))
 }
 
 /** `runbook inventory list [PATTERN]`: host names, or Ansible's `--list` JSON, which any tool for dynamic inventories reads. */
@@ -25,12 +26,13 @@ export async function listHosts(pattern: string, flags: InventoryFlags): Promise
     write(hosts.map((h) => `${h.name}\n`).join(''))
     return EXIT.done
   }
+  const extraVars = await readExtraVars(flags.extraVars)
   const names = new Set(hosts.map((h) => h.name))
   const groups = [...inventory.groups.values()].map((g) => [
     g.name,
     { hosts: g.hosts.filter((h) => names.has(h)), children: g.children },
   ])
-  const hostvars = Object.fromEntries(hosts.map((h) => [h.name, variablesOf(h, scopeOf(h, inventory, flags))]))
+  const hostvars = Object.fromEntries(hosts.map((h) => [h.name, variablesOf(h, scopeOf(h, inventory, extraVars))]))
   write(`${JSON.stringify({ _meta: { hostvars }, ...Object.fromEntries(groups) }, undefined, 2)}\n`)
   return EXIT.done
 }
@@ -58,7 +60,7 @@ export async function showHost(name: string, flags: InventoryFlags): Promise<num
   const [host, ...others] = inventory.match(name)
   if (!host || others.length > 0)
     throw new UserError(`"${name}" means ${others.length + (host ? 1 : 0)} hosts; give the name of one`)
-  const scope = scopeOf(host, inventory, flags)
+  const scope = scopeOf(host, inventory, await readExtraVars(flags.extraVars))
   const variables = variablesOf(host, scope)
   if (flags.json) {
     write(`${JSON.stringify({ name: host.name, groups: host.groups, variables }, undefined, 2)}\n`)
@@ -74,11 +76,11 @@ export async function showHost(name: string, flags: InventoryFlags): Promise<num
   return EXIT.done
 }
 
-function scopeOf(host: Host, inventory: Inventory, flags: InventoryFlags): Scope {
+function scopeOf(host: Host, inventory: Inventory, extraVars: ReadonlyMap<string, unknown>): Scope {
   const groups = Object.fromEntries([...inventory.groups].map(([name, g]) => [name, g.hosts]))
   const magic = { inventory_hostname: host.name, group_names: host.groups, groups }
-  const extra = { name: 'command line', vars: readExtraVars(flags.extraVars) }
-  return makeScope([...host.layers, extra, { name: 'runbook', vars: magic }])
+  const extra = { name: 'command line', vars: extraVars }
+  return makeScope([...host.layers, extra, { name: 'runbook', vars: magic }], { redactor })
 }
 
 /** All variables of a host's layers. One that needs what only a run knows (facts) shows as the reason. */

@@ -4,13 +4,14 @@ import { openPower, POWER_VARIABLE, type PowerSettings, parsePower } from '../..
 import { PowerError, type PowerErrorKind } from '../../power/errors.ts'
 import type { Power } from '../../power/power.ts'
 import { Problems, UserError } from '../../shared/errors.ts'
-import { Redactor } from '../../shared/redact.ts'
+import type { Redactor } from '../../shared/redact.ts'
 import { makeScope } from '../../values/index.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
 import { openInventory } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 import { terminalPrompt } from '../prompt.ts'
+import { redactor } from '../secrets.ts'
 
 export type PowerVerb = 'status' | 'on' | 'off' | 'cycle' | 'boot-pxe'
 
@@ -42,9 +43,9 @@ interface Row {
 /** `runbook power VERB PATTERN…`. Everything that can be wrong with the input is found before any host is touched. */
 export async function power(verb: PowerVerb, patterns: readonly string[], flags: PowerFlags): Promise<number> {
   const inventory = await openInventory(flags.inventory, [])
-  const redactor = new Redactor()
+  const extraVars = await readExtraVars(flags.extraVars)
   const hosts = [...new Set(patterns.flatMap((pattern) => inventory.match(pattern)))]
-  const settings = settingsOf(hosts, inventory, flags, redactor)
+  const settings = settingsOf(hosts, inventory, extraVars)
   if (verb !== 'status') await confirm(verb, hosts, flags)
 
   const say = (text: string): void => void process.stderr.write(`${redactor.redact(text)}\n`)
@@ -74,11 +75,10 @@ export async function power(verb: PowerVerb, patterns: readonly string[], flags:
 function settingsOf(
   hosts: readonly Host[],
   inventory: Inventory,
-  { extraVars }: PowerFlags,
-  redactor: Redactor,
+  extraVars: ReadonlyMap<string, unknown>,
 ): PowerSettings[] {
   const problems = new Problems()
-  const extra = { name: 'command line', vars: readExtraVars(extraVars) }
+  const extra = { name: 'command line', vars: extraVars }
   const groups = Object.fromEntries([...inventory.groups].map(([name, group]) => [name, group.hosts]))
   const settings = hosts.map((host) => {
     const magic = { inventory_hostname: host.name, group_names: host.groups, groups }

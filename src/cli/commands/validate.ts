@@ -4,14 +4,15 @@ import { makeScope } from '../../values/index.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
 import { openInventory } from '../inputs.ts'
+import { decrypt } from '../secrets.ts'
 
 /** `runbook validate PLAYBOOK…`: everything that can be known without a host; with `-i`, the hosts of the plays too. */
 export async function validate(
   paths: readonly string[],
   { inventory: sources, extraVars: options }: { inventory: readonly string[]; extraVars: readonly string[] },
 ): Promise<number> {
-  const extraVars = readExtraVars(options)
-  const playbooks = await loadPlaybooks(paths, { extraVars })
+  const extraVars = await readExtraVars(options)
+  const playbooks = await loadPlaybooks(paths, { extraVars, decrypt })
   const inventory = sources.length > 0 ? await openInventory(sources, paths) : undefined
   const scope = makeScope([{ name: 'command line', vars: extraVars }])
   for (const { file, plays } of playbooks) {
