@@ -1,6 +1,6 @@
 /** Whole files: encrypted, decrypted, and encrypted again, with comments and order kept. YAML, or JSON by its name. */
 import { randomBytes } from 'node:crypto'
-import { type Document, isMap, isScalar, type Node, parseDocument } from 'yaml'
+import { type Document, isMap, isScalar, type Node, parseDocument, type Scalar as ScalarNode } from 'yaml'
 import { UserError } from '../shared/errors.ts'
 import { placeAt, type SourceFile } from '../shared/source.ts'
 import { parseYaml } from '../shared/yaml.ts'
@@ -71,7 +71,7 @@ export async function decryptText(file: SourceFile, identities: Identities): Pro
       return text
     },
   })
-  document.delete('sops')
+  removeMetadata(document)
   return { text: print(document, file.path), metadata, dataKey, known }
 }
 
@@ -90,6 +90,15 @@ export async function rekeyText(
   const dataKey = randomBytes(32)
   const to = recipients.length > 0 ? recipients : metadata.age.map(({ recipient }) => recipient)
   return seal({ path: file.path, text }, { ...metadata, age: await sealDataKey(dataKey, to) }, dataKey, new Map())
+}
+
+/** The last comment of a file stands above the "sops" map, and stays. */
+function removeMetadata(document: Document): void {
+  const root = document.contents
+  if (!isMap<ScalarNode, Node>(root)) return
+  const above = root.items.find(({ key }) => key.value === 'sops')?.key.commentBefore
+  if (above) root.comment = [above, root.comment].filter(Boolean).join('\n')
+  root.delete('sops')
 }
 
 type Sealed = Pick<Metadata, 'age' | 'rule' | 'mac_only_encrypted'>

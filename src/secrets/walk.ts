@@ -42,9 +42,9 @@ function visit(node: Node, path: readonly string[], visitor: Visitor): boolean {
     comments(node, path, visitor)
     for (const { key, value } of node.items as Pair<ScalarNode, Node | null>[]) {
       const name = String(key.value)
+      comments(key, path, visitor)
       if (path.length === 0 && name === 'sops') continue
       const inner = [...path, name]
-      comments(key, path, visitor)
       // What stands above the first key of a map belongs to that map, what stands beside a value to the map around.
       if (value && isScalar(value)) comments(value, path, visitor)
       if (value) visit(value, inner, visitor)

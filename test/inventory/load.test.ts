@@ -284,7 +284,7 @@ t.test('a vars file of 50 MB is refused without reading it', async (t) => {
 t.test('SOPS files need a key', async (t) => {
   const root = folder(t, { 'a.yml': 'web: {hosts: {w1: }}\n', 'group_vars/all.yml': 'a: ENC[x]\nsops: {mac: x}\n' })
   t.match(await problem([join(root, 'a.yml')]), /all\.yml:2:7: this file is encrypted with SOPS/)
-  const decrypt: InventoryOptions['decrypt'] = (document) => {
+  const decrypt: InventoryOptions['decrypt'] = async (document) => {
     document.entries.delete('sops')
     return document
   }

@@ -1,5 +1,5 @@
 /** `runbook secrets …`: files that sops reads and writes too, for people who have no sops. */
-import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { decryptText, encryptText, readIdentities, rekeyText, resealText } from '../../secrets/index.ts'
 import { UserError } from '../../shared/errors.ts'
@@ -68,7 +68,7 @@ function replace(path: string, text: string): void {
   try {
     const fd = openSync(temporary, 'wx', 0o600)
     try {
-      writeSync(fd, text)
+      writeFileSync(fd, text)
       fsyncSync(fd)
     } finally {
       closeSync(fd)
