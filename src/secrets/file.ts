@@ -1,6 +1,6 @@
 /** Whole files: encrypted, decrypted, and encrypted again, with comments and order kept. YAML, or JSON by its name. */
 import { randomBytes } from 'node:crypto'
-import { type Document, isMap, isScalar, type Node, parseDocument, type Scalar as ScalarNode } from 'yaml'
+import { type Document, isMap, isScalar, type Node, parseDocument, Scalar as ScalarNode } from 'yaml'
 import { UserError } from '../shared/errors.ts'
 import { placeAt, type SourceFile } from '../shared/source.ts'
 import { parseYaml } from '../shared/yaml.ts'
@@ -13,6 +13,9 @@ import { walk } from './walk.ts'
 
 /** The version of SOPS whose format this is; SOPS reads it to know what it may meet. */
 const SOPS_VERSION = '3.8.1'
+
+/** Strings to us that SOPS' YAML takes for times and numbers: they are put in quotes. */
+const MISREAD = /^[-+.]?\d[\w.+:-]*([ \t]+[\d:.+-]+Z?)*$/
 
 /** A file in the clear, with what is needed to encrypt it again. */
 export interface Recrypted {
@@ -51,6 +54,8 @@ export async function decryptText(file: SourceFile, identities: Identities): Pro
       if (typeof scalar.value === 'string' && isSealed(scalar.value)) {
         const opened = openEnvelope(scalar.value, dataKey, pathData(path))
         if (opened) known.set(knownAs(path, opened), scalar.value)
+        // A float stays one: 3.0 is no 3.
+        if (opened?.type === 'float') node.minFractionDigits = 1
       }
       return value
     },
@@ -116,15 +121,19 @@ function seal(file: SourceFile, metadata: Sealed, dataKey: Uint8Array, known: Re
   const rule: Rule = metadata.rule
   const sealing = new Sealing(rule, dataKey, metadata.mac_only_encrypted, known)
   walk(document, {
-    value: (path, scalar): ScalarValue => sealing.value(path, scalar) ?? scalar.value,
+    value(path, scalar, node): ScalarValue {
+      const quoted = typeof scalar.value === 'string' && MISREAD.test(scalar.source)
+      if (quoted) node.type = 'QUOTE_DOUBLE'
+      return sealing.value(path, quoted ? { ...scalar, source: `"${scalar.source}"` } : scalar) ?? scalar.value
+    },
     comment: (path, text) => sealing.comment(path, text),
   })
   const lastmodified = new Date().toISOString().replace(/\.\d+Z$/, 'Z')
   document.set(
-    'sops',
+    new ScalarNode('sops'),
     document.createNode({
       age: metadata.age,
-      lastmodified,
+      lastmodified: quotedNode(lastmodified),
       mac: sealing.finish(lastmodified),
       ...rule,
       ...(metadata.mac_only_encrypted ? { mac_only_encrypted: true } : {}),
@@ -132,6 +141,12 @@ function seal(file: SourceFile, metadata: Sealed, dataKey: Uint8Array, known: Re
     }),
   )
   return print(document, file.path)
+}
+
+function quotedNode(text: string): ScalarNode<string> {
+  const node = new ScalarNode(text)
+  node.type = 'QUOTE_DOUBLE'
+  return node
 }
 
 function documentOf(file: SourceFile): Document {

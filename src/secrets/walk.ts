@@ -34,7 +34,7 @@ function visit(node: Node, path: readonly string[], visitor: Visitor): boolean {
     if (put === value) return true
     node.value = put
     // How the other value was written says nothing about this one.
-    for (const one of ['type', 'source', 'format', 'minFractionDigits'] as const) delete node[one]
+    for (const one of ['type', 'source', 'format'] as const) delete node[one]
     return true
   }
   visitor.container?.(path)
