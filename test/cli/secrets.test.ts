@@ -40,7 +40,7 @@ const ran = async (args: string[], cwd: string, more: Record<string, string> = {
 function files(t: Parameters<typeof folderOf>[0]): string {
   return folderOf(t, {
     'inventory.yml': 'all: {hosts: {here: {ansible_connection: local, ansible_host: localhost}}}\n',
-    'group_vars/all.yml': `# the group\ngroup_secret: ${GROUP}\ntemplate_secret: "${AROUND}{{ 1 + 1 }}"\n`,
+    'group_vars/all.yml': `# the group\nn: 2\ngroup_secret: ${GROUP}\ntemplate_secret: "${AROUND}{{ n }}"\n`,
     'more.yml': `file_secret: ${FILE}\n`,
     'extra.json': `{"extra_secret": "${EXTRA}"}\n`,
     'site.yml': PLAYBOOK,
