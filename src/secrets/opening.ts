@@ -55,7 +55,8 @@ export class Opening {
     const value = opened && clearValue(opened)
     if (value === undefined)
       throw new UserError({ message: `${name} cannot be decrypted: it is damaged, or was moved here`, place })
-    this.#taint(opened!.text)
+    // True and False are in every output, and no secret.
+    if (opened!.type !== 'bool') this.#taint(opened!.text)
     if (opened!.type === 'comment') return undefined
     this.#hash.update(opened!.text)
     return value

@@ -48,7 +48,7 @@ t.test('every text is a secret before it is a value', async (t) => {
   await read(made('3.13.3.yml').text, redactor)
   t.equal(redactor.redact('hunter2-äöü: {{ user }}, hunter2-äöü: x, line one'), '********, ********x, ********')
   t.equal(redactor.redact('2024-05-06'), '********')
-  t.equal(redactor.redact('0o644 plain'), '0o644 plain', 'what stands in the clear is none')
+  t.equal(redactor.redact('0o644 plain True'), '0o644 plain True', 'what stands in the clear is none, nor is a bool')
 })
 
 t.test('what was tampered with is refused', async (t) => {
