@@ -1,5 +1,16 @@
 /** `runbook secrets …`: files that sops reads and writes too, for people who have no sops. */
-import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { decryptText, encryptText, readIdentities, rekeyText, resealText } from '../../secrets/index.ts'
 import { UserError } from '../../shared/errors.ts'
@@ -62,8 +73,9 @@ export async function edit(path: string): Promise<number> {
   return EXIT.done
 }
 
-/** Puts a text in the place of a file, whole or not at all, with the file's mode. */
-function replace(path: string, text: string): void {
+/** Puts a text in the place of a file (of a link's target), whole or not at all, with the file's owner and mode. */
+function replace(name: string, text: string): void {
+  const path = realpathSync(name)
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.new`)
   try {
     const fd = openSync(temporary, 'wx', 0o600)
@@ -73,7 +85,10 @@ function replace(path: string, text: string): void {
     } finally {
       closeSync(fd)
     }
-    chmodSync(temporary, statSync(path).mode & 0o7777)
+    const { uid, gid, mode } = statSync(path)
+    // Only root can give files away; everybody else's are theirs already.
+    if (process.getuid?.() === 0) chownSync(temporary, uid, gid)
+    chmodSync(temporary, mode & 0o7777)
     renameSync(temporary, path)
   } catch (error) {
     rmSync(temporary, { force: true })
