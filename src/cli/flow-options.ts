@@ -1,0 +1,9 @@
+/** Options of `apply` that look at a run beforehand or steer its way. */
+import type { Command } from 'commander'
+
+export function addFlow(command: Command): void {
+  command
+    .option('--list-hosts', 'only say on which hosts; connects to none', false)
+    .option('--list-tasks', 'only say which tasks', false)
+    .option('--list-tags', 'only say which tags there are', false)
+}

@@ -1,0 +1,103 @@
+/** Options that look at a run beforehand or steer its way, as a user gives them. */
+import t from 'tap'
+import { runbook } from './runbook.ts'
+
+t.setTimeout(180_000)
+
+const FILES = {
+  'inventory.yml': `all:
+  hosts:
+    one: {ansible_host: 192.0.2.1}
+    two: {ansible_host: 192.0.2.2, mtu: 9000}
+  vars: {mtu: 1500, doubled: "{{ mtu }}{{ mtu }}"}
+`,
+  group_vars: { 'all.yml': 'mtu: 1400\n' },
+  'site.yml': `
+- name: First
+  hosts: all
+  tags: base
+  tasks:
+    - {name: "Kernel {{ inventory_hostname }}", command: uname -r, tags: kernel}
+    - block:
+        - {name: Inside, debug: {msg: a}, tags: [debug, never]}
+      rescue:
+        - {name: Rescue, debug: {msg: b}}
+    - include_tasks: more.yml
+- name: Second
+  hosts: two
+  tasks:
+    - {name: Last, debug: {msg: c}}
+    - {name: Some, include_tasks: "{{ which }}.yml"}
+`,
+  'more.yml': '- {name: In the file, debug: {msg: d}, tags: file}\n',
+}
+
+t.test('--list-hosts, --list-tasks, --list-tags connect to nothing', async (t) => {
+  const folder = t.testdir(FILES)
+  t.same(await runbook(['apply', 'site.yml', '--list-hosts', '--list-tasks', '--list-tags'], folder), {
+    code: 0,
+    err: '',
+    out: `PLAY First
+  hosts (2):
+    one
+    two
+  tasks (2):
+    Kernel {{ inventory_hostname }}  [tags: base, kernel]
+    In the file  [tags: base, file]
+  tags: base, file, kernel
+
+PLAY Second
+  hosts (1):
+    two
+  tasks (2):
+    Last
+    Some  [more at run time]
+  tags: none
+`,
+  })
+  const { out } = await runbook(
+    ['apply', 'site.yml', '--list-hosts', '--list-tasks', '--limit', 'one', '--tags', 'file,debug', '-o', 'json'],
+    folder,
+  )
+  t.match(
+    out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as object),
+    [
+      { play: 'First', hosts: ['one'], tasks: [{ name: 'Inside', place: 'site.yml:8:11' }, { name: 'In the file' }] },
+      { play: 'Second', hosts: [], tasks: [{ name: 'Some', at_run_time: true }] },
+    ],
+  )
+  t.match(await runbook(['apply', 'site.yml', '--list-tasks', '--limit', 'thre'], folder), { code: 3, out: '' })
+})
+
+t.test('inventory host --explain', async (t) => {
+  const folder = t.testdir(FILES)
+  t.same(await runbook(['inventory', 'host', 'two', '--explain', 'mtu'], folder), {
+    code: 0,
+    err: '',
+    out: `mtu: 9000
+# from inventory.yml:4:41
+# over group_vars/all.yml:1:6: 1400
+# over inventory.yml:5:15: 1500
+`,
+  })
+  const json = await runbook(['inventory', 'host', 'one', '--explain', 'doubled', '--json', '-e', 'mtu=7'], folder)
+  t.match(JSON.parse(json.out), {
+    host: 'one',
+    variable: 'doubled',
+    value: '77',
+    from: { place: /^inventory.yml:5:/ },
+    overrode: [],
+  })
+  t.match(
+    (await runbook(['inventory', 'host', 'one', '--explain', 'mtu', '-e', 'mtu=7'], folder)).out,
+    /^mtu: "7"\n# from command line\n# over group_vars/,
+  )
+  t.match(await runbook(['inventory', 'host', 'two', '--explain', 'mut'], folder), {
+    code: 3,
+    out: '',
+    err: /host two has no variable "mut"(.|\n)*did you mean "mtu"/,
+  })
+})
