@@ -22,6 +22,7 @@ export interface RunFlags {
   readonly tags: readonly string[]
   readonly skipTags: readonly string[]
   readonly extraVars: readonly string[]
+  readonly startAtTask?: string
   readonly check: boolean
   readonly diff: boolean
   readonly forks: number
@@ -81,6 +82,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       inventory,
       limit: flags.limit,
       tags: { tags: flags.tags, skipTags: flags.skipTags },
+      startAt: flags.startAtTask,
       extraVars,
       check: flags.check,
       diff: flags.diff,

@@ -1,5 +1,5 @@
 import type { Host, Inventory } from '../inventory/index.ts'
-import { checkTags, type Play, type Playbook, selectTags, type TagSelection } from '../playbook/index.ts'
+import { checkTags, type Play, type Playbook, selectTags, startAt, type TagSelection } from '../playbook/index.ts'
 import { UserError } from '../shared/errors.ts'
 import { makeScope, type Vars } from '../values/index.ts'
 
@@ -10,27 +10,24 @@ export interface Selection {
   /** `--limit`: a host pattern. */
   readonly limit?: string | undefined
   readonly tags: TagSelection
+  /** `--start-at-task`: the name, or a pattern of it, of the first task that is done. */
+  readonly startAt?: string | undefined
   readonly extraVars: Vars
 }
 
 /**
  * The plays with only what is selected of them, each with its hosts in the order of the inventory. Throws UserError for a
- * pattern or a tag that names what is not there.
+ * pattern, a tag or a task that names what is not there.
  */
-export function planPlays({
-  playbooks,
-  inventory,
-  limit,
-  tags,
-  extraVars,
-}: Selection): { play: Play; hosts: Host[] }[] {
+export function planPlays(input: Selection): { play: Play; hosts: Host[] }[] {
+  const { playbooks, inventory, limit, tags, extraVars } = input
   const allowed = limit === undefined ? undefined : new Set(inventory.match(limit))
   if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
   const scope = makeScope([{ name: 'command line', vars: extraVars }])
   const plays = playbooks.flatMap((playbook) => playbook.plays)
   checkTags(plays, tags)
-  return plays.map((whole) => {
-    const play = selectTags(whole, tags)
+  const selected = plays.map((play) => selectTags(play, tags))
+  return (input.startAt === undefined ? selected : startAt(selected, input.startAt, tags)).map((play) => {
     const pattern = [play.hosts.evaluate(scope)].flat().map(String).join(',')
     const hosts = inventory.match(pattern, play.hosts.place ?? play.place).filter((h) => !allowed || allowed.has(h))
     return { play, hosts }

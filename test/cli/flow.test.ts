@@ -101,3 +101,35 @@ t.test('inventory host --explain', async (t) => {
     err: /host two has no variable "mut"(.|\n)*did you mean "mtu"/,
   })
 })
+
+t.test('--start-at-task', async (t) => {
+  const folder = t.testdir({
+    'inventory.yml': 'all:\n  hosts:\n    here: {ansible_connection: local}\n',
+    'site.yml': `
+- hosts: all
+  tasks: [{name: Other play, command: "false"}]
+- hosts: all
+  tasks:
+    - {name: Before, command: "false", register: before}
+    - {name: From here, command: "echo {{ facts.hostname }}", notify: Told}
+    - {name: And on, debug: {msg: x}}
+    - {name: Needs, debug: {msg: "{{ before.rc }}"}, tags: [never, needs]}
+  handlers:
+    - {name: Told, debug: {msg: y}}
+`,
+  })
+  const start = (...args: string[]) => runbook(['apply', 'site.yml', '-o', 'json', '--start-at-task', ...args], folder)
+  const { out, code } = await start('From*')
+  const done = out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { task?: string; status?: string })
+  t.equal(code, 0)
+  t.same(
+    done.map(({ task, status }) => `${task} ${status}`),
+    ['Gather facts ok', 'From here changed', 'And on ok', 'Told ok', 'undefined undefined'],
+  )
+  t.match(await start('From hree'), { code: 3, out: '', err: /did you mean "From here"/ })
+  t.match(await start('From here', '--tags', 'needs,all'), { code: 3, out: '', err: /before/ })
+  t.match(await start('From here', '--resume'), { code: 3, out: '', err: /cannot be used with/ })
+})

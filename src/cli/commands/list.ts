@@ -33,17 +33,22 @@ export async function list(paths: readonly string[], flags: RunFlags & ListFlags
     openInventory(flags.inventory, paths),
   ])
   const selection = { tags: flags.tags, skipTags: flags.skipTags }
-  const plays = planPlays({ playbooks, inventory, limit: flags.limit, tags: selection, extraVars }).map(
-    ({ play, hosts }): Listed => {
-      const steps = play.sections.flatMap((section) => [...selectedSteps(section.steps, selection)])
-      return {
-        play: play.name,
-        hosts: flags.listHosts ? hosts.map(({ name }) => name) : undefined,
-        tasks: flags.listTasks ? steps.map(listed) : undefined,
-        tags: flags.listTags ? tagsOf(play, steps) : undefined,
-      }
-    },
-  )
+  const plays = planPlays({
+    playbooks,
+    inventory,
+    limit: flags.limit,
+    tags: selection,
+    startAt: flags.startAtTask,
+    extraVars,
+  }).map(({ play, hosts }): Listed => {
+    const steps = play.sections.flatMap((section) => [...selectedSteps(section.steps, selection)])
+    return {
+      play: play.name,
+      hosts: flags.listHosts ? hosts.map(({ name }) => name) : undefined,
+      tasks: flags.listTasks ? steps.map(listed) : undefined,
+      tags: flags.listTags ? tagsOf(play, steps) : undefined,
+    }
+  })
   if (flags.output === 'json') for (const play of plays) process.stdout.write(`${JSON.stringify(play)}\n`)
   else process.stdout.write(plays.map(text).join('\n'))
   return EXIT.done
