@@ -15,6 +15,7 @@ import { extraVarsHash, readExtraVars } from './extra-vars.ts'
 import { openInventory } from './inputs.ts'
 import { listenForInterrupt } from './interrupt.ts'
 import { terminalPrompt } from './prompt.ts'
+import { hostsToRetry } from './retry.ts'
 
 export interface RunFlags {
   readonly inventory: readonly string[]
@@ -23,6 +24,7 @@ export interface RunFlags {
   readonly skipTags: readonly string[]
   readonly extraVars: readonly string[]
   readonly startAtTask?: string
+  readonly retryFailed?: boolean
   readonly check: boolean
   readonly diff: boolean
   readonly forks: number
@@ -68,6 +70,13 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
   if (flags.resume && resume === undefined)
     reporter.warn('there is no unfinished run of these playbooks with these variables to resume; starting anew')
 
+  const only = flags.retryFailed ? hostsToRetry(journal, paths, inventory) : undefined
+  if (only?.size === 0) {
+    reporter.warn('no host failed or was unreachable in the newest run of these playbooks; there is nothing to retry')
+    await reporter.close()
+    return EXIT.done
+  }
+
   const redactor = new Redactor()
   const prompt = terminalPrompt((fn) => reporter.suspend(fn))
   const becomePassword = flags.askBecomePass ? await askBecomePassword(prompt) : undefined
@@ -82,6 +91,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       inventory,
       limit: flags.limit,
       tags: { tags: flags.tags, skipTags: flags.skipTags },
+      only,
       startAt: flags.startAtTask,
       extraVars,
       check: flags.check,

@@ -9,6 +9,8 @@ export interface Selection {
   readonly inventory: Inventory
   /** `--limit`: a host pattern. */
   readonly limit?: string | undefined
+  /** Names of hosts, and only they: what `--retry-failed` found. */
+  readonly only?: ReadonlySet<string> | undefined
   readonly tags: TagSelection
   /** `--start-at-task`: the name, or a pattern of it, of the first task that is done. */
   readonly startAt?: string | undefined
@@ -29,7 +31,7 @@ export function planPlays(input: Selection): { play: Play; hosts: Host[] }[] {
   const selected = plays.map((play) => selectTags(play, tags))
   return (input.startAt === undefined ? selected : startAt(selected, input.startAt, tags)).map((play) => {
     const pattern = [play.hosts.evaluate(scope)].flat().map(String).join(',')
-    const hosts = inventory.match(pattern, play.hosts.place ?? play.place).filter((h) => !allowed || allowed.has(h))
-    return { play, hosts }
+    const hosts = inventory.match(pattern, play.hosts.place ?? play.place)
+    return { play, hosts: hosts.filter((h) => allowed?.has(h) !== false && input.only?.has(h.name) !== false) }
   })
 }

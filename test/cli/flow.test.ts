@@ -1,4 +1,6 @@
 /** Options that look at a run beforehand or steer its way, as a user gives them. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { runbook } from './runbook.ts'
 
@@ -132,4 +134,38 @@ t.test('--start-at-task', async (t) => {
   t.match(await start('From hree'), { code: 3, out: '', err: /did you mean "From here"/ })
   t.match(await start('From here', '--tags', 'needs,all'), { code: 3, out: '', err: /before/ })
   t.match(await start('From here', '--resume'), { code: 3, out: '', err: /cannot be used with/ })
+})
+
+t.test('--retry-failed', async (t) => {
+  const folder = t.testdir({
+    'inventory.yml': 'all:\n  hosts: {a: , b: , c: }\n  vars: {ansible_connection: local}\n',
+    'site.yml': `
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: Mark, debug: {msg: x}}
+    - block: [{name: Rescued, command: "false", when: inventory_hostname == 'a'}]
+      rescue: [{debug: {msg: saved}}]
+    - {name: Breaks, command: "test -e ok", when: inventory_hostname != 'a', changed_when: false}
+`,
+    'other.yml': '- hosts: c\n  gather_facts: false\n  tasks: [{command: "false"}]\n',
+  })
+  const hosts = async (...args: string[]): Promise<string[]> =>
+    Object.keys(
+      JSON.parse((await runbook(['apply', '-o', 'json', ...args], folder)).out.trimEnd().split('\n').at(-1)!).hosts,
+    )
+  const retry = ['site.yml', '--retry-failed']
+  t.match(await runbook(['apply', ...retry], folder), { code: 3, err: /no earlier run of site\.yml/ })
+  t.same(await hosts('site.yml'), ['a', 'b', 'c'])
+  await runbook(['plan', 'site.yml'], folder)
+  await hosts('other.yml')
+  t.same(await hosts('site.yml', '--start-at-task', 'nobody').catch(() => 'refused'), 'refused')
+  t.match((await runbook(['apply', ...retry, '--list-hosts'], folder)).out, /hosts \(2\):\n {4}b\n {4}c\n/)
+  writeFileSync(join(folder, 'site.yml'), readFileSync(join(folder, 'site.yml'), 'utf8').replace("!= 'a'", "== 'c'"))
+  t.same(await hosts('./site.yml', '--retry-failed'), ['b', 'c'], 'mended since, named otherwise')
+  t.same(await hosts(...retry), ['c'], 'of the newest run')
+  t.match(await runbook(['apply', ...retry, '-i', 'x,'], folder), { code: 3, err: /none is in the inventory: c/ })
+  writeFileSync(join(folder, 'site.yml'), readFileSync(join(folder, 'site.yml'), 'utf8').replace('test -e ok', 'true'))
+  t.same(await hosts(...retry), ['c'])
+  t.match(await runbook(['apply', ...retry], folder), { code: 0, out: '', err: /nothing to retry/ })
 })

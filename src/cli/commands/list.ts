@@ -1,10 +1,14 @@
+import { dirname } from 'node:path'
 import { planPlays } from '../../engine/plan.ts'
+import type { Inventory } from '../../inventory/index.ts'
+import { openJournal } from '../../journal/open.ts'
 import { type Include, loadPlaybooks, type Play, selectedSteps, type Task, writtenName } from '../../playbook/index.ts'
 import { printable } from '../../report/text.ts'
 import { formatPlace } from '../../shared/source.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
 import { openInventory } from '../inputs.ts'
+import { hostsToRetry } from '../retry.ts'
 import type { RunFlags } from '../run.ts'
 
 export interface ListFlags {
@@ -32,11 +36,13 @@ export async function list(paths: readonly string[], flags: RunFlags & ListFlags
     loadPlaybooks(paths, { extraVars }),
     openInventory(flags.inventory, paths),
   ])
+  const only = flags.retryFailed ? fromJournal(paths, inventory) : undefined
   const selection = { tags: flags.tags, skipTags: flags.skipTags }
   const plays = planPlays({
     playbooks,
     inventory,
     limit: flags.limit,
+    only,
     tags: selection,
     startAt: flags.startAtTask,
     extraVars,
@@ -52,6 +58,11 @@ export async function list(paths: readonly string[], flags: RunFlags & ListFlags
   if (flags.output === 'json') for (const play of plays) process.stdout.write(`${JSON.stringify(play)}\n`)
   else process.stdout.write(plays.map(text).join('\n'))
   return EXIT.done
+}
+
+function fromJournal(paths: readonly string[], inventory: Inventory): Set<string> {
+  using journal = openJournal(dirname(paths[0]!))
+  return hostsToRetry(journal, paths, inventory)
 }
 
 function listed(step: Task | Include) {
