@@ -287,6 +287,7 @@ function runOptions(command: Command, { check }: { check: boolean }): Command {
       'record keys of hosts that are not known yet; a changed key is always refused',
       false,
     )
+    .option('--junit <file>', 'also write the results as JUnit XML, for CI systems')
     .option('--detailed-exitcode', 'exit with 8 when something changed, or would', false)
   if (check) command.option('-C, --check', 'touch nothing, show what would change', false)
   if (check && command.name() === 'apply') {

@@ -5,6 +5,7 @@ import { runPlaybooks } from '../engine/run.ts'
 import { openJournal } from '../journal/open.ts'
 import { loadPlaybooks, playbookHash } from '../playbook/index.ts'
 import { createReporter, type OutputName } from '../report/create.ts'
+import { junitFile } from '../report/junit.ts'
 import type { Verbosity } from '../report/reporter.ts'
 import { connect } from '../session/connect.ts'
 import type { Target } from '../session/session.ts'
@@ -25,6 +26,7 @@ export interface RunFlags {
   readonly extraVars: readonly string[]
   readonly startAtTask?: string
   readonly retryFailed?: boolean
+  readonly junit?: string
   readonly check: boolean
   readonly diff: boolean
   readonly forks: number
@@ -83,6 +85,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
   if (becomePassword) redactor.add(becomePassword)
   using interrupt = listenForInterrupt((text) => reporter.warn(text))
 
+  const junit = flags.junit === undefined ? undefined : junitFile(flags.junit)
   let id: string | undefined
   let exitCode: number = EXIT.bug
   try {
@@ -122,8 +125,16 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       }
       if (event.type === 'recap') exitCode = exitCodeOf(event, { detailed: flags.detailedExitcode })
       reporter.event(event)
+      junit?.event(event)
     }
   } finally {
+    try {
+      junit?.close()
+    } catch (error) {
+      // The hosts were worked on: what became of them is what the exit code says.
+      if (!(error instanceof UserError)) throw error
+      reporter.warn(error.message)
+    }
     await reporter.close()
     if (id !== undefined) journal.end(id, exitCode)
   }

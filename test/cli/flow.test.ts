@@ -169,3 +169,28 @@ t.test('--retry-failed', async (t) => {
   t.same(await hosts(...retry), ['c'])
   t.match(await runbook(['apply', ...retry], folder), { code: 0, out: '', err: /nothing to retry/ })
 })
+
+t.test('--junit beside another output', async (t) => {
+  const folder = t.testdir({
+    'inventory.yml': 'all:\n  hosts:\n    here: {ansible_connection: local}\n',
+    'site.yml': `
+- hosts: all
+  gather_facts: false
+  tasks:
+    - name: Breaks
+      shell: "echo 'no <b>' >&2; exit 7"
+`,
+  })
+  const { code, out } = await runbook(['apply', 'site.yml', '--junit', 'r.xml', '-o', 'json'], folder)
+  t.equal(code, 2)
+  t.match(out, /"rc":7/)
+  t.match(
+    readFileSync(join(folder, 'r.xml'), 'utf8'),
+    /<testsuite name="all \[here\]"(.|\n)*<testcase name="Breaks"(.|\n)*<failure (.|\n)*rc: 7(.|\n)*no &lt;b&gt;/,
+  )
+  t.match(await runbook(['apply', 'site.yml', '--junit', 'no/r.xml'], folder), {
+    code: 3,
+    out: '',
+    err: /--junit no\/r/,
+  })
+})
