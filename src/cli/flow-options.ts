@@ -11,6 +11,7 @@ export function addFlow(command: Command): void {
         .default(false)
         .conflicts('resume'),
     )
+    .addOption(new Option('--step', 'ask before each task').default(false).conflicts('resume'))
     .addOption(
       new Option(
         '--start-at-task <name>',

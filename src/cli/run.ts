@@ -15,7 +15,7 @@ import { EXIT, exitCodeOf } from './exit.ts'
 import { extraVarsHash, readExtraVars } from './extra-vars.ts'
 import { openInventory } from './inputs.ts'
 import { listenForInterrupt } from './interrupt.ts'
-import { terminalPrompt } from './prompt.ts'
+import { stepQuestion, terminalPrompt } from './prompt.ts'
 import { hostsToRetry } from './retry.ts'
 
 export interface RunFlags {
@@ -27,6 +27,7 @@ export interface RunFlags {
   readonly startAtTask?: string
   readonly retryFailed?: boolean
   readonly junit?: string
+  readonly step?: boolean
   readonly check: boolean
   readonly diff: boolean
   readonly forks: number
@@ -81,6 +82,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
 
   const redactor = new Redactor()
   const prompt = terminalPrompt((fn) => reporter.suspend(fn))
+  const step = flags.step ? stepQuestion(prompt) : undefined
   const becomePassword = flags.askBecomePass ? await askBecomePassword(prompt) : undefined
   if (becomePassword) redactor.add(becomePassword)
   using interrupt = listenForInterrupt((text) => reporter.warn(text))
@@ -105,6 +107,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       connect,
       redactor,
       prompt,
+      step,
       becomePassword,
       target: targetOf(flags),
       baseDir,
@@ -128,13 +131,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       junit?.event(event)
     }
   } finally {
-    try {
-      junit?.close()
-    } catch (error) {
-      // The hosts were worked on: what became of them is what the exit code says.
-      if (!(error instanceof UserError)) throw error
-      reporter.warn(error.message)
-    }
+    junit?.close((text) => reporter.warn(text))
     await reporter.close()
     if (id !== undefined) journal.end(id, exitCode)
   }

@@ -23,6 +23,7 @@ import { precheck } from './precheck.ts'
 import { askPrompts } from './prompts.ts'
 import { EventQueue } from './queue.ts'
 import { Semaphore } from './semaphore.ts'
+import { type AskStep, Stepper } from './stepper.ts'
 
 const NO_VARS: ReadonlyMap<string, unknown> = new Map()
 const NO_REMOTE: Remote = { connection: undefined, user: undefined, port: undefined }
@@ -40,6 +41,8 @@ export interface RunInput extends Selection {
   readonly connect: Connect
   readonly redactor: Redactor
   readonly prompt?: Prompt | undefined
+  /** `--step`: asked before each task. */
+  readonly step?: AskStep | undefined
   readonly becomePassword?: string | undefined
   /** Connection settings of the command line, under the inventory's. */
   readonly target?: Partial<Target> | undefined
@@ -69,6 +72,7 @@ export class Run {
   readonly files = new ControllerFiles()
   readonly clusters: Clusters
   readonly forks: Semaphore
+  readonly stepper: Stepper | undefined
   /** Group names to the names of their hosts. */
   readonly groupNames: Readonly<Record<string, readonly string[]>>
   readonly #states = new Map<string, HostState>()
@@ -83,6 +87,7 @@ export class Run {
     this.input = input
     this.clusters = new Clusters(input.redactor)
     this.forks = new Semaphore(input.forks)
+    this.stepper = input.step && new Stepper(input.step)
     // Every host listens; that many are no leak.
     setMaxListeners(0, input.stop, input.abort)
     this.groupNames = Object.fromEntries([...input.inventory.groups].map(([name, g]) => [name, g.hosts]))
@@ -134,7 +139,8 @@ export class Run {
 
   /** No more is begun: somebody wants the run to end, or a bug has ended one host's part of it. */
   get stopping(): boolean {
-    return this.input.stop.aborted || this.input.abort.aborted || this.#crashed
+    const { stop, abort } = this.input
+    return stop.aborted || abort.aborted || this.#crashed || this.stepper?.stopped === true
   }
 
   emit(event: RunEvent): void {

@@ -18,8 +18,11 @@ interface Suite {
 /** Collects a run for a JUnit file. */
 export interface JUnitFile {
   event(event: RunEvent): void
-  /** Writes what came; a file that was there before is replaced whole, or left when no run began. */
-  close(): void
+  /**
+   * Writes what came; a file that was there before is replaced whole, or left when no run began. Does not throw: what became
+   * of the hosts is what the run ends with.
+   */
+  close(warn: (text: string) => void): void
 }
 
 /**
@@ -30,7 +33,7 @@ export interface JUnitFile {
 export function junitFile(path: string): JUnitFile {
   // Beside the file, so that the rename stays on one file system.
   const temporary = `${path}.${process.pid}.new`
-  const file = attempt(path, () => openSync(temporary, 'wx'))
+  const file = openNew(path, temporary)
   const suites = new Map<string, Suite>()
   let run = ''
   return {
@@ -45,28 +48,31 @@ export function junitFile(path: string): JUnitFile {
       }
       add(suite, event)
     },
-    close() {
-      attempt(path, () => {
-        try {
-          if (run === '') return
-          for (const text of document(run, [...suites.values()])) writeSync(file, text)
-          closeSync(file)
-          renameSync(temporary, path)
-        } finally {
-          rmSync(temporary, { force: true })
-        }
-      })
+    close(warn) {
+      try {
+        if (run === '') return
+        for (const text of document(run, [...suites.values()])) writeSync(file, text)
+        closeSync(file)
+        renameSync(temporary, path)
+      } catch (error) {
+        warn(cannotWrite(path, error))
+      } finally {
+        rmSync(temporary, { force: true })
+      }
     },
   }
 }
 
-function attempt<T>(path: string, fn: () => T): T {
+function openNew(path: string, temporary: string): number {
   try {
-    return fn()
+    return openSync(temporary, 'wx')
   } catch (error) {
-    throw new UserError({ message: `--junit ${path} cannot be written: ${(error as Error).message}` })
+    throw new UserError(cannotWrite(path, error))
   }
 }
+
+const cannotWrite = (path: string, error: unknown): string =>
+  `--junit ${path} cannot be written: ${(error as Error).message}`
 
 const newSuite = ({ host, play, at, elapsedMs }: TaskResultEvent): Suite => ({
   host,

@@ -1,5 +1,5 @@
 /** Options that look at a run beforehand or steer its way, as a user gives them. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { runbook } from './runbook.ts'
@@ -193,4 +193,14 @@ t.test('--junit beside another output', async (t) => {
     out: '',
     err: /--junit no\/r/,
   })
+})
+
+t.test('--step needs a terminal', async (t) => {
+  const folder = t.testdir({
+    'inventory.yml': 'all:\n  hosts:\n    here: {ansible_connection: local}\n',
+    'site.yml':
+      '- hosts: all\n  gather_facts: false\n  tasks: [{command: touch there, name: Touch}, {debug: {msg: x}}]\n',
+  })
+  t.match(await runbook(['apply', 'site.yml', '--step'], folder), { code: 3, out: '', err: /--step needs a terminal/ })
+  t.notOk(existsSync(join(folder, 'there')))
 })

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
@@ -52,7 +52,7 @@ function write(folder: string, events: readonly RunEvent[]): Element {
   const path = join(folder, 'junit.xml')
   const file = junitFile(path)
   for (const event of [STARTED, ...events]) file.event(event)
-  file.close()
+  file.close((text) => t.fail(text))
   return parse(readFileSync(path, 'utf8'))
 }
 
@@ -131,11 +131,17 @@ t.test('the file: refused at once when it cannot be written, replaced whole, lef
   t.throws(() => junitFile(join(folder, 'no/such.xml')), UserError)
   const path = join(folder, 'junit.xml')
   writeFileSync(path, 'old')
-  junitFile(path).close()
+  junitFile(path).close((text) => t.fail(text))
   t.equal(readFileSync(path, 'utf8'), 'old')
   t.same(readdirSync(folder), ['junit.xml'])
   write(folder, [])
   t.match(readFileSync(path, 'utf8'), /tests="0"/)
   t.same(readdirSync(folder), ['junit.xml'])
-  t.ok(existsSync(path))
+  mkdirSync(join(folder, 'taken'))
+  const warnings: string[] = []
+  const late = junitFile(join(folder, 'taken'))
+  late.event(STARTED)
+  late.close((text) => warnings.push(text))
+  t.match(warnings, [/--junit .*taken cannot be written/], 'at the end: a warning')
+  t.same(readdirSync(folder).toSorted(), ['junit.xml', 'taken'])
 })
