@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
+import { setTimeout } from 'node:timers/promises'
 import type { AskStep } from '../engine/stepper.ts'
 import { printable } from '../report/text.ts'
 import type { Prompt } from '../session/session.ts'
@@ -31,15 +32,19 @@ export function stepQuestion(prompt: Prompt | undefined): AskStep {
       try {
         answer = await prompt(question, { secret: false })
       } catch (error) {
-        // Ctrl-D, or Ctrl-C, which is told to the run too.
-        if (error instanceof UserError) return 'stop'
-        throw error
+        if (!(error instanceof UserError)) throw error
+        // Ctrl-D; or Ctrl-C, whose signal must find the run still there, or it would end the process before the exit code.
+        await setTimeout(SIGNAL_ARRIVES)
+        return 'stop'
       }
       const word = ANSWERS.find((one) => answer.trim() !== '' && one.startsWith(answer.trim().toLowerCase()))
       if (word) return word
     }
   }
 }
+
+/** Milliseconds; a signal to oneself takes one turn of the event loop. */
+const SIGNAL_ARRIVES = 20
 
 const ANSWERS = ['yes', 'no', 'continue'] as const
 
