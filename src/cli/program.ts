@@ -1,13 +1,15 @@
 /** The commands, their options and their help. What a command needs is imported when it runs: start-up time counts. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import type { ListFlags } from './commands/list.ts'
 import type { PowerFlags, PowerVerb } from './commands/power.ts'
+import { addFlow } from './flow-options.ts'
 import { addNetboot } from './netboot-program.ts'
 import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
 import { addSecrets, SECRETS_EXAMPLES } from './secrets-program.ts'
 
 /** Commander's options as they come; commands narrow them. */
-type Flags = RunFlags & { folder: string; limit: string; json: boolean; verbose: 0 | 1 | 2 | 3 }
+type Flags = RunFlags & ListFlags & { folder: string; limit: string; json: boolean; verbose: 0 | 1 | 2 | 3 }
 
 /** Builds the program; `done` is told the exit code of the command that ran. */
 export function makeProgram(version: string, done: (exitCode: number) => void): Command {
@@ -38,6 +40,11 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     ),
     { check: true },
   ).action(async (playbooks: string[], flags: Flags) => {
+    if (flags.listHosts || flags.listTasks || flags.listTags) {
+      const { list } = await import('./commands/list.ts')
+      done(await list(playbooks, flags))
+      return
+    }
     const { apply } = await import('./commands/apply.ts')
     done(await apply(playbooks, flags))
   })
@@ -171,9 +178,15 @@ function addInventory(parent: Command, command: AddCommand, done: (exitCode: num
       done(await graphGroups(group, flags))
     })
   inputOptions(
-    command(parent, 'host', 'Variables of a host, and where each comes from', '  runbook inventory host k8s-1'),
+    command(
+      parent,
+      'host',
+      'Variables of a host, and where each comes from',
+      '  runbook inventory host k8s-1\n  runbook inventory host k8s-1 --explain mtu',
+    ),
   )
     .argument('<name>', 'a host')
+    .option('--explain <variable>', 'only this variable: where it comes from and what it overrode')
     .addOption(json)
     .action(async (name: string, flags: Flags) => {
       const { showHost } = await import('./commands/inventory.ts')
@@ -276,10 +289,13 @@ function runOptions(command: Command, { check }: { check: boolean }): Command {
       'record keys of hosts that are not known yet; a changed key is always refused',
       false,
     )
+    .option('--junit <file>', 'also write the results as JUnit XML, for CI systems')
     .option('--detailed-exitcode', 'exit with 8 when something changed, or would', false)
   if (check) command.option('-C, --check', 'touch nothing, show what would change', false)
-  if (check && command.name() === 'apply')
+  if (check && command.name() === 'apply') {
+    addFlow(command)
     command.option('--resume', 'go on with the last run of these playbooks that did not come to its end', false)
+  }
   return command
 }
 

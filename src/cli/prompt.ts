@@ -1,5 +1,8 @@
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
+import { setTimeout } from 'node:timers/promises'
+import type { AskStep } from '../engine/stepper.ts'
+import { printable } from '../report/text.ts'
 import type { Prompt } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 
@@ -13,6 +16,37 @@ export function terminalPrompt(suspend: <T>(fn: () => Promise<T>) => Promise<T>)
     return answer
   }
 }
+
+/** `--step`'s question. Throws UserError when there is nobody to ask. */
+export function stepQuestion(prompt: Prompt | undefined): AskStep {
+  if (!prompt)
+    throw new UserError({ message: '--step needs a terminal to ask at', hint: 'run it by hand, without a pipe' })
+  return async (task, hosts) => {
+    const where = hosts.length === 1 ? hosts[0] : `${hosts.length} hosts`
+    const question = printable(`${task} on ${where}: run it? (y)es, (n)o, (c)ontinue without asking:`).replaceAll(
+      '\n',
+      ' ',
+    )
+    for (;;) {
+      let answer: string
+      try {
+        answer = await prompt(question, { secret: false })
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error
+        // Ctrl-D; or Ctrl-C, whose signal must find the run still there, or it would end the process before the exit code.
+        await setTimeout(SIGNAL_ARRIVES)
+        return 'stop'
+      }
+      const word = ANSWERS.find((one) => answer.trim() !== '' && one.startsWith(answer.trim().toLowerCase()))
+      if (word) return word
+    }
+  }
+}
+
+/** Milliseconds; a signal to oneself takes one turn of the event loop. */
+const SIGNAL_ARRIVES = 20
+
+const ANSWERS = ['yes', 'no', 'continue'] as const
 
 function ask(question: string, secret: boolean): Promise<string> {
   const muted = new Writable({ write: (_chunk, _encoding, done) => done() })

@@ -5,6 +5,7 @@ import { runPlaybooks } from '../engine/run.ts'
 import { openJournal } from '../journal/open.ts'
 import { loadPlaybooks, playbookHash } from '../playbook/index.ts'
 import { createReporter, type OutputName } from '../report/create.ts'
+import { junitFile } from '../report/junit.ts'
 import type { Verbosity } from '../report/reporter.ts'
 import { connect } from '../session/connect.ts'
 import type { Target } from '../session/session.ts'
@@ -13,7 +14,8 @@ import { EXIT, exitCodeOf } from './exit.ts'
 import { extraVarsHash, readExtraVars } from './extra-vars.ts'
 import { openInventory } from './inputs.ts'
 import { listenForInterrupt } from './interrupt.ts'
-import { terminalPrompt } from './prompt.ts'
+import { stepQuestion, terminalPrompt } from './prompt.ts'
+import { hostsToRetry } from './retry.ts'
 import { decrypt, redactor } from './secrets.ts'
 
 export interface RunFlags {
@@ -22,6 +24,10 @@ export interface RunFlags {
   readonly tags: readonly string[]
   readonly skipTags: readonly string[]
   readonly extraVars: readonly string[]
+  readonly startAtTask?: string
+  readonly retryFailed?: boolean
+  readonly junit?: string
+  readonly step?: boolean
   readonly check: boolean
   readonly diff: boolean
   readonly forks: number
@@ -67,11 +73,20 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
   if (flags.resume && resume === undefined)
     reporter.warn('there is no unfinished run of these playbooks with these variables to resume; starting anew')
 
+  const only = flags.retryFailed ? hostsToRetry(journal, paths, inventory) : undefined
+  if (only?.size === 0) {
+    reporter.warn('no host failed or was unreachable in the newest run of these playbooks; there is nothing to retry')
+    await reporter.close()
+    return EXIT.done
+  }
+
   const prompt = terminalPrompt((fn) => reporter.suspend(fn))
+  const step = flags.step ? stepQuestion(prompt) : undefined
   const becomePassword = flags.askBecomePass ? await askBecomePassword(prompt) : undefined
   if (becomePassword) redactor.add(becomePassword)
   using interrupt = listenForInterrupt((text) => reporter.warn(text))
 
+  const junit = flags.junit === undefined ? undefined : junitFile(flags.junit)
   let id: string | undefined
   let exitCode: number = EXIT.bug
   try {
@@ -80,6 +95,8 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       inventory,
       limit: flags.limit,
       tags: { tags: flags.tags, skipTags: flags.skipTags },
+      only,
+      startAt: flags.startAtTask,
       extraVars,
       check: flags.check,
       diff: flags.diff,
@@ -89,6 +106,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       connect,
       redactor,
       prompt,
+      step,
       becomePassword,
       target: targetOf(flags),
       baseDir,
@@ -109,8 +127,10 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       }
       if (event.type === 'recap') exitCode = exitCodeOf(event, { detailed: flags.detailedExitcode })
       reporter.event(event)
+      junit?.event(event)
     }
   } finally {
+    junit?.close((text) => reporter.warn(text))
     await reporter.close()
     if (id !== undefined) journal.end(id, exitCode)
   }

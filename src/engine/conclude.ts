@@ -14,14 +14,14 @@ const HIDDEN = 'hidden (no_log)'
 
 /**
  * A task has come to its end on a host: keeps its result, counts it, tells of it, notifies, and moves the cursor. False
- * when the cursor did not simply go on to the next task.
+ * when the cursor did not simply go on to the next task. `owed`: a handler is still to be run, by a later run.
  */
 export function concludeTask(
   host: HostRun,
   entry: Entry,
   progress: Progress,
   ended: Outcome,
-  options: { silent?: boolean } = {},
+  options: { silent?: boolean; owed?: boolean } = {},
 ): boolean {
   const { task } = entry
   const { state } = host
@@ -36,7 +36,7 @@ export function concludeTask(
   if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
   if (outcome === ended) host.handlers.notify(task, entry, changed)
   const failed = status === 'failed' || status === 'rescued' || status === 'unreachable'
-  if (host.handlers.has(task)) host.handlers.handled(task, failed)
+  if (host.handlers.has(task)) host.handlers.handled(task, failed || options.owed === true)
   if (!failed) {
     host.cursor.advance()
     if (outcome.flow === 'flush_handlers') host.flushHandlers()

@@ -16,6 +16,7 @@ import type { PlayRun } from './play.ts'
 import { atLeast, isTrouble, taskName } from './prepare.ts'
 import { Progress } from './progress.ts'
 import type { Semaphore } from './semaphore.ts'
+import { passOver } from './stepper.ts'
 import { MeetingNeeded, taskScope } from './vars.ts'
 import { collect, type Slot, type Window } from './window.ts'
 
@@ -125,6 +126,7 @@ export class HostRun {
 
   /** Whether the hosts of the batch meet before this step. */
   meets(step: Task | Include): boolean {
+    if (this.play.run.stepper?.asks) return true
     return this.play.play.strategy === 'linear' || (step.kind === 'task' && runsOnce(step))
   }
 
@@ -175,7 +177,10 @@ export class HostRun {
     this.#met = met
     try {
       if (this.halted) return
-      if (task.kind === 'include') await this.#window(() => true)
+      if (task.kind === 'include') return await this.#window(() => true)
+      const wanted = (await this.play.run.stepper?.wants(met, this, task)) ?? true
+      if (this.halted) return
+      if (!wanted) passOver(this, task)
       else if (!runsOnce(task)) await (task.throttle ? this.#throttled(task) : this.#only())
       else if (met.hosts[0] === this.state) {
         this.#shared = met

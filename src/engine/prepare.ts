@@ -1,7 +1,7 @@
 import type { Module } from '../module/define.ts'
 import { TaskFailure } from '../module/define.ts'
 import { resourcesOf } from '../module/read.ts'
-import { parseArgs } from '../playbook/index.ts'
+import { parseArgs, writtenName } from '../playbook/index.ts'
 import type { Task } from '../playbook/playbook.ts'
 import { UserError } from '../shared/errors.ts'
 import { PendingError, type Scope } from '../values/index.ts'
@@ -95,8 +95,7 @@ export function taskName(task: Task, scope: Scope): string {
     return String(task.name.evaluate(scope))
   } catch (error) {
     if (!isTrouble(error) && !(error instanceof PendingError)) throw error
-    const place = task.name.place
-    return place?.file.text.slice(place.offset, place.end).replace(/^(["'])(.*)\1$/s, '$2') || task.moduleName
+    return writtenName(task)
   }
 }
 

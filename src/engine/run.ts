@@ -1,24 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { hostname, userInfo } from 'node:os'
-import { type Host, type Inventory, targetOf } from '../inventory/index.ts'
+import { type Host, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
-import {
-  checkTags,
-  type Handler,
-  type Play,
-  type Playbook,
-  type Remote,
-  selectTags,
-  type TagSelection,
-  type Task,
-  tasksOf,
-} from '../playbook/index.ts'
+import { type Handler, type Play, type Remote, type Task, tasksOf } from '../playbook/index.ts'
 import type { Connect, Prompt, Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import type { RunEvent } from '../shared/events.ts'
 import type { Redactor } from '../shared/redact.ts'
-import { makeScope, type Vars } from '../values/index.ts'
+import { makeScope } from '../values/index.ts'
 import { Clusters } from './clusters.ts'
 import { ControllerFiles } from './controller-files.ts'
 import { gatherTask } from './gather.ts'
@@ -27,23 +17,19 @@ import { HostRun } from './host-run.ts'
 import { Link } from './link.ts'
 import { Meeting } from './meeting.ts'
 import { batches, inOrder } from './order.ts'
+import { planPlays, type Selection } from './plan.ts'
 import { PlayRun } from './play.ts'
 import { precheck } from './precheck.ts'
 import { askPrompts } from './prompts.ts'
 import { EventQueue } from './queue.ts'
 import { Semaphore } from './semaphore.ts'
+import { type AskStep, Stepper } from './stepper.ts'
 
 const NO_VARS: ReadonlyMap<string, unknown> = new Map()
 const NO_REMOTE: Remote = { connection: undefined, user: undefined, port: undefined }
 
 /** Everything a run needs; nothing is read from the process. */
-export interface RunInput {
-  readonly playbooks: readonly Playbook[]
-  readonly inventory: Inventory
-  /** `--limit`: a host pattern. */
-  readonly limit?: string | undefined
-  readonly tags: TagSelection
-  readonly extraVars: Vars
+export interface RunInput extends Selection {
   readonly check: boolean
   /** Show diffs; changes carry them either way. */
   readonly diff: boolean
@@ -55,6 +41,8 @@ export interface RunInput {
   readonly connect: Connect
   readonly redactor: Redactor
   readonly prompt?: Prompt | undefined
+  /** `--step`: asked before each task. */
+  readonly step?: AskStep | undefined
   readonly becomePassword?: string | undefined
   /** Connection settings of the command line, under the inventory's. */
   readonly target?: Partial<Target> | undefined
@@ -84,6 +72,7 @@ export class Run {
   readonly files = new ControllerFiles()
   readonly clusters: Clusters
   readonly forks: Semaphore
+  readonly stepper: Stepper | undefined
   /** Group names to the names of their hosts. */
   readonly groupNames: Readonly<Record<string, readonly string[]>>
   readonly #states = new Map<string, HostState>()
@@ -98,6 +87,7 @@ export class Run {
     this.input = input
     this.clusters = new Clusters(input.redactor)
     this.forks = new Semaphore(input.forks)
+    this.stepper = input.step && new Stepper(input.step)
     // Every host listens; that many are no leak.
     setMaxListeners(0, input.stop, input.abort)
     this.groupNames = Object.fromEntries([...input.inventory.groups].map(([name, g]) => [name, g.hosts]))
@@ -105,33 +95,20 @@ export class Run {
 
   /** The hosts of each play. Throws UserError for a pattern that names what is not there. */
   plan(): { play: Play; hosts: HostState[] }[] {
-    const { inventory, playbooks, limit } = this.input
-    const allowed = limit === undefined ? undefined : new Set(inventory.match(limit))
-    if (allowed?.size === 0) throw new UserError(`--limit ${limit} matches no host`)
-    const scope = makeScope([{ name: 'command line', vars: this.input.extraVars }])
     const seen = new Map<string, number>()
-    checkTags(
-      playbooks.flatMap(({ plays }) => plays),
-      this.input.tags,
-    )
-    return playbooks.flatMap(({ plays }) =>
-      plays.map((whole) => {
-        const play = selectTags(whole, this.input.tags)
-        const key = `${play.place.file.path}#${play.name}`
-        const nth = (seen.get(key) ?? 0) + 1
-        seen.set(key, nth)
-        this.#keys.set(play.id, nth === 1 ? key : `${key}#${nth}`)
-        const pattern = [play.hosts.evaluate(scope)].flat().map(String).join(',')
-        const hosts = inventory.match(pattern, play.hosts.place ?? play.place).filter((h) => !allowed || allowed.has(h))
-        return {
+    return planPlays(this.input).map(({ play, hosts }) => {
+      const key = `${play.place.file.path}#${play.name}`
+      const nth = (seen.get(key) ?? 0) + 1
+      seen.set(key, nth)
+      this.#keys.set(play.id, nth === 1 ? key : `${key}#${nth}`)
+      return {
+        play,
+        hosts: inOrder(
           play,
-          hosts: inOrder(
-            play,
-            hosts.map((h) => this.stateOf(h.name)),
-          ),
-        }
-      }),
-    )
+          hosts.map((h) => this.stateOf(h.name)),
+        ),
+      }
+    })
   }
 
   async execute(plays: readonly { play: Play; hosts: readonly HostState[] }[]): Promise<void> {
@@ -162,7 +139,8 @@ export class Run {
 
   /** No more is begun: somebody wants the run to end, or a bug has ended one host's part of it. */
   get stopping(): boolean {
-    return this.input.stop.aborted || this.input.abort.aborted || this.#crashed
+    const { stop, abort } = this.input
+    return stop.aborted || abort.aborted || this.#crashed || this.stepper?.stopped === true
   }
 
   emit(event: RunEvent): void {

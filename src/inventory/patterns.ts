@@ -1,5 +1,6 @@
 /** Host patterns with Ansible's meanings (lib/ansible/inventory/manager.py). */
 import { didYouMean, UserError } from '../shared/errors.ts'
+import { globSource } from '../shared/glob.ts'
 import type { Place } from '../shared/source.ts'
 import { readSource } from '../shared/yaml.ts'
 
@@ -109,14 +110,4 @@ function compileRegex(source: string, place: Place | undefined): RegExp {
   } catch (error) {
     throw new UserError({ message: (error as Error).message, place })
   }
-}
-
-function globSource(glob: string): string {
-  const source = glob.replace(/\[!?[^\]]+\]|[\s\S]/g, (token) => {
-    if (token === '*') return '.*'
-    if (token === '?') return '.'
-    if (token.length > 1) return `[${token.slice(1, -1).replace(/^!/, '^').replaceAll('\\', '\\\\')}]`
-    return RegExp.escape(token)
-  })
-  return `${source}$`
 }

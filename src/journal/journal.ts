@@ -45,6 +45,10 @@ export interface Journal extends Disposable {
   run(id: string): RunRecord | undefined
   /** The newest run that did not end, of the same playbooks. */
   unfinished(playbookHash: string): RunRecord | undefined
+  /** The newest run of the playbooks that `ours` knows by their paths, under way in no process and not in check mode. */
+  newest(ours: (playbooks: readonly string[]) => boolean): RunRecord | undefined
+  /** The hosts that failed in a run or could not be reached. */
+  failed(run: string): readonly string[]
   progress(run: string, playId: string, host: string): HostProgress
   events(run: string): Iterable<RunEvent>
 }

@@ -151,6 +151,31 @@ export class SqliteJournal implements Journal {
     return newest && (newest.exit_code === null || isResumable(newest.exit_code)) ? toRecord(newest) : undefined
   }
 
+  /** A run that was refused (exit code 3) says nothing of hosts and is passed over. */
+  newest(ours: (playbooks: readonly string[]) => boolean): RunRecord | undefined {
+    const rows = this.#read<RunRow>(
+      'SELECT * FROM runs WHERE is_check = 0 AND exit_code IS NOT 3 ORDER BY run DESC',
+      [],
+    ).filter((row) => row.ended_at !== null || !isAlive(row.process))
+    const found = rows.find(({ run }) => {
+      const [first] = this.#read<{ body: string }>('SELECT body FROM events WHERE run = ? ORDER BY event LIMIT 1', [
+        run,
+      ])
+      const event = first && (JSON.parse(first.body) as RunEvent)
+      return event?.type === 'run_started' && ours(event.playbooks)
+    })
+    return found && toRecord(found)
+  }
+
+  failed(run: string): readonly string[] {
+    const rows = this.#read<{ host: string }>(
+      `SELECT DISTINCT host FROM events
+       WHERE run = (SELECT run FROM runs WHERE id = ?) AND status IN ('failed', 'unreachable') ORDER BY host`,
+      [run],
+    )
+    return rows.map(({ host }) => host)
+  }
+
   progress(run: string, playId: string, host: string): HostProgress {
     const rows = this.#read<{
       task_id: string

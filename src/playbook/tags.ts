@@ -1,6 +1,6 @@
 /** `--tags` and `--skip-tags`. */
 import { didYouMean, UserError } from '../shared/errors.ts'
-import type { Play, Step } from './playbook.ts'
+import type { Include, Play, Step, Task } from './playbook.ts'
 
 export interface TagSelection {
   /** Empty: all but `never`. `all`, `tagged`, `untagged` are special. */
@@ -50,6 +50,15 @@ export function selectTags(play: Play, selection: TagSelection): Play {
 /** For what an include brings at run time. */
 export function selectSteps(steps: readonly Step[], selection: TagSelection): readonly Step[] {
   return steps.flatMap((step) => selectStep(step, selection) ?? [])
+}
+
+/** The selected tasks in file order, blocks and includes opened; of includes that only a run can open, the include itself. */
+export function* selectedSteps(steps: readonly Step[], selection: TagSelection): Generator<Task | Include> {
+  for (const step of selectSteps(steps, selection)) {
+    if (step.kind === 'block') yield* selectedSteps([...step.block, ...step.rescue, ...step.always], selection)
+    else if (step.kind === 'include' && step.known) yield* selectedSteps(step.known.steps, selection)
+    else yield step as Task | Include
+  }
 }
 
 function selectStep(step: Step, selection: TagSelection): Step | undefined {

@@ -44,6 +44,10 @@ export class FakeJournal implements Journal {
   }
   run(): undefined {}
   unfinished(): undefined {}
+  newest(): undefined {}
+  failed() {
+    return []
+  }
   progress(_run: string, playId: string, host: string) {
     const mine = this.results.filter((r) => r.playId === playId && r.host === host)
     return { results: mine.map(({ taskId, status, result }) => ({ taskId, status, result })) }

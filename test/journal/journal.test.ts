@@ -79,6 +79,50 @@ t.test('what can be resumed', async (t) => {
   t.equal(journal.unfinished('hash')?.id, 'failed', 'a run of a living process does not count')
 })
 
+t.test('the newest run of playbooks, and who failed in it', async (t) => {
+  using journal = memoryJournal()
+  const ours = (playbooks: readonly string[]): boolean => playbooks.join() === 'site.yml'
+  const started = (run: string, playbooks = ['site.yml']): RunEvent => ({
+    type: 'run_started',
+    run,
+    at: 1,
+    playbooks,
+    check: false,
+  })
+  t.equal(journal.newest(ours), undefined)
+  begin(journal, 'a')
+  journal.record(started('a'))
+  t.equal(journal.newest(ours), undefined, 'still going on')
+  for (const [host, status] of [
+    ['h3', 'unreachable'],
+    ['h1', 'failed'],
+    ['h1', 'failed'],
+    ['h2', 'rescued'],
+    ['h4', 'ignored'],
+    ['h5', 'ok'],
+  ] as const)
+    journal.record(result({ host, status }))
+  journal.end('a', 2)
+  t.equal(journal.newest(ours)?.id, 'a')
+  t.same(journal.failed('a'), ['h1', 'h3'])
+  for (const [id, some, exitCode] of [
+    ['plan', { check: true }, 2],
+    ['refused', {}, 3],
+    ['other', {}, 2],
+  ] as const) {
+    begin(journal, id, some)
+    journal.record(started(id, id === 'other' ? ['other.yml'] : ['site.yml']))
+    journal.record(result({ host: 'h9', status: 'failed' }))
+    journal.end(id, exitCode)
+    t.equal(journal.newest(ours)?.id, 'a', id)
+  }
+  begin(journal, 'b', { hash: 'mended' })
+  journal.record(started('b'))
+  journal.end('b', 0)
+  t.equal(journal.newest(ours)?.id, 'b')
+  t.same(journal.failed('b'), [])
+})
+
 t.test('handlers and intents outlive runs', async (t) => {
   const folder = t.testdir({})
   {

@@ -6,12 +6,14 @@ export function apply(playbooks: readonly string[], flags: RunFlags): Promise<nu
 }
 
 /** The options that say what is done, for the history; extra vars by name alone, as their values may be secret. */
-function describe({ inventory, limit, tags, skipTags, extraVars }: RunFlags): string[] {
+function describe({ inventory, limit, tags, skipTags, startAtTask, retryFailed, extraVars }: RunFlags): string[] {
   return [
     ...inventory.flatMap((i) => ['-i', i]),
     ...(limit === undefined ? [] : ['--limit', limit]),
     ...tags.flatMap((tag) => ['--tags', tag]),
     ...skipTags.flatMap((tag) => ['--skip-tags', tag]),
+    ...(startAtTask === undefined ? [] : ['--start-at-task', startAtTask]),
+    ...(retryFailed ? ['--retry-failed'] : []),
     ...extraVars.flatMap((e) => ['-e', e.startsWith('@') ? e : e.replace(/=.*|\{.*/s, '=…')]),
   ]
 }

@@ -1,8 +1,8 @@
 import { stringify } from 'yaml'
 import { explain, type Host, type Inventory } from '../../inventory/index.ts'
-import { UserError } from '../../shared/errors.ts'
+import { didYouMean, UserError } from '../../shared/errors.ts'
 import { formatPlace } from '../../shared/source.ts'
-import { makeScope, type Scope } from '../../values/index.ts'
+import { isValue, type Layer, makeScope, type Scope } from '../../values/index.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
 import { openInventory } from '../inputs.ts'
@@ -12,6 +12,7 @@ export interface InventoryFlags {
   readonly inventory: readonly string[]
   readonly extraVars: readonly string[]
   readonly json: boolean
+  readonly explain?: string
 }
 
 const write = (text: string): void => {
@@ -60,7 +61,9 @@ export async function showHost(name: string, flags: InventoryFlags): Promise<num
   const [host, ...others] = inventory.match(name)
   if (!host || others.length > 0)
     throw new UserError(`"${name}" means ${others.length + (host ? 1 : 0)} hosts; give the name of one`)
-  const scope = scopeOf(host, inventory, await readExtraVars(flags.extraVars))
+  const extraVars = await readExtraVars(flags.extraVars)
+  if (flags.explain !== undefined) return explainVariable(host, flags.explain, inventory, extraVars, flags.json)
+  const scope = scopeOf(host, inventory, extraVars)
   const variables = variablesOf(host, scope)
   if (flags.json) {
     write(`${JSON.stringify({ name: host.name, groups: host.groups, variables }, undefined, 2)}\n`)
@@ -76,26 +79,65 @@ export async function showHost(name: string, flags: InventoryFlags): Promise<num
   return EXIT.done
 }
 
-function scopeOf(host: Host, inventory: Inventory, extraVars: ReadonlyMap<string, unknown>): Scope {
+/** `--explain VAR`: its value, where that stands, and what it overrode with the values there, the nearest first. */
+function explainVariable(
+  host: Host,
+  name: string,
+  inventory: Inventory,
+  extraVars: ReadonlyMap<string, unknown>,
+  json: boolean,
+): number {
+  const layers = layersOf(host, inventory, extraVars)
+  const scope = makeScope(layers, { redactor })
+  const origins = explain(layers, name).map(({ layer, place, value }) => ({
+    layer,
+    place: place && formatPlace(place),
+    value: shown(() => (isValue(value) ? value.evaluate(scope) : value)),
+  }))
+  const [winner, ...overridden] = origins
+  if (!winner) {
+    throw new UserError({
+      message: `host ${host.name} has no variable "${name}"`,
+      hint: didYouMean(name, namesOf(layers)),
+    })
+  }
+  if (json) {
+    const { value, ...from } = winner
+    write(`${JSON.stringify({ host: host.name, variable: name, value, from, overrode: overridden }, undefined, 2)}\n`)
+    return EXIT.done
+  }
+  const from = ({ layer, place }: typeof winner): string =>
+    place === undefined || layer.startsWith(place.replace(/:\d+:\d+$/, '')) ? (place ?? layer) : `${place} (${layer})`
+  write(`${stringify({ [name]: winner.value })}# from ${from(winner)}\n`)
+  for (const one of overridden) write(`# over ${from(one)}: ${JSON.stringify(one.value)}\n`)
+  return EXIT.done
+}
+
+function layersOf(host: Host, inventory: Inventory, extraVars: ReadonlyMap<string, unknown>): Layer[] {
   const groups = Object.fromEntries([...inventory.groups].map(([name, g]) => [name, g.hosts]))
   const magic = { inventory_hostname: host.name, group_names: host.groups, groups }
   const extra = { name: 'command line', vars: extraVars }
-  return makeScope([...host.layers, extra, { name: 'runbook', vars: magic }], { redactor })
+  return [...host.layers, extra, { name: 'runbook', vars: magic }]
 }
+
+const scopeOf = (host: Host, inventory: Inventory, extraVars: ReadonlyMap<string, unknown>): Scope =>
+  makeScope(layersOf(host, inventory, extraVars), { redactor })
+
+const namesOf = (layers: readonly Layer[]): Set<string> =>
+  new Set(layers.flatMap(({ vars }) => (vars instanceof Map ? [...vars.keys()] : Object.keys(vars))))
 
 /** All variables of a host's layers. One that needs what only a run knows (facts) shows as the reason. */
 function variablesOf(host: Host, scope: Scope): Record<string, unknown> {
-  const names = new Set(host.layers.flatMap(({ vars }) => (vars instanceof Map ? [...vars.keys()] : Object.keys(vars))))
-  return Object.fromEntries(
-    [...names].toSorted().map((name) => {
-      try {
-        return [name, plain(scope.get(name))]
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error
-        return [name, `<${error.problems[0]?.message}>`]
-      }
-    }),
-  )
+  return Object.fromEntries([...namesOf(host.layers)].toSorted().map((name) => [name, shown(() => scope.get(name))]))
+}
+
+function shown(value: () => unknown): unknown {
+  try {
+    return plain(value())
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    return `<${error.problems[0]?.message}>`
+  }
 }
 
 /** Entries of maps are rendered when they are read; this reads them all. */
