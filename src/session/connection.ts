@@ -31,8 +31,12 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   const closed = transport.closed.then((error) => {
     lost ??= new SessionError('lost', host, error ? `the connection was lost: ${error.message}` : CLOSED)
   })
-  // Nobody waits for this when the process has nothing else to do: every run would end that much later.
-  const settled = () => Promise.race([closed, sleep(SETTLE_MS, undefined, { ref: false })])
+  const settled = async () => {
+    // The timer goes with the race: left running, it would keep every ended run alive that much longer.
+    const over = new AbortController()
+    await Promise.race([closed, sleep(SETTLE_MS, undefined, { signal: over.signal }).catch(() => {})])
+    over.abort()
+  }
 
   const askPassword = (become: Become) => {
     const known = become.password
