@@ -1,9 +1,9 @@
 import none from '../module/none.ts'
 import { type Include, selectSteps, type Task } from '../playbook/index.ts'
-import { constant } from '../values/index.ts'
 import type { Opened } from './cursor.ts'
 import type { Entry } from './entry.ts'
 import type { HostState } from './host.ts'
+import { ownTask } from './own-task.ts'
 import type { PlayRun } from './play.ts'
 import { isTrouble } from './prepare.ts'
 import { itemsOf } from './progress.ts'
@@ -62,46 +62,8 @@ export function asTask(include: Include): Task {
   const known = tasks.get(include)
   if (known) return known
   const { id, name, place, vars, tags, loop, role, when } = include
-  const task: Task = {
-    kind: 'task',
-    id,
-    name,
-    place,
-    vars,
-    tags,
-    loop,
-    role,
-    when,
-    moduleName: `include_${include.what}`,
-    module: none,
-    args: constant({}),
-    argsNode: { kind: 'map', entries: new Map(), place } as never,
-    argsPlace: place,
-    parsedArgs: {},
-    defaults: [],
-    register: undefined,
-    notify: [],
-    changedWhen: [],
-    failedWhen: [],
-    ignoreErrors: undefined,
-    ignoreUnreachable: undefined,
-    anyErrorsFatal: false,
-    until: [],
-    retries: undefined,
-    delay: undefined,
-    checkMode: undefined,
-    diff: undefined,
-    noLog: undefined,
-    timeout: undefined,
-    environment: [],
-    become: { become: undefined, user: undefined, method: undefined },
-    defaultVars: [],
-    delegateTo: undefined,
-    delegateFacts: false,
-    runOnce: false,
-    throttle: undefined,
-    searchPath: [],
-  }
+  const moduleName = `include_${include.what}`
+  const task = ownTask({ id, name, place, vars, tags, loop, role, when, moduleName, module: none })
   tasks.set(include, task)
   return task
 }
