@@ -1,9 +1,9 @@
 /** What a managed host prints is data: it reaches no other host, no shell and no file of the controller. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { parseFacts } from '../../modules/facts.ts'
+import fc from '../property.ts'
 import { runHere } from './here.ts'
 
 t.test('fetch stays below DEST/HOST whatever the path', async (t) => {

@@ -1,7 +1,8 @@
 /** Check mode reports exactly the changes that are made afterwards, or says that it cannot tell. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import type { TaskResultEvent } from '../../src/shared/events.ts'
+import fc from '../property.ts'
 import { playbook, toYaml } from './plays.ts'
 import type { PlaySpec, StepSpec, TaskSpec } from './reference.ts'
 import { runPlays } from './runner.ts'

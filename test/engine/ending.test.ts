@@ -1,8 +1,8 @@
 /** Whatever hosts do and whenever somebody stops it, a run ends: nobody waits for a host that does not come. */
 import { getEventListeners } from 'node:events'
-import fc from 'fast-check'
 import t from 'tap'
 import type { RunEvent } from '../../src/shared/events.ts'
+import fc from '../property.ts'
 import { playbook, toYaml } from './plays.ts'
 import { FakeJournal, hostNames, play, runPlays } from './runner.ts'
 import { FakeHost } from './world.ts'

@@ -1,7 +1,8 @@
 /** Connections that break, hosts that vanish, runs that are killed: nothing is done twice in silence, no handler is lost. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { SessionError } from '../../src/session/session.ts'
+import fc from '../property.ts'
 import { FakeJournal, load, type Options, play, runPlays } from './runner.ts'
 import { FakeHost, type Fate } from './world.ts'
 

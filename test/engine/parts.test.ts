@@ -1,5 +1,5 @@
 /** The parts of the engine by themselves. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { Cursor, comparePositions } from '../../src/engine/cursor.ts'
 import type { HostState } from '../../src/engine/host.ts'
@@ -12,6 +12,7 @@ import { Semaphore } from '../../src/engine/semaphore.ts'
 import { overlap, Touched } from '../../src/module/resources.ts'
 import type { Block, Step, Task } from '../../src/playbook/index.ts'
 import { compileExpression, makeScope } from '../../src/values/index.ts'
+import fc from '../property.ts'
 
 /** `a` is a task; a map is a block. */
 type Tree = string | { block: Tree[]; rescue?: Tree[]; always?: Tree[] }

@@ -1,5 +1,5 @@
 /** Random plays: as data for the reference, and as YAML for the engine. */
-import fc from 'fast-check'
+import fc from '../property.ts'
 import type { BlockSpec, Condition, HandlerSpec, IncludeSpec, PlaySpec, StepSpec, TaskSpec, Work } from './reference.ts'
 import { nameOf } from './reference.ts'
 

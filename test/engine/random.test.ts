@@ -1,5 +1,5 @@
-import fc from 'fast-check'
 import t from 'tap'
+import fc from '../property.ts'
 import { playbook, toYaml } from './plays.ts'
 import { ReferenceHost, runReference } from './reference.ts'
 import { hostNames, runPlays } from './runner.ts'

@@ -3,7 +3,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { request } from '../../src/engine/request.ts'
 import type { Change } from '../../src/module/change.ts'
@@ -11,6 +10,7 @@ import { type AskKind, ask, type Read, ReadError } from '../../src/module/read.t
 import { makeConnection } from '../../src/session/connection.ts'
 import { openLocal } from '../../src/session/local.ts'
 import { quote } from '../../src/shared/quote.ts'
+import fc from '../property.ts'
 import { FakeHost, key, modules } from './world.ts'
 
 const connection = makeConnection(openLocal('h'))

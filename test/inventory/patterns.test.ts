@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { matchHosts, splitPattern } from '../../src/inventory/patterns.ts'
 import { expandRange, parseHosts } from '../../src/inventory/ranges.ts'
 import { UserError } from '../../src/shared/errors.ts'
+import fc from '../property.ts'
 
 const names = {
   hosts: new Map(['web1', 'web2', 'web3', 'db1', 'db2', 'fd00::1', 'lb'].map((name) => [name, {}])),

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { equalitySelector, inOrder, parseManifest } from '../../src/kubernetes/manifest.ts'
 import { UserError } from '../../src/shared/errors.ts'
+import fc from '../property.ts'
 
 t.test('documents, lists, and the YAML that kubectl reads', (t) => {
   const objects = parseManifest(

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import type { z } from 'zod'
 import { args } from '../../src/module/index.ts'
 import { parseMountinfo } from '../../src/module/reads/index.ts'
+import fc from '../property.ts'
 
 const rows: [schema: z.ZodType, input: unknown, output: unknown][] = [
   [args.path, '/a//b/', '/a/b'],

@@ -1,9 +1,9 @@
 import fs from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { type Answers, request } from '../../src/engine/request.ts'
 import { all, type Read, ReadError, read } from '../../src/module/index.ts'
 import { inEachShell } from '../modules/drive.ts'
+import fc from '../property.ts'
 
 const from = <T>(answers: Answers, r: Read<T>): T =>
   r.from(

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import t from 'tap'
 import authorizedKey, { parseLine, withKeys, withoutKeys } from '../../modules/authorized_key.ts'
 import type { Module } from '../../src/module/index.ts'
+import fc from '../property.ts'
 import { table } from './table.ts'
 
 const ED = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5cFGHBu8eJjPB4xkQF8sqKbkoRFGQxd4Jz9B8KHeXz'

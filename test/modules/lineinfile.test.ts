@@ -1,10 +1,10 @@
 import fs from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import blockinfile from '../../modules/blockinfile.ts'
 import lineinfile from '../../modules/lineinfile.ts'
 import type { Module } from '../../src/module/index.ts'
+import fc from '../property.ts'
 import { apply, converge, inEachShell, modeOf } from './drive.ts'
 import { table } from './table.ts'
 

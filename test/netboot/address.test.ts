@@ -1,4 +1,3 @@
-import * as fc from 'fast-check'
 import t from 'tap'
 import {
   broadcastOf,
@@ -11,6 +10,7 @@ import {
   parseMac,
   parseSubnet,
 } from '../../src/netboot/address.ts'
+import fc from '../property.ts'
 
 t.test('every address is the same after text', async (t) => {
   fc.assert(fc.property(fc.integer({ min: 0, max: 0xffffffff }), (n) => parseIp4(formatIp4(n)) === n))

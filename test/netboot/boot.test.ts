@@ -1,6 +1,5 @@
 /** The desk: what each machine is told, whatever happened before. */
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { Desk } from '../../src/netboot/boot.ts'
 import { readConfig } from '../../src/netboot/config.ts'
@@ -13,6 +12,7 @@ import { segmentsOf } from '../../src/netboot/http/request.ts'
 import { Machines } from '../../src/netboot/machines.ts'
 import { grubLoad, ipxeLoad } from '../../src/netboot/scripts.ts'
 import { Tokens } from '../../src/netboot/tokens.ts'
+import fc from '../property.ts'
 
 const CONFIG = `
 interfaces: [eth9]

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { type MachineEvent, type MachineState, repavePending, step } from '../../src/netboot/life-cycle.ts'
+import fc from '../property.ts'
 
 const HOUR = 3600_000
 const repave: MachineEvent = { type: 'repave', at: 1, token: 'A', until: HOUR, retries: 1 }

@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { stringify } from 'yaml'
 import { BLOCK, HANDLER, LOOP_CONTROL, PLAY, ROLE_ARGS, TASK } from '../../src/playbook/keywords.ts'
 import { UserError } from '../../src/shared/errors.ts'
+import fc from '../property.ts'
 import { load } from './fixture.ts'
 
 const SEED = `

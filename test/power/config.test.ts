@@ -1,9 +1,9 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { parsePower } from '../../src/power/config.ts'
 import { parseBootFlags } from '../../src/power/ipmi.ts'
 import { UserError } from '../../src/shared/errors.ts'
 import { placeAt } from '../../src/shared/source.ts'
+import fc from '../property.ts'
 
 const redfish = { type: 'redfish', address: 'bmc-1', user: 'admin', password: 'p4ssw0rd' }
 const ipmi = { ...redfish, type: 'ipmi' }

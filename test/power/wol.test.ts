@@ -1,9 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
-import fc from 'fast-check'
 import t from 'tap'
 import { makePower } from '../../src/power/power.ts'
 import { broadcastOf, magicPacket, parseMac, wolDriver } from '../../src/power/wol.ts'
+import fc from '../property.ts'
 import { without } from './peers.ts'
 
 const MAC = Buffer.from('020000abcdef', 'hex')

@@ -1,11 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { junitFile } from '../../src/report/junit.ts'
 import { UserError } from '../../src/shared/errors.ts'
 import type { RunEvent, Status } from '../../src/shared/events.ts'
 import { result } from '../journal/events.ts'
+import fc from '../property.ts'
 
 const STARTED: RunEvent = { type: 'run_started', run: 'r1', at: 1, playbooks: ['site.yml'], check: false }
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { diffLines } from '../../src/report/diff.ts'
 import { duration } from '../../src/report/duration.ts'
@@ -14,6 +13,7 @@ import { treeReporter } from '../../src/report/tree.ts'
 import { RunView } from '../../src/report/view.ts'
 import type { HostRecap, Recap, RunEvent } from '../../src/shared/events.ts'
 import { result } from '../journal/events.ts'
+import fc from '../property.ts'
 import { makeScreen } from './screen.ts'
 import { simulate } from './simulate.ts'
 

@@ -3,12 +3,12 @@ import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { generateIdentity, identityToRecipient } from 'age-encryption'
-import fc from 'fast-check'
 import t from 'tap'
 import { parse, stringify } from 'yaml'
 import { decryptText, encryptText, makeDecrypt, rekeyText, resealText } from '../../src/secrets/index.ts'
 import { Redactor } from '../../src/shared/redact.ts'
 import { parseYaml, toPlain, type YamlMap } from '../../src/shared/yaml.ts'
+import fc from '../property.ts'
 import { KEY, KEY_FILE, made, RECIPIENT, skipWithoutAge, skipWithoutSops, sops } from './tools.ts'
 
 const ENVIRONMENT = { SOPS_AGE_KEY: KEY, HOME: '/does/not/exist' }

@@ -1,12 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import fc from 'fast-check'
 import t from 'tap'
 import { bootInput, bootScript, watchBoot } from '../../src/session/boot.ts'
 import { newNonce } from '../../src/session/channel.ts'
 import { cutAtMarkers, frameScript } from '../../src/session/framing.ts'
 import { spawnChannel } from '../../src/session/local.ts'
 import { ScriptQueue } from '../../src/session/shell.ts'
+import fc from '../property.ts'
 import { sessionError } from './match.ts'
 
 t.test('markers are cut out whatever the chunks are', async (t) => {

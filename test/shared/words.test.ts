@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import t from 'tap'
 import { quoteAll, splitWords } from '../../src/shared/quote.ts'
+import fc from '../property.ts'
 
 const rows: [string, string[] | undefined][] = [
   ['', []],

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
 import t from 'tap'
 import { stringify } from 'yaml'
 import { UserError } from '../../src/shared/errors.ts'
 import { parseYaml, toPlain, type YamlMap, type YamlScalar } from '../../src/shared/yaml.ts'
+import fc from '../property.ts'
 
 const parse = (text: string) => parseYaml({ path: 'a.yml', text })
 
@@ -105,7 +105,8 @@ t.test('time grows with the size, not with its square', async (t) => {
 })
 
 t.test('round trip with the library', async () => {
-  const data = fc.jsonValue({ maxDepth: 3 })
+  // -0 is left out: JSON reads it and cannot write it, YAML can.
+  const data = fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as typeof value)
   fc.assert(
     fc.property(data, (value) => {
       const text = stringify(value)
@@ -117,7 +118,7 @@ t.test('round trip with the library', async () => {
         if (error instanceof UserError && /too large/.test(error.message)) return
         throw error
       }
-      assert.deepEqual(plain, JSON.parse(JSON.stringify(value)))
+      assert.deepEqual(plain, value)
     }),
     { numRuns: 200 },
   )

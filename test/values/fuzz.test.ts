@@ -1,7 +1,8 @@
 /** Whatever a user writes: a value or a UserError, never a bug's stack. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { UserError } from '../../src/shared/errors.ts'
+import fc from '../property.ts'
 import { expression, plain, text } from './support.ts'
 
 const scope = plain({ a: { b: [1, { c: 'x' }] }, n: 3, s: 'text', on: true, nothing: null, list: [1, 2] })

@@ -1,8 +1,8 @@
 /** On defined data our evaluator and Handlebars itself give the same text. */
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
 import Handlebars from 'handlebars'
 import t from 'tap'
+import fc from '../property.ts'
 import { plain, text } from './support.ts'
 
 const data = {

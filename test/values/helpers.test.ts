@@ -1,13 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import t from 'tap'
 import { UserError } from '../../src/shared/errors.ts'
 import { cidrContains, cidrIp, cidrNetmask, cidrNetwork } from '../../src/values/cidr.ts'
 import { helpersAsMarkdown } from '../../src/values/document.ts'
 import { helpers } from '../../src/values/helpers.ts'
 import { compareVersions } from '../../src/values/version.ts'
+import fc from '../property.ts'
 import { expression, plain, problem, text } from './support.ts'
 
 t.test('every helper is documented and its examples hold', async (t) => {

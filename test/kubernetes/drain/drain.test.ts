@@ -1,10 +1,11 @@
 /** Drains of a cluster that runs in this process, in virtual time. */
-import fc from 'fast-check'
+
 import t from 'tap'
 import { CORDON_ANNOTATION, cordonNodes, uncordonNodes } from '../../../src/kubernetes/drain/cordon.ts'
 import { drainNodes } from '../../../src/kubernetes/drain/drain.ts'
 import { openNodesApi } from '../../../src/kubernetes/drain/nodes-api.ts'
 import { type DrainEvent, type DrainOptions, drainLine, type NodeReport } from '../../../src/shared/drain.ts'
+import fc from '../../property.ts'
 import { failure, VirtualClock, World } from './world.ts'
 
 function setUp(): { world: World; clock: VirtualClock } {

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import * as fc from 'fast-check'
 import t from 'tap'
 import { type Ip4, parseIp4, parseSubnet } from '../../../src/netboot/address.ts'
 import { Journal } from '../../../src/netboot/dhcp/journal.ts'
 import { type Lease, Leases, LeaseTable } from '../../../src/netboot/dhcp/leases.ts'
 import type { Network } from '../../../src/netboot/dhcp/network.ts'
+import fc from '../../property.ts'
 
 const ip = (text: string): Ip4 => parseIp4(text)!
 const bound = (n: number, address: string, expires = 2_000_000_000_000): Lease => ({

@@ -1,7 +1,7 @@
-import * as fc from 'fast-check'
 import t from 'tap'
 import { OPTION } from '../../../src/netboot/dhcp/options.ts'
 import { decode, encode, type Packet, replyLimit } from '../../../src/netboot/dhcp/packet.ts'
+import fc from '../../property.ts'
 import { FUZZ, FUZZ_TIMEOUT } from '../fuzz.ts'
 import { readPcap } from '../pcap.ts'
 import { firmware, makePacket } from './packets.ts'

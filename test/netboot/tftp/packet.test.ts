@@ -1,9 +1,9 @@
-import * as fc from 'fast-check'
 import t from 'tap'
 import { cleanName } from '../../../src/netboot/tftp/files.ts'
 import { toNetascii } from '../../../src/netboot/tftp/netascii.ts'
 import { negotiate } from '../../../src/netboot/tftp/options.ts'
 import { encodeError, encodeRequest, parseRequest, readError } from '../../../src/netboot/tftp/packet.ts'
+import fc from '../../property.ts'
 import { FUZZ, FUZZ_TIMEOUT } from '../fuzz.ts'
 import { readPcap } from '../pcap.ts'
 

@@ -1,8 +1,8 @@
-import * as fc from 'fast-check'
 import t from 'tap'
 import { blocksPerChunk, bufferContent, type Content, countBlocks } from '../../../src/netboot/tftp/content.ts'
 import { negotiate } from '../../../src/netboot/tftp/options.ts'
 import { Transfer } from '../../../src/netboot/tftp/transfer.ts'
+import fc from '../../property.ts'
 
 /** A client by RFC 7440: takes blocks in order, acknowledges each window and what it has when one is out of order. */
 class Client {
