@@ -1,4 +1,6 @@
 /** One operation at a time on a node, and never more of a group than its budget. */
+export { inventoryNames } from './budgets.ts'
+export { enterGuard } from './enter.ts'
 export { GuardLost, GuardRefused } from './errors.ts'
 export type { GuardSettings } from './settings.ts'
 export type {
