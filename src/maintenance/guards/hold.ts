@@ -91,7 +91,6 @@ export function holdLock(options: HoldOptions): Hold {
         },
       )
     }, ms)
-    timer.unref()
   }
   schedule(validMs * RENEW_AFTER)
 
