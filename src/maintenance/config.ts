@@ -1,4 +1,4 @@
-/** `maintenance.yml`, beside the inventory: `guards:` and `windows:`. */
+/** `maintenance.yml`, beside the inventory: its keys, and `guards:` of it. */
 import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
@@ -7,9 +7,11 @@ import type { Place } from '../shared/source.ts'
 import { readYaml, toPlain, type YamlNode } from '../shared/yaml.ts'
 import { GUARDS_SCHEMA } from './guards/settings.ts'
 
-/** Each key's schema stands with what it configures. */
+/** `windows` and `notify` are read window by window, where a wrong one leaves the others as they are. */
 export const MAINTENANCE_SCHEMA = z.strictObject({
   guards: GUARDS_SCHEMA,
+  windows: z.unknown().optional(),
+  notify: z.unknown().optional(),
 })
 
 export interface MaintenanceFile {

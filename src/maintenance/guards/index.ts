@@ -2,6 +2,7 @@
 export { inventoryNames } from './budgets.ts'
 export { enterGuard } from './enter.ts'
 export { GuardLost, GuardRefused } from './errors.ts'
+export { type EnterOptions, type GuardsOptions, openGuards, type Pass } from './open.ts'
 export type { GuardSettings } from './settings.ts'
 export type {
   EnterGuard,

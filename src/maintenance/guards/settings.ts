@@ -1,5 +1,6 @@
 /** `guards:` of maintenance.yml. */
 import { z } from 'zod'
+import { parseSelector } from './selector.ts'
 
 const UNITS: Readonly<Record<string, number>> = { '': 1000, s: 1000, m: 60_000, h: 3_600_000 }
 
@@ -13,21 +14,23 @@ const duration = z.union([z.string(), z.number()]).transform((text, context) => 
   return Number(count) * UNITS[unit ?? '']!
 })
 
-/** A label selector's syntax is the API's business; here it only must be one line. */
 const line = z
   .string()
   .min(1)
   .max(1000)
   .regex(/^[^\r\n\0]*$/, 'must be one line')
-const maxUnavailable = z.union(
-  [z.int().min(0), z.string().regex(/^(?:100|\d{1,2})%$/)],
-  'must be a whole number, or a percentage such as 10%',
+const selector = line.refine(
+  (text) => parseSelector(text) !== undefined,
+  'must be a label selector, e.g. pool=db,!spot',
 )
+const pattern = line.refine(isPattern, 'must be a regular expression')
+const COUNT = 'must be a whole number, or a percentage such as 10%'
+const maxUnavailable = z.union([z.int(COUNT).min(0, COUNT), z.string().regex(/^(?:100|\d{1,2})%$/, COUNT)], COUNT)
 
 const BUDGET = z.strictObject({
   name: line.optional().describe('in messages; default: what it selects'),
   max_unavailable: maxUnavailable.describe('nodes, or a percentage of them: rounded down, at least 1'),
-  label: line.optional().describe('label selector of nodes: pool=db, !spot, tier in (a,b)'),
+  label: selector.optional().describe('label selector of nodes: pool=db, !spot, tier in (a,b)'),
   group: line.optional().describe('host pattern of the inventory'),
   per: line
     .optional()
@@ -35,15 +38,15 @@ const BUDGET = z.strictObject({
 })
 
 const BLOCKING_PODS = z.strictObject({
-  selector: line.describe('label selector of pods'),
+  selector: selector.describe('label selector of pods'),
   namespace: line.optional().describe('default: all'),
   on: z.enum(['node', 'cluster']).default('node').describe('pods of the node, or wherever they run'),
 })
 
 const ALERTS = z.strictObject({
   prometheus: z.url({ protocol: /^https?$/ }).describe('URL of the server, without /api'),
-  match: z.array(line).default([]).describe('regular expressions of alert names that block; default: all'),
-  ignore: z.array(line).default([]).describe('regular expressions of alert names that do not'),
+  match: z.array(pattern).default([]).describe('regular expressions of alert names that block; default: all'),
+  ignore: z.array(pattern).default([]).describe('regular expressions of alert names that do not'),
   labels: z
     .record(z.string(), line)
     .default({})
@@ -92,6 +95,14 @@ export const GUARDS_SCHEMA = z
       .prefault({}),
   })
   .prefault({})
+
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text) !== undefined
+  } catch {
+    return false
+  }
+}
 
 /** Plain data; durations in milliseconds. */
 export type GuardSettings = z.output<typeof GUARDS_SCHEMA>
