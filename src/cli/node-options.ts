@@ -1,6 +1,7 @@
 /** `runbook node`: its commands, their options and their help. */
 import { type Command, InvalidArgumentError } from 'commander'
 import type { DrainFlags, NodeFlags } from './commands/drain.ts'
+import { addLocks } from './lock-options.ts'
 import type { AddCommand } from './program.ts'
 
 export function addNode(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
@@ -39,6 +40,7 @@ export function addNode(parent: Command, command: AddCommand, done: (exitCode: n
     const { uncordon } = await import('./commands/drain.ts')
     done(await uncordon(names, flags))
   })
+  addLocks(parent, command, done)
 }
 
 function nodeOptions(command: Command): Command {

@@ -1,0 +1,171 @@
+/** Two real processes race for the same nodes of one API, 50 times; some of them are killed. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { join } from 'node:path'
+import t from 'tap'
+import { type Served, serve } from '../../kubernetes/drain/server.ts'
+import type { Order, Said } from './runner.ts'
+import { Site, settings } from './setting.ts'
+
+t.setTimeout(280_000)
+
+const ROUNDS = 50
+/** Every so many rounds one of the two is killed while it holds a lock. */
+const KILL_EVERY = 10
+const NODES = ['n1', 'n2', 'n3', 'n4']
+
+class Runner {
+  readonly child: ChildProcess
+  readonly said: Said[] = []
+  #wake: () => void = () => {}
+
+  constructor(kubeconfig: string) {
+    this.child = fork(join(import.meta.dirname, 'runner.ts'), [kubeconfig])
+    this.child.on('message', (said: Said) => {
+      this.said.push(said)
+      this.#wake()
+    })
+    this.child.on('exit', () => this.#wake())
+  }
+
+  order(order: Order): void {
+    this.child.send(order)
+  }
+
+  /** Waits for a message; undefined when the process has ended. */
+  async hears(test: (said: Said) => boolean, from = 0): Promise<Said | undefined> {
+    for (;;) {
+      const found = this.said.slice(from).find(test)
+      if (found || this.child.exitCode !== null || this.child.signalCode !== null) return found
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+}
+
+async function start(server: Served): Promise<Runner> {
+  const runner = new Runner(server.kubeconfig)
+  await runner.hears(({ type }) => type === 'ready')
+  return runner
+}
+
+t.test(`${ROUNDS} races never exceed the budget`, async (t) => {
+  const site = new Site(t, NODES)
+  const server = await serve(site.world, site.folder)
+  if (!server) return void t.comment('no openssl')
+  t.teardown(() => server.close())
+  let mostInLedger = 0
+  const others = site.world.script
+  site.world.script = (asked, n) => {
+    const reply = others(asked, n)
+    mostInLedger = Math.max(mostInLedger, site.ledger.entries.length)
+    return reply
+  }
+  const runners = [await start(server), await start(server)] as [Runner, Runner]
+  t.teardown(() => kill(...runners))
+  let [killed, failed, worked, most] = [0, 0, 0, 0]
+  const tokens: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const limit = round % 2 === 0 ? 1 : '50%'
+    const from = runners.map(({ said }) => said.length)
+    const chosen = { settings: settings({ max_unavailable: limit }, 2000), all: NODES, holdMs: 40 }
+    mostInLedger = 0
+    for (const [i, runner] of runners.entries())
+      runner.order({ ...chosen, run: `round-${round}-${i}`, nodes: pick(round, i) })
+    if (round % KILL_EVERY === KILL_EVERY - 1) {
+      await runners[0].hears(({ type }) => type === 'in', from[0])
+      runners[0].child.kill('SIGKILL')
+      killed++
+    }
+    await Promise.all(runners.map((runner, i) => runner.hears(({ type }) => type === 'done', from[i])))
+    const spans = runners.flatMap(({ said }, i) => spansOf(said.slice(from[i])))
+    const together = mostTogether(spans)
+    most = Math.max(most, together)
+    worked += spans.length
+    tokens.push(...spans.map(({ token }) => token))
+    failed += runners.flatMap(({ said }, i) => said.slice(from[i])).filter(({ type }) => type === 'failed').length
+    if (together > (limit === 1 ? 1 : 2)) t.fail(`round ${round}: ${together} nodes at the same time`)
+    if (mostInLedger > (limit === 1 ? 1 : 2)) t.fail(`round ${round}: ${mostInLedger} locks at the same time`)
+    if (runners[0].child.signalCode !== null) runners[0] = await start(server)
+  }
+  t.equal(most, 2, 'the larger budget was used')
+  t.equal(killed, ROUNDS / KILL_EVERY)
+  t.equal(new Set(tokens).size, tokens.length, 'no token was given out twice')
+  t.ok(worked > ROUNDS * 3, `${worked} locks were held, ${failed} attempts failed`)
+  const tookOver = runners
+    .flatMap(({ said }) => said)
+    .some((said) => said.type === 'event' && /died|removed the lock/.test(said.message))
+  t.ok(tookOver, 'what the killed ones held was taken over, and it is said')
+  t.same(site.ledger.entries, [])
+})
+
+t.test('a killed holder on another machine: the next one takes over after the lease', async (t) => {
+  const site = new Site(t, ['n1'])
+  const server = await serve(site.world, site.folder)
+  if (!server) return void t.comment('no openssl')
+  t.teardown(() => server.close())
+  const [first, second] = [await start(server), await start(server)]
+  t.teardown(() => kill(first, second))
+  const order = { nodes: ['n1'], all: ['n1'], settings: settings({}, 2000), holdMs: 100 }
+  first.order({ ...order, run: 'first', holdMs: 600_000 })
+  await first.hears(({ type }) => type === 'in')
+  first.child.kill('SIGKILL')
+  await first.hears(() => false)
+  site.elsewhere('n1')
+  const started = performance.now()
+  second.order({ ...order, run: 'second' })
+  await second.hears(({ type }) => type === 'in')
+  t.ok(performance.now() - started >= 2000, 'not before')
+  const words = second.said.flatMap((said) => (said.type === 'event' ? [said.message] : [])).join('\n')
+  t.match(words, /locked by run first of test on ctl-2/)
+  t.match(words, /took over the lock of run first of test on ctl-2 .*it died/)
+  await second.hears(({ type }) => type === 'done')
+})
+
+t.test('the API goes away in the middle: safe stop', async (t) => {
+  const site = new Site(t, ['n1'])
+  const server = await serve(site.world, site.folder)
+  if (!server) return void t.comment('no openssl')
+  const runner = await start(server)
+  t.teardown(() => kill(runner))
+  runner.order({ run: 'r', nodes: ['n1'], all: ['n1'], settings: settings({}, 2000), holdMs: 600_000 })
+  await runner.hears(({ type }) => type === 'in')
+  server.close()
+  const failed = await runner.hears(({ type }) => type === 'failed')
+  t.match(failed, {
+    node: 'n1',
+    message:
+      /node n1: (it cannot be said whether its lock is still ours|its lock could not be renewed)[\s\S]*nothing more was begun/,
+  })
+})
+
+function kill(...runners: Runner[]): void {
+  for (const { child } of runners) child.kill('SIGKILL')
+}
+
+function pick(round: number, runner: number): string[] {
+  return runner === 0
+    ? [NODES[round % 4]!, NODES[(round + 1) % 4]!]
+    : [NODES[(round + 1) % 4]!, NODES[(round + 2) % 4]!]
+}
+
+interface Span {
+  readonly node: string
+  readonly token: number
+  readonly from: bigint
+  readonly to: bigint
+}
+
+/** Of a killed or failed one only the moment in which it came in is certain. */
+function spansOf(said: readonly Said[]): Span[] {
+  return said.flatMap((one) => {
+    if (one.type !== 'in') return []
+    const out = said.find((other) => other.type === 'out' && other.token === one.token)
+    const from = BigInt(one.at)
+    return [{ node: one.node, token: one.token, from, to: out?.type === 'out' ? BigInt(out.at) : from }]
+  })
+}
+
+function mostTogether(spans: readonly Span[]): number {
+  return Math.max(0, ...spans.map(({ from }) => spans.filter((one) => one.from <= from && from <= one.to).length))
+}
