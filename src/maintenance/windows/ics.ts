@@ -15,8 +15,8 @@ export function calendar(
       `DTSTAMP:${stamp(now)}`,
       `DTSTART:${stamp(opens)}`,
       `DTEND:${stamp(ends)}`,
-      `SUMMARY:${escape(`Maintenance: ${window.name}`)}`,
-      `DESCRIPTION:${escape(`Hosts ${window.hosts}, ${window.concurrency} at a time`)}`,
+      `SUMMARY:${quoted(`Maintenance: ${window.name}`)}`,
+      `DESCRIPTION:${quoted(`Hosts ${window.hosts}, ${window.concurrency} at a time`)}`,
       'END:VEVENT',
     ]),
     'END:VCALENDAR',
@@ -28,7 +28,7 @@ export function calendar(
 const stamp = (at: number): string => `${new Date(at).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`
 
 /** RFC 5545, 3.3.11 */
-const escape = (text: string): string => text.replaceAll(/[\\;,]/g, '\\$&').replaceAll('\n', '\\n')
+const quoted = (text: string): string => text.replaceAll(/[\\;,]/g, '\\$&').replaceAll('\n', '\\n')
 
 /** At most 75 octets a line (RFC 5545, 3.1); never inside a character. */
 function fold(line: string): string {

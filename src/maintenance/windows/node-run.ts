@@ -27,6 +27,8 @@ export interface NodeRunRequest {
   readonly playbook: string
   readonly inventory: readonly string[]
   readonly vars: Readonly<Record<string, unknown>>
+  /** Where it runs: a relative path in the inventory begins there. */
+  readonly cwd: string
   /** Of the occurrence, for what it writes. */
   readonly folder: string
   readonly attempt: number
@@ -57,7 +59,12 @@ export function startNode(program: Program, request: NodeRunRequest): NodeRun {
   const [out, err] = [openSync(files.out, 'w', 0o600), openSync(files.err, 'w', 0o600)]
   try {
     // Its own process group: a Ctrl-C at the daemon's terminal is the daemon's to hand on.
-    const child = spawn(program[0], [...program.slice(1), ...args], { detached: true, stdio: ['ignore', out, err] })
+    const child = spawn(program[0], [...program.slice(1), ...args], {
+      cwd: request.cwd,
+      detached: true,
+      stdio: ['ignore', out, err],
+      env: childEnvironment(),
+    })
     const ended = new Promise<void>((resolve) => {
       child.once('exit', () => resolve())
       child.once('error', () => resolve())
@@ -134,6 +141,12 @@ function follow(
 interface Result {
   readonly module: string
   readonly status: string
+}
+
+/** Without what systemd says to the daemon alone. */
+function childEnvironment(): NodeJS.ProcessEnv {
+  const { NOTIFY_SOCKET: _, WATCHDOG_USEC: __, WATCHDOG_PID: ___, ...rest } = process.env
+  return rest
 }
 
 const isTouch = ({ module, status }: Result): boolean =>

@@ -14,9 +14,8 @@ export interface UnitOptions {
 const WATCHDOG = 60
 
 /**
- * Children are in the unit's control group. KillMode=mixed sends SIGTERM to the daemon alone, which lets nodes under way
- * come to their end, and asks for time meanwhile; KillMode=process keeps them alive when the daemon is killed or has
- * crashed, and the next daemon takes them up again.
+ * KillMode=process: SIGTERM reaches the daemon alone, which lets nodes under way come to their end and asks systemd for time
+ * meanwhile; and when it is killed or has crashed, what works on a node lives on, and the next daemon takes it up.
  */
 export function unitText({ program, file, inventory, listen, user }: UnitOptions): string {
   const folder = file.replace(/\/[^/]*$/, '') || '/'
