@@ -65,7 +65,7 @@ async function problemsOf(window: Window, inventory: Inventory, { decrypt }: Sou
     if (path === undefined) continue
     if (!existsSync(path))
       found.push({ message: `there is no playbook ${path}`, place, hint: 'paths begin beside maintenance.yml' })
-    else await loadPlaybooks([path], { extraVars: new Map(Object.entries(window.vars)), decrypt }).catch(collect)
+    else await loadPlaybooks([path], { extraVars: varsOf(window), decrypt }).catch(collect)
   }
   return found
 }
@@ -79,7 +79,7 @@ export interface Resolved {
 
 /** The hosts and the plan as they are now. Throws UserError. */
 export async function resolveWindow(window: Window, state: State, { inventory, decrypt }: Sources): Promise<Resolved> {
-  const extraVars = new Map(Object.entries(window.vars))
+  const extraVars = varsOf(window)
   const [open, playbooks] = await Promise.all([inventory(), loadPlaybooks([window.playbook], { extraVars, decrypt })])
   const last = state.lastDone(window.name)
   const hosts = open
@@ -91,3 +91,6 @@ export async function resolveWindow(window: Window, state: State, { inventory, d
     .digest('hex')
   return { hosts, plan }
 }
+
+/** As node-run.ts gives them, with all hosts in the place of one. */
+const varsOf = ({ hosts, vars }: Window): Map<string, unknown> => new Map(Object.entries({ nodes: hosts, ...vars }))

@@ -43,7 +43,10 @@ export type Program = readonly [string, ...string[]]
 const LOOK = 300
 
 /** Modules that a node comes back from with `uncordon` alone. */
-const HARMLESS = new Set(['cordon', 'drain', 'uncordon', 'debug', 'assert', 'set_fact', 'setup', 'ping', 'wait_for'])
+const HARMLESS = new Set([
+  ...['cordon', 'drain', 'uncordon', 'node_preflight', 'node_status'],
+  ...['debug', 'assert', 'fail', 'set_fact', 'setup', 'ping', 'pause', 'wait_for'],
+])
 
 /** Starts it. Throws when no process can be had. */
 export function startNode(program: Program, request: NodeRunRequest): NodeRun {
@@ -51,11 +54,9 @@ export function startNode(program: Program, request: NodeRunRequest): NodeRun {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const files = filesOf(request)
   const args = ['apply', playbook, ...inventory.flatMap((one) => ['-i', one]), `--limit=${host}`, '--output', 'json']
-  if (Object.keys(vars).length > 0) {
-    const path = join(folder, 'vars.json')
-    writeFileSync(path, JSON.stringify(vars), { mode: 0o600 })
-    args.push('-e', `@${path}`)
-  }
+  // `nodes` is what the shipped playbooks call their hosts.
+  writeFileSync(files.vars, JSON.stringify({ nodes: host, ...vars }), { mode: 0o600 })
+  args.push('-e', `@${files.vars}`)
   const [out, err] = [openSync(files.out, 'w', 0o600), openSync(files.err, 'w', 0o600)]
   try {
     // Its own process group: a Ctrl-C at the daemon's terminal is the daemon's to hand on.
@@ -103,6 +104,7 @@ function follow(
       for (const event of lines.map(parse)) {
         if (event?.type !== 'task_result') continue
         results.push(event as unknown as Result)
+        if (event.status === 'skipped') continue
         onStep(`${event.task}${event.status === 'ok' || event.status === 'changed' ? '' : `: ${event.status}`}`)
       }
     }
@@ -169,11 +171,13 @@ function touchedBefore(request: NodeRunRequest): boolean {
 interface Files {
   readonly out: string
   readonly err: string
+  /** Not on a command line, where everybody could read them. */
+  readonly vars: string
 }
 
 function filesOf({ folder, host, attempt }: Pick<NodeRunRequest, 'folder' | 'host' | 'attempt'>): Files {
   const base = join(folder, `${encodeURIComponent(host)}.${attempt}`)
-  return { out: `${base}.ndjson`, err: `${base}.err` }
+  return { out: `${base}.ndjson`, err: `${base}.err`, vars: `${base}.vars.json` }
 }
 
 /** What its last words say; also used for its last line of trouble. */

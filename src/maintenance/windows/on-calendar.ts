@@ -48,6 +48,7 @@ export function parseOnCalendar(text: string): CalendarSpec {
   let time = '00:00:00'
   if (words[0] !== undefined && /^[\d*][\d*,./]*[-~]/.test(words[0])) date = words.shift()!
   if (words[0]?.includes(':')) time = words.shift()!
+  if (words.length > 1 && /^[A-Za-z]+$/.test(words[0]!)) throw new Error(`there is no weekday "${words[0]}"`)
   const zone = words[0] !== undefined && /^[A-Za-z][\w+/-]*$/.test(words[0]) ? words.shift() : undefined
   if (words.length > 0) throw new Error(`"${words[0]}" is not understood`)
   return { weekdays, ...parseDate(date), times: parseTime(time), zone }

@@ -40,6 +40,7 @@ const LOOK = 1000
 const STOP_GRACE = 60_000
 /** Added to the longest cycle so far: the next one may be a little longer. */
 const SPARE = 1.25
+const LEAST_MARGIN = 60_000
 /** Where nothing was measured yet. Milliseconds. */
 const UNMEASURED = 30 * 60_000
 
@@ -48,7 +49,7 @@ export function lastStartMargin(window: Window, state: State): number {
   if (window.margin !== undefined) return window.margin
   const lengths = state.lengths(window.playbook)
   if (lengths.length === 0) return Math.min(UNMEASURED, window.duration / 2)
-  return Math.ceil(Math.max(...lengths) * SPARE)
+  return Math.max(LEAST_MARGIN, Math.ceil(Math.max(...lengths) * SPARE))
 }
 
 /** Runs it to its end, closes it in the state, and says how it ended; undefined when it was left open. */

@@ -28,7 +28,9 @@ small{color:var(--dim);font-size:.875rem;font-weight:400}
 .detail{display:block}
 ul{list-style:none;margin:0;padding:0}
 .plain>li{padding:.5rem 0;border-top:1px solid var(--line)}
-.plain>li:first-child{border-top:0}
+.plain>li:first-child{border-top:0;padding-top:0}
+.plain>li:last-child{padding-bottom:0}
+time{white-space:nowrap}
 .bad.card .plain>li{border-color:color-mix(in srgb,var(--bad) 30%,transparent)}
 code,pre{font:.8125rem/1.4 ui-monospace,monospace;background:color-mix(in srgb,var(--ink) 8%,transparent);border-radius:.375rem}
 code{display:inline-block;padding:.25rem .5rem;margin-top:.375rem;user-select:all}
@@ -40,7 +42,9 @@ dd{margin:0;font-weight:600}
 dd small{display:block}
 .nodes li{display:grid;grid-template-columns:1rem 1fr auto;column-gap:.5rem;align-items:baseline;padding:.5rem 0;
 border-top:1px solid var(--line)}
-.nodes li:first-child{border-top:0}
+.nodes li:first-child{border-top:0;padding-top:0}
+.nodes li:last-child{padding-bottom:0}
+details .nodes{padding:.5rem 0 .5rem .25rem}
 .nodes .detail{grid-column:2/-1}
 .state{color:var(--dim);font-size:.875rem;text-align:right}
 .dot{width:.625rem;height:.625rem;border-radius:50%;background:var(--dim);align-self:center}

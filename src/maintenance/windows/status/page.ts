@@ -51,9 +51,12 @@ function now({ running, windows, now }: View): Html {
   const then = first
     ? html`Next: <b>${first.window.name}</b> ${fromNow(first.opens.opens, now)}, <time>${first.window.zone.format(first.opens.opens)}</time>`
     : 'No window will open.'
-  return running
-    ? html`<section id="now" class="hero on"><p class="big"><span class="pulse"></span>${running.record.window} is open</p><p>${then}</p></section>`
-    : html`<section id="now" class="hero"><p class="big">No window is open</p><p>${then}</p></section>`
+  if (!running) return html`<section id="now" class="hero"><p class="big">No window is open</p><p>${then}</p></section>`
+  const { record, nodes } = running
+  const done = nodes.filter(({ status }) => ENDED.includes(status)).length
+  const end = record.ends > now ? `ends ${fromNow(record.ends, now)}` : `should have ended ${fromNow(record.ends, now)}`
+  return html`<section id="now" class="hero on"><p class="big"><span class="pulse"></span>${record.window} is open</p>
+<p><b>${done} of ${nodes.length} nodes</b>, ${end}</p><p>${then}</p></section>`
 }
 
 /** What a person has to look at. */
@@ -66,7 +69,7 @@ function attention({ running, history, bad, trouble, now }: View): Html | undefi
     ...failed.map(
       (
         node,
-      ) => html`<li><b>${node.host}</b> failed ${node.ended_at ? fromNow(node.ended_at, now) : ''} at <i>${node.phase || 'its start'}</i>
+      ) => html`<li><b>${node.host}</b> failed ${node.ended_at ? fromNow(node.ended_at, now) : ''} at <i>${node.phase.replace(/: failed$/, '') || 'its start'}</i>
 <span class="detail">${node.detail}</span><code>runbook node doctor ${node.host}</code></li>`,
     ),
     ...finishing.map((node) => html`<li><b>${node.host}</b> is being finished, past the end of the window</li>`),
@@ -114,7 +117,7 @@ ${record.starts > now && html`<p class="note">The first node starts ${fromNow(re
 
 function nodeItem({ host, status, phase, detail, started_at, ended_at }: NodeRecord, now: number): Html {
   const took = started_at === null ? '' : span((ended_at ?? now) - started_at)
-  const words = ENDED.includes(status) ? detail : phase
+  const words = ENDED.includes(status) ? detail : phase && `last step: ${phase}`
   return html`<li class="${status}"><span class="dot"></span><b>${host}</b><span class="state">${WORDS[status]} ${took}</span>${words && html`<span class="detail">${words}</span>`}</li>`
 }
 
@@ -129,7 +132,7 @@ function windows({ windows, now }: View): Html {
     return html`<li class="card"><h3>${window.name}</h3>${when}${closed}${shifted}
 ${pause && html`<p class="note">Paused by ${pause.actor}${pause.until ? ` until ${window.zone.format(pause.until)}` : ''}${pause.reason && `: ${pause.reason}`}</p>`}
 <p class="meta">${window.hosts} · ${window.concurrency} at a time · ${span(window.duration)} long · last start ${span(margin)} before the end</p>
-${rest.length > 0 && html`<p class="meta">then ${rest.map(({ opens, blackout }) => `${window.zone.format(opens)}${blackout ? ' (blackout)' : ''}`).join(', ')}</p>`}</li>`
+${rest.length > 0 && html`<p class="meta">then ${rest.map(({ opens, blackout }, i) => html`${i > 0 && ', '}<time>${window.zone.format(opens)}</time>${blackout && ' (blackout)'}`)}</p>`}</li>`
   })
   return html`<section id="windows"><h2>Windows</h2>${cards.length > 0 ? html`<ul class="cards">${cards}</ul>` : html`<p>None.</p>`}</section>`
 }
@@ -137,8 +140,8 @@ ${rest.length > 0 && html`<p class="meta">then ${rest.map(({ opens, blackout }) 
 function nodes({ hosts, now }: View): Html | undefined {
   if (hosts.length === 0) return undefined
   return html`<section id="nodes"><h2>Nodes</h2><ul class="nodes card">${hosts.map(
-    ({ host, status, window, ended_at, started_at }) =>
-      html`<li class="${status}"><span class="dot"></span><b>${host}</b><span class="state">${WORDS[status]} ${when(ended_at ?? started_at, now)}</span><span class="detail">${window}</span></li>`,
+    ({ host, status, window, ended_at }) =>
+      html`<li class="${status}"><span class="dot"></span><b>${host}</b><span class="state">${WORDS[status]} ${when(ended_at, now)}</span><span class="detail">${window}</span></li>`,
   )}</ul></section>`
 }
 
