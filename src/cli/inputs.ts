@@ -11,10 +11,12 @@ const DEFAULT_INVENTORIES = ['inventory.yml', 'inventory.yaml', 'inventory.ini',
 /** The inventories of the command line, of RUNBOOK_INVENTORY, or the one beside the playbook. Throws UserError. */
 export function openInventory(sources: readonly string[], playbooks: readonly string[]): Promise<Inventory> {
   const playbookFolders = playbooks.map((path) => dirname(path))
-  return loadInventory(sources.length > 0 ? sources : [defaultInventory(playbookFolders[0] ?? '.')], {
-    playbookFolders,
-    decrypt,
-  })
+  return loadInventory(inventorySources(sources, playbooks), { playbookFolders, decrypt })
+}
+
+/** Which inventories these are: those of the command line, or the one that is found. Throws UserError. */
+export function inventorySources(sources: readonly string[], playbooks: readonly string[]): readonly string[] {
+  return sources.length > 0 ? sources : [defaultInventory(dirname(playbooks[0] ?? '.'))]
 }
 
 function defaultInventory(folder: string): string {

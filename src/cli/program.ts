@@ -6,6 +6,7 @@ import { addFlow } from './flow-options.ts'
 import { addNetboot } from './netboot-program.ts'
 import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
+import { addSchedule, SCHEDULE_EXAMPLES } from './schedule-program.ts'
 import { addSecrets, SECRETS_EXAMPLES } from './secrets-program.ts'
 
 /** Commander's options as they come; commands narrow them. */
@@ -148,6 +149,7 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     done,
   )
   addSecrets(command(program, 'secrets', 'Encrypt, edit and decrypt vars files', SECRETS_EXAMPLES), command, done)
+  addSchedule(command(program, 'schedule', 'Maintenance windows', SCHEDULE_EXAMPLES), command, done)
   addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
   addPower(command(program, 'power', 'Turn hosts on and off through their controllers', POWER_EXAMPLES), command, done)
   return program

@@ -1,0 +1,359 @@
+/** Opens windows when it is their time, one at a time, and goes on with what a daemon before it left open. */
+import { UserError } from '../../shared/errors.ts'
+import type { Clock } from './clock.ts'
+import type { EventKind, ScheduleEvent } from './events.ts'
+import type { Resolved } from './load.ts'
+import { Notifier } from './notify.ts'
+import type { Schedule } from './schema.ts'
+import { ENDED, type OccurrenceRecord, occurrenceId, type State } from './state.ts'
+import { span } from './time.ts'
+import { type Occurrence, occurrenceAt, occurrences, type Window } from './window.ts'
+import { lastStartMargin, type NodeStarter, runWindow } from './window-run.ts'
+
+export interface DaemonOptions {
+  readonly state: State
+  readonly clock: Clock
+  /** Reads maintenance.yml. Throws UserError. */
+  readonly load: () => Promise<Schedule>
+  /** The hosts and the plan of a window that is about to open. Throws UserError. */
+  readonly resolve: (window: Window) => Promise<Resolved>
+  readonly nodes: (window: Window, occurrence: string) => NodeStarter
+  /** Told of everything that happens. */
+  readonly onEvent?: ((event: ScheduleEvent) => void) | undefined
+  /** Told that the daemon is alive, and the database can be written. */
+  readonly onTick?: (() => void) | undefined
+  readonly onNotified?: ((channel: string, outcome: string) => void) | undefined
+  /** Milliseconds between looks at the clock when nothing is due. */
+  readonly tick?: number | undefined
+}
+
+/** Looks at the clock: often enough for requests of people, and so that a clock that was set is noticed. */
+const TICK = 1000
+/** Opening so much later than planned is no more than a busy machine or a quick restart. */
+const LATE = 120_000
+/** A clock that goes back by more than this was set. */
+const JUMP = 60_000
+/** How often the time is written down up to which everything was looked at. */
+const SEEN_EVERY = 60_000
+/** Of the openings that a long absence missed, so many are written down. */
+const MOST_MISSED = 10
+
+interface Due {
+  readonly window: Window
+  readonly occurrence: Occurrence
+  readonly actor: string
+}
+
+export class Daemon {
+  readonly #o: DaemonOptions
+  readonly #notifier: Notifier
+  readonly #next = new Map<string, Occurrence | undefined>()
+  readonly #seen = new Map<string, number>()
+  readonly #queue: Due[] = []
+  #running: Promise<void> | undefined
+  #seenWritten = 0
+  #lastTick = 0
+  #reload = false
+  /** As read last; a file that cannot be read any more leaves the one before in force. */
+  schedule: Schedule = { windows: [], channels: new Map(), bad: [] }
+  /** Why the file cannot be read. */
+  trouble: string | undefined
+
+  constructor(options: DaemonOptions) {
+    this.#o = options
+    this.#notifier = new Notifier({
+      onOutcome: (channel, outcome, why) => {
+        options.onNotified?.(channel, outcome)
+        // Not to the channels: one that fails would be told of it for ever.
+        if (outcome !== 'sent') this.#log({ kind: 'trouble', text: `notification by ${channel} ${outcome}: ${why}` })
+      },
+    })
+  }
+
+  /** Milliseconds since the loop last came round. */
+  get idle(): number {
+    return this.#o.clock.now() - this.#lastTick
+  }
+
+  /** Reads maintenance.yml again, at the next tick. */
+  reload(): void {
+    this.#reload = true
+  }
+
+  /** Until `leave` is aborted and nodes under way have come to their end; `hurry` stops those too. */
+  async run({ leave, hurry }: { leave: AbortSignal; hurry: AbortSignal }): Promise<void> {
+    const { clock, state, onTick } = this.#o
+    await this.#load()
+    this.#say('daemon', `started with ${this.schedule.windows.length} windows`)
+    await this.#goOn(leave, hurry)
+    while (!leave.aborted) {
+      this.#lastTick = clock.now()
+      if (this.#reload) {
+        this.#reload = false
+        await this.#load()
+      }
+      this.#takeRequests()
+      for (const window of this.schedule.windows) this.#look(window)
+      if (this.#running === undefined) await this.#openNext(leave, hurry)
+      this.#writeSeen()
+      onTick?.()
+      const until = Math.min(...[...this.#next.values()].map((one) => (one?.opens ?? Infinity) - clock.now()))
+      const wake = new AbortController()
+      const sleep = clock.sleep(
+        Math.max(1, Math.min(this.#o.tick ?? TICK, until)),
+        AbortSignal.any([leave, wake.signal]),
+      )
+      // Also with the end of a window, when another one waits for it.
+      await Promise.race([sleep, ...(this.#running && this.#queue.length > 0 ? [this.#running] : [])])
+      wake.abort()
+    }
+    this.#say('daemon', state.running().length > 0 ? 'ends as soon as the nodes under way are through' : 'ends')
+    const beat = setInterval(() => {
+      this.#lastTick = clock.now()
+      onTick?.()
+    }, TICK)
+    await this.#running
+    clearInterval(beat)
+    this.#writeSeen(true)
+    await this.#notifier.drain(5000)
+  }
+
+  async #load(): Promise<void> {
+    try {
+      this.schedule = await this.#o.load()
+      this.trouble = undefined
+      this.#next.clear()
+      for (const { name, problems } of this.schedule.bad)
+        this.#say('trouble', `${name} is left out: ${new UserError(problems).message.split('\n')[0]}`)
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      this.trouble = error.message
+      this.#say(
+        'trouble',
+        `maintenance.yml cannot be read, what was read before stands: ${error.message.split('\n')[0]}`,
+      )
+    }
+  }
+
+  /** What a daemon before this one left open. */
+  async #goOn(leave: AbortSignal, hurry: AbortSignal): Promise<void> {
+    const { state, clock } = this.#o
+    for (const record of state.running()) {
+      const window = this.schedule.windows.find(({ name }) => name === record.window)
+      if (window === undefined) {
+        const now = clock.now()
+        const open = state.nodes(record.id).filter(({ status }) => !ENDED.includes(status))
+        for (const { host, status } of open) {
+          const under = status !== 'waiting'
+          const detail = under ? 'its window is gone from maintenance.yml: look how far it came' : 'its window is gone'
+          state.node(record.id, host, { status: under ? 'failed' : 'left_out', ended_at: now, detail })
+        }
+        state.close(record.id, 'interrupted', 'the window is not in maintenance.yml any more', now)
+        this.#say(
+          'trouble',
+          `${record.window} was open when the daemon ended, and is not in maintenance.yml any more`,
+          record,
+        )
+        continue
+      }
+      const resolved = await this.#resolve(window)
+      const noMore = resolved?.plan === record.plan ? undefined : 'the playbook or its hosts were changed meanwhile'
+      this.#say('daemon', `goes on with ${record.window}`, record)
+      this.#start(window, record, leave, hurry, noMore)
+      // There is never more than one.
+      return
+    }
+  }
+
+  #takeRequests(): void {
+    const { state, clock } = this.#o
+    for (const { window: name, actor, at } of state.takeRequests()) {
+      const window = this.schedule.windows.find((one) => one.name === name)
+      if (!window) this.#say('trouble', `${actor} triggered ${name}, which is no window that can be opened`)
+      else if (clock.now() - at > LATE)
+        this.#say('trouble', `${actor} triggered ${name} ${span(clock.now() - at)} ago, which is too long`)
+      else {
+        const occurrence = occurrenceAt(window, clock.now())
+        this.#queue.push({ window, occurrence: { ...occurrence, starts: occurrence.opens }, actor })
+      }
+    }
+  }
+
+  /** Puts what is due into the queue. */
+  #look(window: Window): void {
+    const now = this.#o.clock.now()
+    let seen = this.#seen.get(window.name) ?? Number(this.#o.state.fact(`seen ${window.name}`) ?? now)
+    if (seen > now + JUMP) {
+      this.#say('trouble', `the clock went back by ${span(seen - now)}`)
+      seen = now
+      this.#next.delete(window.name)
+    }
+    const cached = this.#next.get(window.name)
+    if (cached === undefined || cached.opens <= now) {
+      const due: Occurrence[] = []
+      let passed = 0
+      let next: Occurrence | undefined
+      for (const one of occurrences(window, seen)) {
+        if (one.opens > now) {
+          next = one
+          break
+        }
+        due.push(one)
+        if (due.length > MOST_MISSED) {
+          due.shift()
+          passed++
+        }
+      }
+      if (passed > 0)
+        this.#say('missed', `${window.name} was missed ${passed} times more before these`, { window: window.name })
+      this.#next.set(window.name, next)
+      for (const one of due) this.#decide(window, one, now)
+      seen = now
+    }
+    this.#seen.set(window.name, Math.max(seen, now))
+  }
+
+  #decide(window: Window, occurrence: Occurrence, now: number): void {
+    const { state } = this.#o
+    if (state.knows(window.name, occurrence.opens)) return
+    const pause = state.pausedBy(window.name, now)
+    const late = now - occurrence.opens
+    if (occurrence.blackout !== undefined) this.#pass(window, occurrence, 'skipped', `blackout: ${occurrence.blackout}`)
+    else if (pause)
+      this.#pass(window, occurrence, 'skipped', `paused by ${pause.actor}${pause.reason && `: ${pause.reason}`}`)
+    else if (late > LATE && !(window.missed === 'catch_up' && this.#hasTime(window, occurrence, now)))
+      this.#pass(window, occurrence, 'missed', `the daemon did not run, or the clock was set: seen ${span(late)} late`)
+    else this.#queue.push({ window, occurrence, actor: 'schedule' })
+  }
+
+  #hasTime(window: Window, { ends }: Occurrence, now: number): boolean {
+    return now + lastStartMargin(window, this.#o.state) <= ends
+  }
+
+  async #openNext(leave: AbortSignal, hurry: AbortSignal): Promise<void> {
+    for (let due = this.#queue.shift(); due; due = this.#queue.shift()) {
+      const { window, occurrence, actor } = due
+      const { state, clock } = this.#o
+      if (occurrence.blackout !== undefined) {
+        this.#pass(window, occurrence, 'skipped', `blackout: ${occurrence.blackout}`, actor)
+        continue
+      }
+      if (!this.#hasTime(window, occurrence, clock.now())) {
+        this.#pass(
+          window,
+          occurrence,
+          'missed',
+          'another window was open, and no node could be finished any more',
+          actor,
+        )
+        continue
+      }
+      const resolved = await this.#resolve(window)
+      if (!resolved) {
+        this.#pass(window, occurrence, 'missed', 'its hosts or its playbook cannot be read', actor)
+        continue
+      }
+      const record = this.#record(occurrence, 'running', '', actor, resolved.plan)
+      if (!state.open(record, resolved.hosts, window.playbook)) continue
+      const until = window.zone.format(record.ends)
+      this.#say('opened', `${window.name}: open until ${until}, ${resolved.hosts.length} nodes`, record)
+      this.#start(window, { ...record, closed_at: null }, leave, hurry, undefined)
+      return
+    }
+  }
+
+  async #resolve(window: Window): Promise<Resolved | undefined> {
+    try {
+      return await this.#o.resolve(window)
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      this.#say('trouble', `${window.name}: ${error.message.split('\n')[0]}`, { window: window.name })
+      return undefined
+    }
+  }
+
+  #start(
+    window: Window,
+    record: OccurrenceRecord,
+    leave: AbortSignal,
+    hurry: AbortSignal,
+    noMore: string | undefined,
+  ): void {
+    const { state, clock, nodes } = this.#o
+    this.#running = runWindow({
+      window,
+      occurrence: record,
+      state,
+      clock,
+      nodes: nodes(window, record.id),
+      say: (kind, text, host) => this.#say(kind, text, record, host),
+      leave,
+      hurry,
+      noMore,
+    }).then(
+      () => {
+        this.#running = undefined
+      },
+      (error: unknown) => {
+        this.#running = undefined
+        state.close(record.id, 'interrupted', `a bug in runbook: ${error}`, clock.now())
+        this.#say('trouble', `${window.name}: ${(error as Error).stack ?? error}`, record)
+      },
+    )
+  }
+
+  /** It stays closed. */
+  #pass(
+    window: Window,
+    occurrence: Occurrence,
+    status: 'missed' | 'skipped',
+    reason: string,
+    actor = 'schedule',
+  ): void {
+    this.#o.state.open(this.#record(occurrence, status, reason, actor, ''), [], window.playbook)
+    const text = `${window.name} of ${window.zone.format(occurrence.opens)} was ${status}: ${reason}`
+    this.#say(status, text, { window: window.name, id: occurrenceId(occurrence) })
+  }
+
+  #record(o: Occurrence, status: OccurrenceRecord['status'], reason: string, actor: string, plan: string) {
+    const { window, opens, starts, ends } = o
+    return {
+      id: occurrenceId(o),
+      window,
+      opens,
+      starts,
+      ends,
+      status,
+      reason,
+      actor,
+      plan,
+      opened_at: this.#o.clock.now(),
+    }
+  }
+
+  #say(kind: EventKind, text: string, about: { window?: string; id?: string } = {}, host?: string): void {
+    const event = this.#log({ kind, text, window: about.window, occurrence: about.id, host })
+    const { channels, windows } = this.schedule
+    const window = windows.find(({ name }) => name === about.window)
+    // What is no single window's is told to everybody.
+    const names = window ? window.notify : kind === 'trouble' ? [...channels.keys()] : []
+    for (const name of names) {
+      const channel = channels.get(name)
+      if (channel) this.#notifier.send(channel, event)
+    }
+  }
+
+  #log(event: Omit<ScheduleEvent, 'at'>): ScheduleEvent {
+    const full = { ...event, at: this.#o.clock.now() }
+    this.#o.state.log(full)
+    this.#o.onEvent?.(full)
+    return full
+  }
+
+  #writeSeen(always = false): void {
+    const now = this.#o.clock.now()
+    if (!always && Math.abs(now - this.#seenWritten) < SEEN_EVERY) return
+    this.#seenWritten = now
+    for (const [name, at] of this.#seen) this.#o.state.setFact(`seen ${name}`, String(at))
+  }
+}

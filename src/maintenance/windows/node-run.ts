@@ -1,0 +1,262 @@
+/**
+ * One node's turn: `runbook apply PLAYBOOK --limit HOST` as a process of its own. It writes to files, so that it lives on
+ * when the daemon dies, and the next daemon takes it up again.
+ */
+import { spawn } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isAlive, processName } from '../../journal/process.ts'
+
+export type NodeEnd =
+  | { readonly status: 'done'; readonly detail: string }
+  /** `gone`: the process ended without a word; nobody knows how far it came. */
+  | { readonly status: 'failed' | 'unreachable' | 'interrupted' | 'refused' | 'gone'; readonly detail: string }
+
+export interface NodeRun {
+  /** Its name in journal/process.ts. */
+  readonly process: string
+  readonly done: Promise<NodeEnd>
+  /** Something other than cordon and drain has changed the node, or may have. */
+  touched(): boolean
+  /** First: it finishes the step it is at. Again: now. */
+  stop(): void
+}
+
+export interface NodeRunRequest {
+  readonly host: string
+  readonly playbook: string
+  readonly inventory: readonly string[]
+  readonly vars: Readonly<Record<string, unknown>>
+  /** Where it runs: a relative path in the inventory begins there. */
+  readonly cwd: string
+  /** Of the occurrence, for what it writes. */
+  readonly folder: string
+  readonly attempt: number
+  /** Told of each step that came to its end. */
+  readonly onStep: (step: string) => void
+}
+
+/** What starts runbook: Node and its script. */
+export type Program = readonly [string, ...string[]]
+
+/** How often files and processes are looked at. Milliseconds. */
+const LOOK = 300
+
+/** Modules that a node comes back from with `uncordon` alone. */
+const HARMLESS = new Set([
+  ...['cordon', 'drain', 'uncordon', 'node_preflight', 'node_status'],
+  ...['debug', 'assert', 'fail', 'set_fact', 'setup', 'ping', 'pause', 'wait_for'],
+])
+
+/** Starts it. Throws when no process can be had. */
+export function startNode(program: Program, request: NodeRunRequest): NodeRun {
+  const { host, playbook, inventory, vars, folder } = request
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const files = filesOf(request)
+  const args = ['apply', playbook, ...inventory.flatMap((one) => ['-i', one]), `--limit=${host}`, '--output', 'json']
+  // `nodes` is what the shipped playbooks call their hosts.
+  writeFileSync(files.vars, JSON.stringify({ nodes: host, ...vars }), { mode: 0o600 })
+  args.push('-e', `@${files.vars}`)
+  const [out, err] = [openSync(files.out, 'w', 0o600), openSync(files.err, 'w', 0o600)]
+  try {
+    // Its own process group: a Ctrl-C at the daemon's terminal is the daemon's to hand on.
+    const child = spawn(program[0], [...program.slice(1), ...args], {
+      cwd: request.cwd,
+      detached: true,
+      stdio: ['ignore', out, err],
+      env: childEnvironment(),
+    })
+    const ended = new Promise<void>((resolve) => {
+      child.once('exit', () => resolve())
+      child.once('error', () => resolve())
+    })
+    child.unref()
+    if (child.pid === undefined) throw new Error(`cannot start ${program[0]}`)
+    return follow(child.pid, processName(child.pid), files, request, ended)
+  } finally {
+    closeSync(out)
+    closeSync(err)
+  }
+}
+
+/** Takes up one that a daemon before this one started; undefined when it is at its end and its last words are missing. */
+export function adoptNode(process: string, request: NodeRunRequest): NodeRun | undefined {
+  const [, pid] = JSON.parse(process) as [string, number]
+  const files = filesOf(request)
+  if (!isAlive(process) && recapOf(read(files.out)) === undefined) return undefined
+  return follow(pid, process, files, request, undefined)
+}
+
+function follow(
+  pid: number,
+  process_: string,
+  files: Files,
+  request: NodeRunRequest,
+  ended: Promise<void> | undefined,
+): NodeRun {
+  const { host, onStep } = request
+  const tail = new Tail(files.out)
+  const results: Result[] = []
+  const before = touchedBefore(request)
+  let stops = 0
+  const look = (): void => {
+    for (let lines = tail.lines(); lines; lines = tail.lines()) {
+      for (const event of lines.map(parse)) {
+        if (event?.type !== 'task_result') continue
+        results.push(event as unknown as Result)
+        if (event.status === 'skipped') continue
+        onStep(`${event.task}${event.status === 'ok' || event.status === 'changed' ? '' : `: ${event.status}`}`)
+      }
+    }
+  }
+  const watch = async (): Promise<NodeEnd> => {
+    let over = false
+    void ended?.then(() => {
+      over = true
+    })
+    // An adopted process is nobody's child here: its end is seen by looking.
+    while (!over && (ended !== undefined || isAlive(process_))) {
+      await Promise.race([new Promise((resolve) => setTimeout(resolve, LOOK)), ...(ended ? [ended] : [])])
+      look()
+    }
+    look()
+    return endOf(host, read(files.out), read(files.err))
+  }
+  return {
+    process: process_,
+    done: watch(),
+    touched: () => {
+      look()
+      return before || results.some(isTouch)
+    },
+    stop() {
+      if (stops++ > 2 || !isAlive(process_)) return
+      try {
+        process.kill(pid, 'SIGTERM')
+      } catch {
+        // It has just ended.
+      }
+    },
+  }
+}
+
+interface Result {
+  readonly module: string
+  readonly status: string
+}
+
+/** Without what systemd says to the daemon alone. */
+function childEnvironment(): NodeJS.ProcessEnv {
+  const { NOTIFY_SOCKET: _, WATCHDOG_USEC: __, WATCHDOG_PID: ___, ...rest } = process.env
+  return rest
+}
+
+const isTouch = ({ module, status }: Result): boolean =>
+  !HARMLESS.has(module) && status !== 'ok' && status !== 'skipped'
+
+/** Whether an attempt before this one has changed the node, or ended without saying how far it came. */
+function touchedBefore(request: NodeRunRequest): boolean {
+  for (let attempt = 1; attempt < request.attempt; attempt++) {
+    const out = read(filesOf({ ...request, attempt }).out)
+    if (recapOf(out) === undefined) return true
+    const results = out
+      .split('\n')
+      .map(parse)
+      .filter((event) => event?.type === 'task_result')
+    if (results.some((event) => isTouch(event as unknown as Result))) return true
+  }
+  return false
+}
+
+interface Files {
+  readonly out: string
+  readonly err: string
+  /** Not on a command line, where everybody could read them. */
+  readonly vars: string
+}
+
+function filesOf({ folder, host, attempt }: Pick<NodeRunRequest, 'folder' | 'host' | 'attempt'>): Files {
+  const base = join(folder, `${encodeURIComponent(host)}.${attempt}`)
+  return { out: `${base}.ndjson`, err: `${base}.err`, vars: `${base}.vars.json` }
+}
+
+/** What its last words say; also used for its last line of trouble. */
+function endOf(host: string, out: string, err: string): NodeEnd {
+  const recap = recapOf(out)
+  const words = err.trim().split('\n').slice(-1)[0]?.slice(0, 300) ?? ''
+  if (recap === undefined) {
+    // Exit code 3 leaves no recap: the input is wrong. The first line says what.
+    const first = err.trim().split('\n')[0]?.slice(0, 300)
+    if (out.trim() === '' && first) return { status: 'refused', detail: first }
+    return { status: 'gone', detail: words || 'its process ended without a word' }
+  }
+  const counts = recap.hosts[host] ?? {}
+  const failed = out
+    .split('\n')
+    .map(parse)
+    .filter((event) => event?.type === 'task_result' && (event.status === 'failed' || event.status === 'unreachable'))
+    .at(-1)
+  const detail = failed ? `${failed.task}: ${failed.msg}`.split('\n')[0]!.slice(0, 300) : words
+  if ((counts.failed ?? 0) > 0) return { status: 'failed', detail }
+  if ((counts.unreachable ?? 0) > 0) return { status: 'unreachable', detail: detail || 'it could not be reached' }
+  if (recap.interrupted) return { status: 'interrupted', detail: 'it was stopped' }
+  if (recap.hosts[host] === undefined) return { status: 'refused', detail: `the playbook has no play for ${host}` }
+  return { status: 'done', detail: `${counts.changed ?? 0} changed` }
+}
+
+interface Recap {
+  readonly hosts: Readonly<Record<string, Readonly<Record<string, number>>>>
+  readonly interrupted?: boolean
+}
+
+function recapOf(out: string): Recap | undefined {
+  const event = parse(out.trimEnd().split('\n').at(-1) ?? '')
+  return event?.type === 'recap' ? (event as unknown as Recap) : undefined
+}
+
+function parse(line: string): Record<string, string> | undefined {
+  try {
+    return JSON.parse(line) as Record<string, string>
+  } catch {
+    return undefined
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Whole lines of a file that grows. */
+class Tail {
+  readonly #path: string
+  #at = 0
+  #rest = Buffer.alloc(0)
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  /** Those that came since; undefined when there is nothing new. */
+  lines(): string[] | undefined {
+    let fd: number | undefined
+    try {
+      if (statSync(this.#path).size <= this.#at) return undefined
+      fd = openSync(this.#path, 'r')
+      const chunk = Buffer.alloc(1 << 20)
+      const length = readSync(fd, chunk, 0, chunk.length, this.#at)
+      this.#at += length
+      const all = Buffer.concat([this.#rest, chunk.subarray(0, length)])
+      const end = all.lastIndexOf(10)
+      this.#rest = all.subarray(end + 1)
+      return all.subarray(0, Math.max(0, end)).toString('utf8').split('\n').filter(Boolean)
+    } catch {
+      return undefined
+    } finally {
+      if (fd !== undefined) closeSync(fd)
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/** The systemd unit of the daemon. */
+
+export interface UnitOptions {
+  /** What starts runbook: absolute paths. */
+  readonly program: readonly string[]
+  /** Absolute path of maintenance.yml. */
+  readonly file: string
+  readonly inventory: readonly string[]
+  readonly listen: string
+  readonly user: string | undefined
+}
+
+/** Seconds without a word after which systemd ends and restarts the daemon. */
+const WATCHDOG = 60
+
+/**
+ * KillMode=process: SIGTERM reaches the daemon alone, which lets nodes under way come to their end and asks systemd for time
+ * meanwhile; and when it is killed or has crashed, what works on a node lives on, and the next daemon takes it up.
+ */
+export function unitText({ program, file, inventory, listen, user }: UnitOptions): string {
+  const folder = file.replace(/\/[^/]*$/, '') || '/'
+  const words = [
+    ...program,
+    'schedule',
+    'run',
+    '-c',
+    file,
+    ...inventory.flatMap((one) => ['-i', one]),
+    '--listen',
+    listen,
+  ]
+  return `[Unit]
+Description=runbook: maintenance windows of ${folder.replaceAll('%', '%%')}
+Documentation=man:systemd.time(7)
+# A window opens by the wall clock: not before it is set.
+Wants=time-sync.target network-online.target
+After=time-sync.target network-online.target
+
+[Service]
+Type=notify
+NotifyAccess=all
+ExecStart=${words.map(word).join(' ')}
+ExecReload=/bin/kill -HUP $MAINPID
+WorkingDirectory=${folder.replaceAll('%', '%%')}
+${user === undefined ? '' : `User=${user}\n`}Restart=always
+RestartSec=5
+WatchdogSec=${WATCHDOG}
+# A node that is under way is let come to its end, by this daemon or the next one.
+KillMode=process
+TimeoutStopSec=120
+UMask=0077
+# Exit code 3: maintenance.yml or the command line is wrong; again and again would not mend it.
+RestartPreventExitStatus=3
+
+[Install]
+WantedBy=multi-user.target
+`
+}
+
+/** systemd.service(5), "Command lines": quotes, backslashes, percent and dollar signs have meanings. */
+function word(text: string): string {
+  const safe = text.replaceAll('%', '%%').replaceAll('$', '$$$$')
+  return /^[\w@%+=:,./-]+$/.test(safe) ? safe : `"${safe.replaceAll(/["\\]/g, '\\$&')}"`
+}
