@@ -2,6 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import type { ListFlags } from './commands/list.ts'
 import type { PowerFlags, PowerVerb } from './commands/power.ts'
+import { addCycle } from './cycle-options.ts'
 import { addFlow } from './flow-options.ts'
 import { addNetboot } from './netboot-program.ts'
 import { addNode, NODE_EXAMPLES } from './node-options.ts'
@@ -75,6 +76,7 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
 
   const node = command(program, 'node', 'Look after nodes', `${DOCTOR_EXAMPLES}\n${NODE_EXAMPLES}`)
   addNode(node, command, done)
+  addCycle(node, command, done, inputOptions, more)
   runOptions(
     command(
       node,

@@ -1,7 +1,10 @@
 import { resolve } from 'node:path'
+import { explain } from '../inventory/index.ts'
 import type { ActionContext } from '../module/action.ts'
 import { TaskFailure } from '../module/define.ts'
 import type { Read } from '../module/read.ts'
+import { openPower, POWER_VARIABLE, parsePower } from '../power/config.ts'
+import type { Power } from '../power/power.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import { becomeOf } from './become.ts'
 import type { ActionEntry } from './entry.ts'
@@ -66,6 +69,7 @@ function contextOf(
   const controllerPath = (path: string): string => resolve(run.input.baseDir, path)
   const ctx: ActionContext = {
     host: host.state.name,
+    address: link.target.address,
     runId: run.id,
     shell: () => performer.shell(entry),
     run: async (script, options = {}) => (await performer.shell(entry)).run(script, { signal, ...options }),
@@ -76,6 +80,7 @@ function contextOf(
     }),
     kubernetes: (source, { fresh } = {}) =>
       run.clusters.get(source, { self: host.state.name, shell: shellOf, path: controllerPath }, fresh),
+    power: async () => powerOf(performer, entry),
     secret: (text) => run.input.redactor.add(text),
     disconnect: () => link.drop(),
     tryConnect: (timeoutMs) => link.tryConnect(timeoutMs),
@@ -102,8 +107,27 @@ function contextOf(
       intents.add(name)
       return run.input.journal.intent(run.id, entry.actor.name, name, data)
     },
+    recall: (name) => run.input.journal.recall(entry.actor.name, name)?.data,
+    remember: (name, data) => {
+      if (data === undefined) run.input.journal.intentDone(entry.actor.name, name)
+      else run.input.journal.intent(run.id, entry.actor.name, name, data)
+    },
   }
   return { ctx, timer, intents }
+}
+
+/** The power of the host that does the work. Nothing is contacted yet. */
+function powerOf({ host }: Performer, { actor }: ActionEntry): Power | undefined {
+  const { input } = host.play.run
+  const value = hostScope(host.play, actor).get(POWER_VARIABLE)
+  if (value === undefined || value === null) return undefined
+  const settings = parsePower(actor.name, value, explain(actor.host.layers, POWER_VARIABLE)[0]?.place)
+  return openPower(settings, {
+    host: actor.name,
+    folder: input.baseDir,
+    note: (msg) => host.play.run.emit({ type: 'host_note', host: actor.name, level: 'info', msg }),
+    addSecret: (secret) => input.redactor.add(secret),
+  })
 }
 
 async function answerTo<T>(read: Read<T>, shell: Shell, signal: AbortSignal): Promise<T> {

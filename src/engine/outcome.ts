@@ -2,6 +2,7 @@ import type { Flow } from '../module/action.ts'
 import type { Change, ChangeOutput } from '../module/change.ts'
 import { TaskFailure } from '../module/define.ts'
 import { ReadError } from '../module/read.ts'
+import { PowerError } from '../power/errors.ts'
 import { SessionError } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import type { ReportedChange } from '../shared/events.ts'
@@ -70,6 +71,7 @@ export function failure(error: unknown, changes: readonly ReportedChange[] = [])
     return { ...base, status, msg: error.message, hint: error.hint }
   }
   if (error instanceof TaskFailure) return { ...base, status: 'failed', msg: error.message, data: error.data }
+  if (error instanceof PowerError) return { ...base, status: 'failed', msg: error.message, hint: error.hint }
   if (error instanceof ReadError) return { ...base, status: 'failed', msg: error.message }
   if (error instanceof UserError) return { ...base, status: 'failed', msg: error.message }
   throw error

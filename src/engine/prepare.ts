@@ -3,6 +3,7 @@ import { TaskFailure } from '../module/define.ts'
 import { resourcesOf } from '../module/read.ts'
 import { parseArgs, writtenName } from '../playbook/index.ts'
 import type { Task } from '../playbook/playbook.ts'
+import { PowerError } from '../power/errors.ts'
 import { UserError } from '../shared/errors.ts'
 import { PendingError, type Scope } from '../values/index.ts'
 import { becomeOf, truth } from './become.ts'
@@ -138,5 +139,5 @@ export function seconds(value: unknown, keyword: string): number {
 
 /** An error that belongs to the user's input or the host, not to us. */
 export function isTrouble(error: unknown): error is Error {
-  return error instanceof UserError || error instanceof TaskFailure
+  return error instanceof UserError || error instanceof TaskFailure || error instanceof PowerError
 }

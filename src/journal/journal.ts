@@ -40,6 +40,11 @@ export interface Journal extends Disposable {
   /** Durable before it returns: a step that must not be repeated blindly is about to be done. */
   intent(run: string, host: string, name: string, data: Record<string, unknown>): Record<string, unknown> | undefined
   intentDone(host: string, name: string): void
+  /** What stands under a name, and which run wrote it when; undefined when there is nothing. */
+  recall(
+    host: string,
+    name: string,
+  ): { readonly run: string; readonly at: number; readonly data: Record<string, unknown> } | undefined
 
   runs(limit: number): readonly RunRecord[]
   run(id: string): RunRecord | undefined

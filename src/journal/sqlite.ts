@@ -130,6 +130,14 @@ export class SqliteJournal implements Journal {
     this.#write(() => this.#sql('DELETE FROM intents WHERE host = ? AND name = ?').run(host, name))
   }
 
+  recall(host: string, name: string) {
+    const [row] = this.#read<{ run: string; at: number; data: string }>(
+      'SELECT run, at, data FROM intents WHERE host = ? AND name = ?',
+      [host, name],
+    )
+    return row && { run: row.run, at: row.at, data: JSON.parse(row.data) as Record<string, unknown> }
+  }
+
   runs(limit: number): readonly RunRecord[] {
     return this.#read<RunRow>('SELECT * FROM runs ORDER BY run DESC LIMIT ?', [limit]).map(toRecord)
   }

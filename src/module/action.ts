@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { Connection, RunOptions, ScriptResult, Shell } from '../session/session.ts'
 import type { KubeconfigSource, KubernetesApi } from '../shared/kubernetes.ts'
+import type { HostPower } from '../shared/power.ts'
 import type { Change } from './change.ts'
 import type { Example, LoadedFile, ResultData } from './define.ts'
 import type { Read } from './read.ts'
@@ -35,6 +36,8 @@ export interface OtherHost {
 export interface ActionContext {
   /** The inventory's name of the host. */
   readonly host: string
+  /** Where it is connected to: a name or an address. */
+  readonly address: string
   /** The run that this is part of; see `runbook history`. */
   readonly runId: string
   /** The shell of the task's user. Gets a new connection when the old one is gone. */
@@ -50,6 +53,8 @@ export interface ActionContext {
    * UserError or TaskFailure when there is no kubeconfig; whether the API answers is not tried.
    */
   kubernetes(source: KubeconfigSource, options?: { readonly fresh?: boolean }): Promise<KubernetesApi>
+  /** The host's power as `runbook_power` says; undefined when the host has none. Throws UserError for a wrong value. */
+  power(): Promise<HostPower | undefined>
   /** Keeps a text that the action came upon (a token, a key) out of everything that is shown or stored. */
   secret(text: string): void
   /** Ends the connection so that the next use makes a new one (reboot). */
@@ -77,6 +82,10 @@ export interface ActionContext {
    * does closes its intents.
    */
   intent(name: string, data: ResultData): Promise<ResultData | undefined>
+  /** What `remember` was last given under a name for this host, by whatever run. */
+  recall(name: string): ResultData | undefined
+  /** Keeps something of the host durably over tasks and runs, until it is forgotten: undefined forgets it. */
+  remember(name: string, data: ResultData | undefined): void
 }
 
 /** An action as the engine sees it. */

@@ -38,6 +38,7 @@ export {
 } from './define.ts'
 export * as doctor from './doctor/index.ts'
 export * as kubeadm from './kubeadm/index.ts'
+export * as node from './node/index.ts'
 export * as preflight from './preflight/index.ts'
 export { all, each, known, map, type Read, ReadError } from './read.ts'
 export * as read from './reads/index.ts'

@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { didYouMean, UserError } from '../shared/errors.ts'
+import { SHIPPED_PLAYBOOKS } from '../shared/shipped.ts'
 import type { Place } from '../shared/source.ts'
 import type { YamlMap, YamlNode } from '../shared/yaml.ts'
 import type { Context, RoleContext } from './context.ts'
@@ -208,15 +209,21 @@ function missingPart(folder: string, part: string, from: string, name: string, p
   })
 }
 
-/** In roles/ beside the playbook, beside the role that asks, beside the playbook. */
+/** In roles/ beside the playbook, beside the role that asks, beside the playbook, among those that come with runbook. */
 async function findRole(name: string, { play, role, folder }: Context, place: Place): Promise<string> {
   const isPath = /^\.{0,2}\//.test(name)
   const folders = isPath
     ? [name.startsWith('/') ? name : join(folder, name), ...(name.startsWith('/') ? [] : [join(play.folder, name)])]
-    : [join(play.folder, 'roles', name), ...(role ? [join(dirname(role.folder), name)] : []), join(play.folder, name)]
+    : [
+        join(play.folder, 'roles', name),
+        ...(role ? [join(dirname(role.folder), name)] : []),
+        join(play.folder, name),
+        join(SHIPPED_PLAYBOOKS, 'roles', name),
+      ]
   for (const path of folders) if (await isFolder(path)) return path
   const known = await readdir(join(play.folder, 'roles')).catch(() => [])
-  const looked = `looked for ${[...new Set(folders)].join(', ')}`
+  const own = folders.filter((path) => !path.startsWith(SHIPPED_PLAYBOOKS))
+  const looked = `looked for ${[...new Set(own)].join(', ')}`
   const hint = /^\w+\.\w+\.\w+$/.test(name) ? 'roles of collections: copy the folder of the role to roles/' : looked
   throw new UserError({ message: `no role "${name}"`, place, hint: didYouMean(name, known) ?? hint })
 }

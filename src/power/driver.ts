@@ -1,7 +1,8 @@
 /** What each way of power control brings; what makes it trustworthy (waiting, reading back) stands once, in power.ts. */
 
-/** `unknown`: it cannot be told, or it is changing just now. */
-export type PowerState = 'on' | 'off' | 'unknown'
+import type { PowerState } from '../shared/power.ts'
+
+export type { PowerState }
 
 /** `soft-off` asks the operating system, `hard-off` cuts the power, `reset` restarts without asking. */
 export type PowerAction = 'on' | 'soft-off' | 'hard-off' | 'reset'
@@ -24,6 +25,8 @@ export interface PowerDriver extends AsyncDisposable {
   readonly description: string
   /** False where the state is always `unknown`. */
   readonly seesPower: boolean
+  /** See HostPower; absent: none. */
+  readonly wakes?: readonly string[]
   /** Throws PowerError. */
   state(signal: AbortSignal): Promise<PowerState>
   /** Returns when the controller has accepted it, which proves nothing. Throws PowerError. */

@@ -1,23 +1,13 @@
 /** Power control that can be trusted: every change is followed until it is seen to have happened. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { HostPower, PowerCall } from '../shared/power.ts'
 import type { BootOverride, BootTarget, PowerAction, PowerDriver, PowerState } from './driver.ts'
 import { PowerError } from './errors.ts'
 
-export interface PowerCall {
-  readonly signal?: AbortSignal | undefined
-  /** Milliseconds until what was asked for must be seen; default 5 minutes, as controllers and shutdowns are slow. */
-  readonly timeoutMs?: number | undefined
-}
+export type { PowerCall }
 
 /** The power of one host. Methods throw PowerError, and the signal's reason when it aborts. */
-export interface Power extends AsyncDisposable {
-  /** For people: `Redfish https://10.0.0.5/`. */
-  readonly description: string
-  state(call?: PowerCall): Promise<PowerState>
-  /** Returns `on` once that is seen; `unknown` where it cannot be seen (Wake-on-LAN). Nothing to do is fine. */
-  on(call?: PowerCall): Promise<PowerState>
-  /** Asks the operating system; with `force` cuts the power. Never cuts it unless told to. Returns as `on` does. */
-  off(call: PowerCall & { readonly force: boolean }): Promise<PowerState>
+export interface Power extends HostPower {
   /** Off as above, a pause, on. A host that is off is turned on. */
   cycle(call: PowerCall & { readonly force: boolean }): Promise<PowerState>
   /** Restarts without asking the operating system. No controller tells whether it happened; a new boot_id does. */
@@ -114,6 +104,10 @@ export function makePower(host: string, driver: PowerDriver, timing: PowerTiming
 
   return {
     description: driver.description,
+    get seesPower() {
+      return driver.seesPower
+    },
+    wakes: driver.wakes ?? [],
     state: (call = {}) => within(call, ({ signal }) => driver.state(signal)),
     on: (call = {}) => within(call, (deadline) => reach('on', 'on', deadline)),
     off: (call) => within(call, (deadline) => off(call.force, deadline)),

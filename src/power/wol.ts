@@ -53,6 +53,7 @@ export function wolDriver(host: string, { macs, broadcast, port, password }: Wol
   return {
     description: `Wake-on-LAN ${macs.map(showMac).join(', ')}`,
     seesPower: false,
+    wakes: macs.map(showMac),
     state: () => Promise.resolve('unknown'),
     async act(action: PowerAction, signal) {
       if (action !== 'on') return unsupported(action === 'reset' ? 'reset a host' : 'turn a host off')

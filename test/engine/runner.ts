@@ -39,6 +39,7 @@ export class FakeJournal implements Journal {
   }
   intent(): undefined {}
   intentDone(): void {}
+  recall(): undefined {}
   runs() {
     return []
   }

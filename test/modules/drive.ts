@@ -262,9 +262,11 @@ export function actionContext(
 ): ActionContext & { readonly lines: string[] } {
   const { shell, controller } = bench
   const lines: string[] = []
+  const memory = new Map<string, ResultData>()
   const signal = more.signal ?? AbortSignal.timeout(60_000)
   return {
     host: 'n1',
+    address: '127.0.0.1',
     runId: 'r1',
     shell: async () => shell,
     run: (script) => shell.run(script),
@@ -285,6 +287,9 @@ export function actionContext(
     signal,
     ask: () => Promise.reject(new Error('there is no terminal')),
     intent: async () => undefined,
+    power: async () => undefined,
+    recall: (name) => memory.get(name),
+    remember: (name, data) => void (data === undefined ? memory.delete(name) : memory.set(name, data)),
     ...more,
     lines,
   }

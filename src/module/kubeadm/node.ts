@@ -14,12 +14,14 @@ export interface NodeStatus {
   readonly why: string
   readonly kubelet: string
   readonly schedulable: boolean
+  /** Of the boot that kubelet last reported from. */
+  readonly bootId: string
 }
 
 export function nodeStatus(node: KubeObject): NodeStatus {
   const { conditions = [], nodeInfo } = (node.status ?? {}) as {
     conditions?: Condition[]
-    nodeInfo?: { kubeletVersion?: string }
+    nodeInfo?: { kubeletVersion?: string; bootID?: string }
   }
   const ready = conditions.find(({ type }) => type === 'Ready')
   const spec = (node.spec ?? {}) as { unschedulable?: boolean }
@@ -28,6 +30,7 @@ export function nodeStatus(node: KubeObject): NodeStatus {
     why: ready?.status === 'True' ? '' : notReady(ready),
     kubelet: nodeInfo?.kubeletVersion ?? '',
     schedulable: spec.unschedulable !== true,
+    bootId: nodeInfo?.bootID ?? '',
   }
 }
 

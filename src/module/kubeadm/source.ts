@@ -6,12 +6,12 @@ import { FILES } from './host.ts'
 
 /** Arguments that say which cluster a task is about. */
 export const clusterArgs = {
-  kubeconfig: z.string().min(1).optional().describe('a kubeconfig file on the controller'),
+  kubeconfig: z.string().optional().describe('a kubeconfig file on the controller; empty: as absent'),
   control_planes: z
-    .union([z.string().transform((name) => [name]), z.array(z.string()).min(1)])
+    .union([z.string().transform((name) => [name]), z.array(z.string())])
     .optional()
     .describe(
-      'instead of `kubeconfig`: hosts of the inventory; the administrator’s of the first that has one is read over SSH. Without both: that of the task’s own host',
+      'instead of `kubeconfig`: hosts of the inventory; the administrator’s of the first that has one is read over SSH. Without both, or empty: that of the task’s own host',
     ),
 }
 
@@ -26,7 +26,8 @@ export function clusterSource(a: {
   readonly kubeconfig?: string | undefined
   readonly control_planes?: readonly string[] | undefined
 }): KubeconfigSource {
-  return a.kubeconfig === undefined ? { hosts: a.control_planes, path: FILES.admin } : { file: a.kubeconfig }
+  if (a.kubeconfig) return { file: a.kubeconfig }
+  return { hosts: a.control_planes?.length ? a.control_planes : undefined, path: FILES.admin }
 }
 
 /** No host that was asked has a kubeconfig: there is no cluster, or not yet. */

@@ -1,0 +1,208 @@
+import { homedir } from 'node:os'
+import { resolve } from 'node:path'
+import { openJournal } from '../../journal/open.ts'
+import { runCycle } from '../../maintenance/cycle/run-cycle.ts'
+import type { CycleEvent, CycleRequest, CycleVerb, NodeEnd } from '../../maintenance/cycle/types.ts'
+import { createReporter } from '../../report/create.ts'
+import type { Reporter, Verbosity } from '../../report/reporter.ts'
+import { printable } from '../../report/text.ts'
+import { connect } from '../../session/connect.ts'
+import type { Target } from '../../session/session.ts'
+import { UserError } from '../../shared/errors.ts'
+import type { RunEvent } from '../../shared/events.ts'
+import { EXIT } from '../exit.ts'
+import { readExtraVars } from '../extra-vars.ts'
+import { openInventory } from '../inputs.ts'
+import { listenForInterrupt } from '../interrupt.ts'
+import { terminalPrompt } from '../prompt.ts'
+import { decrypt, redactor } from '../secrets.ts'
+
+export interface CycleFlags {
+  readonly inventory: readonly string[]
+  readonly extraVars: readonly string[]
+  readonly folder: string
+  readonly reason?: string
+  readonly playbook?: string
+  readonly kubeconfig?: string
+  readonly dryRun?: boolean
+  readonly json: boolean
+  readonly verbose: Verbosity
+  readonly yes?: boolean
+  readonly drain?: boolean
+  readonly forceOff?: boolean
+  readonly onTimeout?: 'stop' | 'continue'
+  readonly ignoreInhibitors?: boolean
+  readonly byHand?: boolean
+  readonly anew?: boolean
+  readonly user?: string
+  readonly privateKey?: string
+  readonly askBecomePass?: boolean
+  readonly acceptNewHostKeys?: boolean
+}
+
+/** `runbook node maintain|shutdown|reboot|poweron`. Gives the exit code. */
+export async function cycle(verb: CycleVerb, patterns: readonly string[], flags: CycleFlags): Promise<number> {
+  const inventory = await openInventory(flags.inventory, [])
+  const nodes = [...new Set(patterns.flatMap((pattern) => inventory.match(pattern)))].map(({ name }) => name)
+  if (nodes.length === 0) throw new UserError('no host matches')
+  const extra = await readExtraVars(flags.extraVars)
+  const request: CycleRequest = {
+    verb,
+    nodes,
+    reason: flags.reason,
+    playbook: flags.playbook,
+    vars: { ...varsOf(flags), ...Object.fromEntries(extra) },
+    dryRun: flags.dryRun ?? false,
+    words: wordsOf(flags),
+  }
+  await confirm(verb, nodes, flags)
+  using journal = openJournal(flags.folder)
+  using interrupt = listenForInterrupt((text) => process.stderr.write(`${text}\n`))
+  const prompt = terminalPrompt((fn) => fn())
+  const becomePassword = flags.askBecomePass ? await prompt?.('become password:', { secret: true }) : undefined
+  if (becomePassword) redactor.add(becomePassword)
+  await using teller = new Teller(flags)
+  const events = runCycle(request, {
+    inventory,
+    journal,
+    connect,
+    redactor,
+    decrypt,
+    prompt,
+    becomePassword,
+    target: targetOf(flags),
+    folder: resolve(flags.folder),
+    stop: interrupt.stop,
+    abort: interrupt.abort,
+  })
+  let exitCode: number = EXIT.bug
+  for await (const event of events) {
+    await teller.tell(event)
+    if (event.type === 'cycle_ended') exitCode = exitCodeOf(event.nodes)
+  }
+  return exitCode
+}
+
+/** 0 all done, 2 one failed, 3 nothing was touched, 4 one was unreachable, 130 stopped. */
+function exitCodeOf(nodes: readonly NodeEnd[]): number {
+  const any = (outcome: NodeEnd['outcome']): boolean => nodes.some((node) => node.outcome === outcome)
+  if (any('stopped')) return EXIT.interrupted
+  if (any('failed')) return EXIT.failed
+  if (any('unreachable')) return EXIT.unreachable
+  if (any('refused')) return nodes.every(({ outcome }) => outcome !== 'done') ? EXIT.input : EXIT.failed
+  return EXIT.done
+}
+
+/** The role's variables that options stand for. */
+function varsOf(flags: CycleFlags): Record<string, unknown> {
+  const vars = {
+    node_kubeconfig: flags.kubeconfig,
+    node_drain: flags.drain === false ? false : undefined,
+    node_force_off: flags.forceOff,
+    node_on_timeout: flags.onTimeout,
+    node_ignore_inhibitors: flags.ignoreInhibitors,
+    node_by_hand: flags.byHand,
+    node_anew: flags.anew,
+  }
+  return Object.fromEntries(Object.entries(vars).filter(([, value]) => value !== undefined))
+}
+
+/** The options as they were given, for the command that goes on; not those that would begin anew. */
+function wordsOf(flags: CycleFlags): string[] {
+  const option = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value])
+  const flag = (name: string, value: boolean | undefined): string[] => (value ? [name] : [])
+  return [
+    ...flags.inventory.flatMap((path) => ['-i', path]),
+    ...flags.extraVars.flatMap((vars) => ['-e', vars]),
+    ...(flags.folder === '.' ? [] : ['--folder', flags.folder]),
+    ...option('--playbook', flags.playbook),
+    ...option('--kubeconfig', flags.kubeconfig),
+    ...option('--reason', flags.reason),
+    ...option('--on-timeout', flags.onTimeout),
+    ...flag('--no-drain', flags.drain === false),
+    ...flag('--force-off', flags.forceOff),
+    ...flag('--ignore-inhibitors', flags.ignoreInhibitors),
+    ...flag('--by-hand', flags.byHand),
+    ...option('--user', flags.user),
+    ...option('--private-key', flags.privateKey),
+    ...flag('--ask-become-pass', flags.askBecomePass),
+  ]
+}
+
+function targetOf({ user, privateKey, acceptNewHostKeys }: CycleFlags): Partial<Target> {
+  return {
+    ...(user === undefined ? {} : { user }),
+    ...(privateKey === undefined ? {} : { privateKeyFile: privateKey.replace(/^~(?=\/)/, homedir()) }),
+    ...(acceptNewHostKeys ? { hostKeys: 'accept-new' as const } : {}),
+  }
+}
+
+const QUESTIONS: Readonly<Record<Exclude<CycleVerb, 'poweron'>, string>> = {
+  maintain: 'take down and up again',
+  shutdown: 'shut down',
+  reboot: 'reboot',
+}
+
+/** At a terminal, what takes hosts down is asked about; a script has decided. */
+async function confirm(verb: CycleVerb, nodes: readonly string[], { yes, dryRun }: CycleFlags): Promise<void> {
+  if (yes || dryRun || verb === 'poweron') return
+  const prompt = terminalPrompt((fn) => fn())
+  if (!prompt) return
+  const names = nodes.length > 8 ? `${nodes.length} hosts` : nodes.join(', ')
+  const answer = await prompt(`${QUESTIONS[verb]} ${names}? [y/N]`, { secret: false })
+  if (!/^y(es)?$/i.test(answer.trim())) throw new UserError('nothing was done')
+}
+
+/** Each node's run by a reporter of its own; what is said of all by plain lines, or objects. */
+class Teller implements AsyncDisposable {
+  readonly #flags: CycleFlags
+  #reporter: Reporter | undefined
+
+  constructor(flags: CycleFlags) {
+    this.#flags = flags
+  }
+
+  async tell(event: CycleEvent): Promise<void> {
+    const { json, verbose } = this.#flags
+    if (event.type === 'run') {
+      this.#reporter ??= await createReporter({ output: json ? 'json' : undefined, verbosity: verbose, diff: false })
+      this.#reporter.event(event.event)
+      if (!json && !process.stdout.isTTY) this.#progress(event.event)
+      return
+    }
+    if (event.type === 'node_ended') await this[Symbol.asyncDispose]()
+    if (json) this.#say(JSON.stringify(redactor.redactDeep(event)))
+    else this.#lines(event)
+  }
+
+  /** Steps as they are done: the plain reporter keeps them for -vvv, a person at a terminal sees them in the tree. */
+  #progress(event: RunEvent): void {
+    if (event.type !== 'task_output' || event.stream !== 'log' || this.#flags.verbose >= 3) return
+    for (const line of event.text.trimEnd().split('\n')) this.#say(`            ${event.host}: ${printable(line)}`)
+  }
+
+  #lines(event: Exclude<CycleEvent, { type: 'run' }>): void {
+    if (event.type === 'node_started') this.#say(`== ${event.node}`)
+    if (event.type === 'guard') this.#say(`${event.node}: ${event.message}`)
+    if (event.type !== 'cycle_ended') return
+    this.#say('')
+    for (const node of event.nodes) this.#say(endLines(node))
+  }
+
+  #say(text: string): void {
+    process.stdout.write(`${redactor.redact(text)}\n`)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const reporter = this.#reporter
+    this.#reporter = undefined
+    await reporter?.close()
+  }
+}
+
+/** How a node stands in the end, with the command that goes on. */
+function endLines({ node, outcome, message, next, elapsedMs }: NodeEnd): string {
+  const time = elapsedMs > 0 ? ` (${Math.round(elapsedMs / 1000)} s)` : ''
+  const indented = message.replaceAll('\n', '\n  ')
+  return `${node}: ${outcome.replace('_', ' ')}${time}${message === outcome ? '' : `: ${indented}`}${next ? `\n  go on: ${next}` : ''}`
+}

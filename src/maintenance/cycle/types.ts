@@ -1,0 +1,82 @@
+/** What is asked of a node cycle, and what it tells meanwhile. Requests are plain data: they can be kept and sent. */
+import type { RunEvent } from '../../shared/events.ts'
+
+/** `maintain` runs a playbook (the shipped one: down, up, checks); the others are parts of it. */
+export type CycleVerb = 'maintain' | 'shutdown' | 'reboot' | 'poweron'
+
+export interface CycleRequest {
+  readonly verb: CycleVerb
+  /** Names of hosts of the inventory, worked on one after another. */
+  readonly nodes: readonly string[]
+  /** Kept with the cordon, in the lock, and told to users who are logged in. */
+  readonly reason?: string | undefined
+  /** `maintain`: a playbook of the site's instead of the shipped one. */
+  readonly playbook?: string | undefined
+  /** Variables of the command line, above all others: those of the role node_cycle. */
+  readonly vars?: Readonly<Record<string, unknown>> | undefined
+  readonly dryRun?: boolean | undefined
+  /** Options to repeat in the command that goes on. */
+  readonly words?: readonly string[] | undefined
+}
+
+/**
+ * - `done`: all of it
+ * - `failed`: `message` says how the node stands, `next` is the one command that goes on
+ * - `stopped`: somebody wanted it to end; as `failed`
+ * - `refused`: nothing was touched: a guard said no
+ * - `not_begun`: one before it failed
+ */
+export type CycleOutcome = 'done' | 'failed' | 'unreachable' | 'stopped' | 'refused' | 'not_begun'
+
+export interface NodeEnd {
+  readonly node: string
+  readonly outcome: CycleOutcome
+  /** How the node stands. */
+  readonly message: string
+  /** The command that goes on; absent when there is nothing left to do. */
+  readonly next?: string | undefined
+  /** The run in the journal; absent when it did not come so far. */
+  readonly run?: string | undefined
+  readonly elapsedMs: number
+}
+
+/** In the order of their happening; `cycle_ended` is the last, always. */
+export type CycleEvent =
+  | {
+      readonly type: 'cycle_started'
+      readonly verb: CycleVerb
+      readonly nodes: readonly string[]
+      readonly reason?: string | undefined
+    }
+  | { readonly type: 'node_started'; readonly node: string }
+  /** Guards: waited for, taken, given back. */
+  | { readonly type: 'guard'; readonly node: string; readonly message: string }
+  /** What the node's run says; its tasks are the phases. */
+  | { readonly type: 'run'; readonly node: string; readonly event: RunEvent }
+  | ({ readonly type: 'node_ended' } & NodeEnd)
+  | { readonly type: 'cycle_ended'; readonly nodes: readonly NodeEnd[] }
+
+/**
+ * Keeps others away while a node is in work: lock, budgets, etcd's quorum, blockers. `enter` is called before anything of
+ * a node is touched, also when a cycle is gone on with.
+ */
+export interface Guards {
+  /** Waits for its turn. Throws UserError when the node must not be touched; then nothing is held. */
+  enter(node: string, options: GuardOptions): Promise<GuardPass>
+}
+
+export interface GuardOptions {
+  readonly reason?: string | undefined
+  readonly signal: AbortSignal
+  readonly say: (message: string) => void
+}
+
+export interface GuardPass {
+  /** Aborts when the right to work on the node is lost. */
+  readonly lost: AbortSignal
+  /**
+   * Gives the place back. `back`: the node is at work again, and its soak time is waited for; `untouched`: nothing was done;
+   * `left`: it is not back in service, and counts as down until a run goes on with it.
+   */
+  leave(how: 'back' | 'untouched' | 'left', words?: string): Promise<void>
+}

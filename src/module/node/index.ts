@@ -1,0 +1,12 @@
+/** Taking a node down and up again: what the node_ modules have in common. What needs no ActionContext is pure. */
+export * from './back.ts'
+export * from './boot.ts'
+export * from './checks.ts'
+export * from './down.ts'
+export * from './look.ts'
+export * from './network.ts'
+export * from './off.ts'
+export * from './pods.ts'
+export * from './record.ts'
+export * from './steps.ts'
+export * from './stop.ts'
