@@ -76,6 +76,8 @@ interface Edit {
 
 function edit(a: Edit, text: string, gone: boolean): string {
   const lines = text === '' ? [] : text.replace(/\n$/, '').split('\n')
+  // As lineinfile does it, what is added ends like the first line of the file.
+  const ending = lines[0]?.endsWith('\r') ? '\r' : ''
   const own = find(lines, a.marker, a)
   const [begin, end] = own ?? (a.marker === DEFAULT_MARKER ? find(lines, ANSIBLE_MARKER, a) : undefined) ?? []
   if (begin !== undefined && end !== undefined) lines.splice(begin, end - begin + 1)
@@ -85,7 +87,7 @@ function edit(a: Edit, text: string, gone: boolean): string {
     ...a.block.replace(/\n$/, '').split('\n'),
     mark(a.marker, a.marker_end),
   ]
-  lines.splice(begin ?? position(a, lines), 0, ...block)
+  lines.splice(begin ?? position(a, lines), 0, ...block.map((line) => line.replace(/\r$/, '') + ending))
   return joined(lines)
 }
 
