@@ -1,4 +1,4 @@
-import { args, change, defineModule, read, TaskFailure, z } from '#module'
+import { args, change, defineModule, read, TaskFailure, withinTime, z } from '#module'
 
 const DEFAULT_MARKER = '# {mark} RUNBOOK MANAGED BLOCK'
 /** The default of Ansible: a block that it wrote is taken over. */
@@ -56,7 +56,12 @@ export default defineModule({
       if (gone) return []
       if (!a.create) throw new TaskFailure(`${a.path} does not exist; create: true makes it`)
     }
-    return change.editText(a.path, file, edit(a, file.text, gone), a)
+    return change.editText(
+      a.path,
+      file,
+      withinTime(`the search for lines of ${a.path}`, () => edit(a, file.text, gone)),
+      a,
+    )
   },
   result: ({ backup }, _state, outputs) => {
     const file = outputs[0]?.stdout.toString('utf8').trim()
