@@ -1,4 +1,4 @@
-import { args, change, defineModule, read, TaskFailure, z } from '#module'
+import { args, change, defineModule, read, TaskFailure, withinTime, z } from '#module'
 
 const DEFAULT_MARKER = '# {mark} RUNBOOK MANAGED BLOCK'
 /** The default of Ansible: a block that it wrote is taken over. */
@@ -56,7 +56,12 @@ export default defineModule({
       if (gone) return []
       if (!a.create) throw new TaskFailure(`${a.path} does not exist; create: true makes it`)
     }
-    return change.editText(a.path, file, edit(a, file.text, gone), a)
+    return change.editText(
+      a.path,
+      file,
+      withinTime(`the search for lines of ${a.path}`, () => edit(a, file.text, gone)),
+      a,
+    )
   },
   result: ({ backup }, _state, outputs) => {
     const file = outputs[0]?.stdout.toString('utf8').trim()
@@ -76,6 +81,8 @@ interface Edit {
 
 function edit(a: Edit, text: string, gone: boolean): string {
   const lines = text === '' ? [] : text.replace(/\n$/, '').split('\n')
+  // As lineinfile does it, what is added ends like the first line of the file.
+  const ending = lines[0]?.endsWith('\r') ? '\r' : ''
   const own = find(lines, a.marker, a)
   const [begin, end] = own ?? (a.marker === DEFAULT_MARKER ? find(lines, ANSIBLE_MARKER, a) : undefined) ?? []
   if (begin !== undefined && end !== undefined) lines.splice(begin, end - begin + 1)
@@ -85,7 +92,7 @@ function edit(a: Edit, text: string, gone: boolean): string {
     ...a.block.replace(/\n$/, '').split('\n'),
     mark(a.marker, a.marker_end),
   ]
-  lines.splice(begin ?? position(a, lines), 0, ...block)
+  lines.splice(begin ?? position(a, lines), 0, ...block.map((line) => line.replace(/\r$/, '') + ending))
   return joined(lines)
 }
 

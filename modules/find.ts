@@ -7,7 +7,8 @@ const BYTES: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g
 
 export default defineModule({
   summary: 'Files of the host that match a pattern, an age or a size',
-  description: 'Changes nothing and runs in check mode too. Links are not followed.',
+  description:
+    'Changes nothing and runs in check mode too. Links are not followed. Paths that hold a line break are left out.',
   readOnly: true,
   args: z.strictObject({
     paths: args.list(args.path).describe('folders to look in'),

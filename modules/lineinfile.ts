@@ -1,4 +1,4 @@
-import { args, change, defineModule, read, TaskFailure, z } from '#module'
+import { args, change, defineModule, read, TaskFailure, withinTime, z } from '#module'
 
 export default defineModule({
   summary: 'One line of a file: there, changed or gone',
@@ -67,8 +67,11 @@ export default defineModule({
       if (a.state === 'absent') return []
       if (!a.create) throw new TaskFailure(`${a.path} does not exist; create: true makes it`)
     }
-    const after = edit(a, file.text)
-    if (edit(a, after) !== after) {
+    const [after, again] = withinTime(`the search for lines of ${a.path}`, () => {
+      const once = edit(a, file.text)
+      return [once, edit(a, once)]
+    })
+    if (again !== after) {
       throw new TaskFailure(
         `the new line would be changed again at the next run: the regexp must match the line that it makes`,
       )

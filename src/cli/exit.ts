@@ -16,6 +16,7 @@ export const EXIT = {
 /** The exit code of a run from its recap. */
 export function exitCodeOf(recap: Recap, { detailed }: { detailed: boolean }): number {
   const any = (column: keyof HostRecap): boolean => Object.values(recap.hosts).some((h) => h[column] > 0)
+  if (recap.bugs) return EXIT.bug
   if (recap.interrupted) return EXIT.interrupted
   if (any('failed')) return EXIT.failed
   if (any('unreachable')) return EXIT.unreachable

@@ -66,12 +66,17 @@ export class ControllerFiles {
     return { ...(await loaded), relative: name }
   }
 
+  /** A byte order mark is the editor's, not the text's: it would hide the `#!` or the first line of what is rendered. */
   #render(file: LoadedFile, scope: Scope): LoadedFile {
     const text = file.content?.toString('utf8')
     if (text === undefined) throw new TaskFailure(`the template ${file.path} is larger than ${KEEP_LIMIT} bytes`)
+    if (!Buffer.from(text).equals(file.content!)) throw new TaskFailure(`the template ${file.path} is not UTF-8 text`)
     let known = this.#templates.get(file.path)
     if (known?.sha256 !== file.sha256) {
-      known = { sha256: file.sha256, template: compileTemplateFile({ path: file.path, text }) }
+      known = {
+        sha256: file.sha256,
+        template: compileTemplateFile({ path: file.path, text: text.replace(/^\ufeff/, '') }),
+      }
       this.#templates.set(file.path, known)
     }
     const content = Buffer.from(String(known.template.evaluate(scope)))

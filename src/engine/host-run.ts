@@ -2,6 +2,7 @@ import type { Include, Section, Task } from '../playbook/index.ts'
 import { UserError } from '../shared/errors.ts'
 import { PendingError, type Scope } from '../values/index.ts'
 import { truth } from './become.ts'
+import { concludeBug, endByBug } from './bug.ts'
 import { concludeTask } from './conclude.ts'
 import { Cursor } from './cursor.ts'
 import type { Entry } from './entry.ts'
@@ -67,6 +68,8 @@ export class HostRun {
         if (this.halted || !this.handlers.next()) return
         await this.#walk(Cursor.behind(() => this.handlers.next()))
       }
+    } catch (error) {
+      endByBug(this, error)
     } finally {
       this.#forcing = false
       forks.release()
@@ -212,6 +215,17 @@ export class HostRun {
   }
 
   async #window(meets: (step: Task | Include) => boolean): Promise<void> {
+    try {
+      await this.#tasks(meets)
+    } catch (error) {
+      this.#progress = undefined
+      this.#concluded++
+      const outcome = concludeBug(this, error)
+      this.#shared?.outcome.resolve(outcome)
+    }
+  }
+
+  async #tasks(meets: (step: Task | Include) => boolean): Promise<void> {
     let window: Window
     try {
       window = await collect(this.play, this.state, this.cursor, this.#progress, meets)

@@ -95,10 +95,14 @@ export function changeFailed(change: Change, output: ChangeOutput, done: readonl
   }
 }
 
-/** What the tool that made a change said, when it is one line. A command's own words stand apart: they may be about anything. */
+/**
+ * The last that the tool which made a change said; all of it stands in `stderr`. A command's own words stand apart: they
+ * may be about anything.
+ */
 function ownWords(change: Change, stderr: string): string | undefined {
-  const text = stderr.trim().replace(/^\/bin\/sh: (?:line )?(?:\d+: )?(?:eval: )?/, '')
-  return change.cmd === undefined && text !== '' && text.length <= 200 && !text.includes('\n') ? text : undefined
+  const last = stderr.trim().split('\n').at(-1)!
+  const text = last.replace(/^\/bin\/sh: (?:line )?(?:\d+: )?(?:eval: )?/, '').trim()
+  return change.cmd === undefined && text !== '' && text.length <= 200 ? text : undefined
 }
 
 /** 128 + n is how sh reports a process that died of signal n. */

@@ -81,7 +81,8 @@ export class Run {
   readonly #started = performance.now()
   readonly #answers = new Map<string, ReadonlyMap<string, unknown>>()
   readonly #keys = new Map<string, string>()
-  #crashed = false
+  /** Exceptions that nobody expected, each of which ended one host's part of the run. */
+  bugs = 0
 
   constructor(input: RunInput) {
     this.input = input
@@ -137,10 +138,10 @@ export class Run {
     }
   }
 
-  /** No more is begun: somebody wants the run to end, or a bug has ended one host's part of it. */
+  /** No more is begun: somebody wants the run to end. */
   get stopping(): boolean {
     const { stop, abort } = this.input
-    return stop.aborted || abort.aborted || this.#crashed || this.stepper?.stopped === true
+    return stop.aborted || abort.aborted || this.stepper?.stopped === true
   }
 
   emit(event: RunEvent): void {
@@ -243,20 +244,10 @@ export class Run {
       if (this.stopping || playRun.fatal !== undefined || playRun.ended !== undefined) break
       const active = runs.filter((r) => r.state.ended === undefined && !r.left)
       meeting.begin(active.map((r) => r.state))
-      await this.#all(active.map((r) => r.section(section)))
+      await Promise.all(active.map((r) => r.section(section)))
     }
     if (playRun.fatal !== undefined) this.#stop(playRun)
     return playRun
-  }
-
-  /** Waits for all hosts, also when one throws: none must go on after the run has ended. */
-  async #all(hosts: readonly Promise<void>[]): Promise<void> {
-    for (const host of hosts)
-      host.catch(() => {
-        this.#crashed = true
-      })
-    const bug = (await Promise.allSettled(hosts)).find((h) => h.status === 'rejected')
-    if (bug) throw bug.reason
   }
 
   #stop(playRun: PlayRun): void {
@@ -285,6 +276,7 @@ export class Run {
       hosts,
       elapsedMs: performance.now() - this.#started,
       interrupted: this.stopping,
+      ...(this.bugs > 0 ? { bugs: this.bugs } : {}),
       owed,
     }
   }

@@ -2,6 +2,7 @@
 import { didYouMean, UserError } from '../shared/errors.ts'
 import { globSource } from '../shared/glob.ts'
 import type { Place } from '../shared/source.ts'
+import { Pattern } from '../shared/time-limit.ts'
 import { readSource } from '../shared/yaml.ts'
 
 /** What a pattern is matched against. */
@@ -59,7 +60,7 @@ function readPatterns(path: string, place?: Place): string[] {
 
 function one(part: string, names: Names, place: Place | undefined): readonly string[] {
   if (part.startsWith('~')) {
-    const regex = compileRegex(part.slice(1), place)
+    const regex = compileRegex(part.slice(1), place, Pattern)
     return byName((name) => regex.test(name), names)
   }
   const subscript = /^(.+?)\[(-?\d+)?(?:([:-])(-?\d+)?)?\]$/.exec(part)
@@ -69,7 +70,7 @@ function one(part: string, names: Names, place: Place | undefined): readonly str
   }
   if (part === '*') return one('all', names, place)
   if (/[*?[]/.test(part)) {
-    const regex = compileRegex(globSource(part), place)
+    const regex = compileRegex(globSource(part), place, RegExp)
     return byName((name) => regex.test(name), names)
   }
   const group = names.groups.get(part)
@@ -103,10 +104,10 @@ function slice(
   return hosts.slice(start, end + 1)
 }
 
-function compileRegex(source: string, place: Place | undefined): RegExp {
+function compileRegex(source: string, place: Place | undefined, Kind: typeof RegExp | typeof Pattern): RegExp {
   try {
     // As Python's re.match does: from the beginning, not to the end.
-    return new RegExp(`^(?:${source})`)
+    return new Kind(`^(?:${source})`)
   } catch (error) {
     throw new UserError({ message: (error as Error).message, place })
   }

@@ -1,6 +1,7 @@
 /** Argument types that many modules share. */
 import { z } from 'zod'
 import { splitWords } from '../shared/quote.ts'
+import { Pattern } from '../shared/time-limit.ts'
 
 const rawPath = z
   .string()
@@ -99,12 +100,12 @@ export const words = z.string().transform((line, ctx) => {
 
 /**
  * A regular expression in JavaScript's syntax. Python's `(?P<name>…)` and a leading `(?i)` are understood, and `\\Z`, for
- * playbooks that were written for Ansible.
+ * playbooks that were written for Ansible. A match that takes seconds is a failure.
  */
 export const regexp = z.string().transform((source, ctx) => {
   const [, flags = '', rest = ''] = /^(?:\(\?([ims]+)\))?(.*)$/s.exec(source)!
   try {
-    return new RegExp(rest.replaceAll('(?P<', '(?<').replaceAll('\\Z', '$'), flags)
+    return new Pattern(rest.replaceAll('(?P<', '(?<').replaceAll('\\Z', '$'), flags)
   } catch (error) {
     ctx.addIssue({ code: 'custom', message: (error as Error).message, input: source })
     return z.NEVER

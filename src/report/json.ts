@@ -53,6 +53,6 @@ function changes(list: readonly ReportedChange[], diff: boolean): object[] {
 }
 
 function recap(e: Recap): object {
-  const { type, run, hosts, interrupted, owed } = e
-  return { type, run, hosts, elapsed_ms: Math.round(e.elapsedMs), interrupted, owed }
+  const { type, run, hosts, interrupted, owed, bugs } = e
+  return { type, run, hosts, elapsed_ms: Math.round(e.elapsedMs), interrupted, owed, bugs }
 }

@@ -116,6 +116,7 @@ function verdict(recap: Recap, style: Style, check: boolean): string[] {
   const which = (c: Column): string[] => all.filter(([, r]) => r[c] > 0).map(([host]) => host)
   const [failed, unreachable, changed] = [which('failed'), which('unreachable'), which('changed')]
   const parts: string[] = []
+  if (recap.bugs) parts.push(chalk.red.bold('a bug in runbook: what stands above is what its authors need to know'))
   if (recap.interrupted) parts.push(chalk.yellow.bold('interrupted; the same command with --resume goes on from here'))
   if (failed.length > 0)
     parts.push(status.failed(`${failed.length} of ${count(all.length, 'host')} failed: ${some(failed, 10)}`))

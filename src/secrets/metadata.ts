@@ -1,6 +1,8 @@
 /** The `sops` map of an encrypted file: who can read it, its MAC, and which values are encrypted. */
+
 import { UserError } from '../shared/errors.ts'
 import type { Place } from '../shared/source.ts'
+import { Pattern } from '../shared/time-limit.ts'
 import { toPlain, type YamlMap } from '../shared/yaml.ts'
 
 /** One age recipient and the data key encrypted to it (armored). */
@@ -94,7 +96,7 @@ export function encryptsBy(rule: Rule, place?: Place): (path: readonly string[])
 function compile(text: string, place: Place | undefined): RegExp {
   const [, flags = '', rest = text] = /^\(\?([ims]+)\)([\s\S]*)$/.exec(text) ?? []
   try {
-    return new RegExp(rest, flags)
+    return new Pattern(rest, flags)
   } catch (error) {
     throw new UserError({ message: `the pattern ${text} is wrong: ${(error as Error).message}`, place })
   }

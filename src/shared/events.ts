@@ -159,6 +159,8 @@ export interface Recap {
   readonly hosts: Readonly<Record<string, HostRecap>>
   readonly elapsedMs: number
   readonly interrupted: boolean
+  /** Exceptions in runbook itself; each has failed one host. Absent: none. */
+  readonly bugs?: number | undefined
   /** Handlers that are still owed, by host. */
   readonly owed: Readonly<Record<string, readonly string[]>>
 }

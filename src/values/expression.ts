@@ -2,6 +2,7 @@
 import { TypeError as CelTypeError, EvaluationError, ParseError } from '@marcbachmann/cel-js'
 import { didYouMean, UserError } from '../shared/errors.ts'
 import type { Place } from '../shared/source.ts'
+import { withinTime } from '../shared/time-limit.ts'
 import { celContext, fromCel } from './cel-data.ts'
 import {
   environment,
@@ -37,6 +38,7 @@ class CelExpression extends Compiled implements Expression {
   readonly #locate: Locate
   readonly #run: (context: unknown) => unknown
   readonly #names = new Set<string>()
+  #matches = false
 
   constructor(source: string, place: Place) {
     super({ place })
@@ -73,6 +75,7 @@ class CelExpression extends Compiled implements Expression {
       for (const node of nodes(parsed.ast)) {
         makeStrict(node)
         preferVariable(node)
+        if (node.op === 'rcall' && (node.args as [string])[0] === 'matches') this.#matches = true
         if (node.op === 'id') this.#names.add(node.args as string)
         if (node.op === 'comprehension') own.add((node.args as { iterVarName: string }).iterVarName)
       }
@@ -87,7 +90,9 @@ class CelExpression extends Compiled implements Expression {
 
   #evaluate(scope: Scope): unknown {
     try {
-      return withOptions(scope.options, () => this.#run(celContext(scope)))
+      const run = () => withOptions(scope.options, () => this.#run(celContext(scope)))
+      // The library's own `matches` knows no limit.
+      return this.#matches ? withinTime(`matches() in "${this.source}"`, run) : run()
     } catch (error) {
       throw this.#explain(error, scope)
     }
@@ -95,6 +100,8 @@ class CelExpression extends Compiled implements Expression {
 
   /** The library's error with its place in the YAML file; other errors as they are. */
   #explain(error: unknown, scope?: Scope): unknown {
+    if (error instanceof UserError && error.problems.every((p) => p.place === undefined))
+      return new UserError(error.problems.map((p) => ({ ...p, place: this.place })))
     if (!(error instanceof EvaluationError || error instanceof ParseError || error instanceof CelTypeError))
       return error
     const node = error.node as unknown as Node | undefined

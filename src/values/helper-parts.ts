@@ -2,6 +2,8 @@
 import { createHash, getHashes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
+import { UserError } from '../shared/errors.ts'
+import { Pattern, withinTime } from '../shared/time-limit.ts'
 import { compareVersions } from './version.ts'
 
 /** What is wrong with a helper's arguments; `callHelper` adds the helper's name and place. */
@@ -83,14 +85,25 @@ export function isTrue(value: unknown): boolean {
   return Array.isArray(value) ? value.length > 0 : Boolean(value)
 }
 
-const patterns = new Map<string, RegExp>()
+const patterns = new Map<string, Pattern>()
 
-export function regex(pattern: unknown, flags: string): RegExp {
+/** Applies a pattern of the user's within a limit of time. */
+export function matching<T>(pattern: unknown, flags: string, work: (compiled: RegExp) => T): T {
+  const compiled = regex(pattern, flags)
+  try {
+    return withinTime(`the regular expression ${compiled.source}`, () => work(compiled))
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    throw new HelperError(error.message)
+  }
+}
+
+function regex(pattern: unknown, flags: string): RegExp {
   const key = `${flags}/${text(pattern)}`
   const known = patterns.get(key)
   if (known) return known
   try {
-    const made = new RegExp(text(pattern), flags)
+    const made = new Pattern(text(pattern), flags)
     if (patterns.size > 1000) patterns.clear()
     patterns.set(key, made)
     return made

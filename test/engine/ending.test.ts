@@ -1,7 +1,8 @@
 /** Whatever hosts do and whenever somebody stops it, a run ends: nobody waits for a host that does not come. */
 import { getEventListeners } from 'node:events'
 import t from 'tap'
-import type { RunEvent } from '../../src/shared/events.ts'
+import { exitCodeOf } from '../../src/cli/exit.ts'
+import type { Recap } from '../../src/shared/events.ts'
 import fc from '../property.ts'
 import { playbook, toYaml } from './plays.ts'
 import { FakeJournal, hostNames, play, runPlays } from './runner.ts'
@@ -216,23 +217,48 @@ t.test('the run ends with a play that was stopped, or of which no host is left',
   }
 })
 
-t.test('a bug on one host ends the run when the others have come to the end of what they do', async (t) => {
-  const hosts = hostNames(3).map((name) => new FakeHost(name))
-  hosts[1]!.interpret = () => {
-    throw new TypeError('a bug')
+t.test('a bug on one host fails that host; the others go on', async (t) => {
+  const bug = () => {
+    throw new TypeError('boom')
   }
-  const slow: RunEvent[] = []
   const tasks = [
-    { name: 'a', set: { key: 'a', value: 1 } },
-    { name: 'b', cmd: { say: 'b' } },
+    {
+      block: [{ name: 'a', set: { key: 'a', value: 1 }, notify: 'h' }],
+      always: [{ name: 'always', note: { msg: 'x' } }],
+    },
+    { name: 'b', cmd: { say: 'b' }, run_once: true },
+    { name: 'c', set: { key: 'c', value: 1 } },
   ]
-  await t.rejects(runPlays([play(tasks)], 3, { hosts, onEvent: (e) => slow.push(e) }), /a bug/)
-  const before = hosts.map((h) => h.requests.length)
-  await new Promise((resolve) => setTimeout(resolve, 50))
-  t.strictSame(
-    hosts.map((h) => h.requests.length),
-    before,
+  const handlers = [{ name: 'h', cmd: { say: 'h' } }]
+  for (const strategy of ['free', 'linear']) {
+    const hosts = hostNames(3).map((name) => new FakeHost(name))
+    hosts[0]!.interpret = bug
+    const result = await runPlays([play(tasks, { handlers, strategy })], 3, { hosts })
+    t.strictSame(result.trace('h1'), ['a failed', 'always ok'], strategy)
+    t.strictSame(result.trace('h3').slice(0, 2), ['a changed', 'always ok'])
+    t.ok(result.trace('h3').includes('c changed'))
+    const failed = result.events.find((e) => e.type === 'task_result' && e.status === 'failed')
+    t.match(failed, { msg: /^this is a bug in runbook.*TypeError: boom$/, stderr: /boom\n +at .*ending\.test/ })
+    const recap = result.events.at(-1)
+    t.match(recap, { type: 'recap', bugs: 1, interrupted: false, owed: { h1: ['h'] } })
+    t.equal(exitCodeOf(recap as Recap, { detailed: false }), 1)
+  }
+})
+
+t.test('a bug outside of any task fails its host', async (t) => {
+  const hosts = hostNames(2).map((name) => new FakeHost(name))
+  const journal = new FakeJournal()
+  journal.owed = (_key, host) => {
+    if (host === 'h1') throw new TypeError('boom')
+    return []
+  }
+  const { trace, events } = await runPlays([play([{ name: 'a', set: { key: 'a', value: 1 } }])], 2, { hosts, journal })
+  t.strictSame([trace('h1'), trace('h2')], [[], ['a changed']])
+  t.match(
+    events.find((e) => e.type === 'host_note'),
+    { host: 'h1', level: 'warning', msg: /bug in runbook.*boom\n/ },
   )
+  t.match(events.at(-1), { bugs: 1, hosts: { h1: { failed: 1 }, h2: { failed: 0 } } })
 })
 
 t.test('many hosts that listen for an abort are no leak', async (t) => {

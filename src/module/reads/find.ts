@@ -22,7 +22,7 @@ const findKind: AskKind<Search, readonly FoundFile[] | ReadError> = {
     keys
       .map(({ paths, tests, depth }) => {
         const limit = depth === undefined ? '' : `-maxdepth ${depth}`
-        const all = `-mindepth 1 ${limit} ${quoteAll(tests)} -exec stat -c ${quote(STAT_FORMAT)} {} +`
+        const all = `-mindepth 1 ${limit} ! -path ${quote('*\n*')} ${quoteAll(tests)} -exec stat -c ${quote(STAT_FORMAT)} {} +`
         return paths.map((p) => `[ ! -d ${quote(p)} ] || LC_ALL=C find ${quote(`${p}/`)} ${all} 2>&1`).join('\n')
       })
       .map((script) => `{ ${script}\n}; rb_mark\n`)
@@ -35,7 +35,10 @@ const findKind: AskKind<Search, readonly FoundFile[] | ReadError> = {
     }),
 }
 
-/** Files below folders. A folder that is not there holds none. */
+/**
+ * Files below folders. A folder that is not there holds none. Paths with a line break are left out: anybody who may write
+ * to /tmp can make one that reads like two files, and nothing takes such a path anyway.
+ */
 export function find(search: Search): Read<readonly FoundFile[]> {
   return map(ask(findKind, search), (answer) => {
     if (answer instanceof ReadError) throw answer

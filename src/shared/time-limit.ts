@@ -1,0 +1,55 @@
+import { createContext, Script } from 'node:vm'
+import { UserError } from './errors.ts'
+
+/**
+ * JavaScript's regular expressions backtrack: `^(a+)+$` against forty letters takes hours, and meanwhile nothing else in
+ * the process happens on any host. A library without that (RE2) has no look-ahead and no back-references, which playbooks
+ * for Ansible use. V8 looks for a request to stop while it backtracks, so its own time limit (`node:vm`) ends such a match.
+ */
+const LIMIT_MS = 5000
+
+const context = createContext({ work: undefined as (() => unknown) | undefined })
+const script = new Script('work()')
+/** What is at work, where something is. */
+let running: { what: string } | undefined
+/** What took too long once is not tried again on a thousand other hosts. */
+const slow = new Set<string>()
+
+/** Runs something short that matches texts with patterns of the user's. Throws UserError when its time is over. */
+export function withinTime<T>(what: string, work: () => T): T {
+  if (slow.has(what)) throw tooSlow(what)
+  if (running) {
+    // Inside of another one its limit holds; the message names the part.
+    running.what = what
+    return work()
+  }
+  running = { what }
+  context.work = work
+  try {
+    return script.runInContext(context, { timeout: limit.ms }) as T
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
+    slow.add(running.what)
+    throw tooSlow(running.what)
+  } finally {
+    running = undefined
+    context.work = undefined
+  }
+}
+
+/** For tests. */
+export const limit = { ms: LIMIT_MS }
+
+function tooSlow(what: string): UserError {
+  return new UserError({
+    message: `${what} takes more than ${limit.ms / 1000} s`,
+    hint: 'a repetition within a repetition, as in (a+)+, tries every way to cut a text up: write it without',
+  })
+}
+
+/** A pattern of the user's: whoever matches a text with it cannot block the process. */
+export class Pattern extends RegExp {
+  override exec(text: string): RegExpExecArray | null {
+    return withinTime(`the regular expression ${this.source}`, () => super.exec(text))
+  }
+}
