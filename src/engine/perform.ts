@@ -48,9 +48,10 @@ export class Performer {
     const answers = new Map<string, Answer>()
     let asked = false
     for (let at = 0; at < slots.length; ) {
-      if (this.host.halted) return
       const slot = slots[at]!
       const { entry } = slot
+      if (!this.host.halted) await this.#pause(slot)
+      if (this.host.halted) return
       let goesOn: boolean
       if (slot.settled) goesOn = this.host.finish(slot, slot.settled)
       else if (entry.kind === 'broken') goesOn = this.host.finish(slot, failure(entry.error))
@@ -80,11 +81,15 @@ export class Performer {
       }
       if (!goesOn) return
       at++
-      const { loop } = slot.progress.task
-      if (loop?.pause && !slot.progress.done && (entry.kind === 'module' || entry.kind === 'action')) {
-        await this.sleep(seconds(loop.pause.evaluate(entry.scope), 'loop_control.pause'))
-      }
     }
+  }
+
+  /** `loop_control.pause`, in front of each item but the first that runs. */
+  async #pause({ entry, progress }: Slot): Promise<void> {
+    const pause = progress.task.loop?.pause
+    const ran = progress.outcomes.some(({ status }) => status !== 'skipped')
+    if (!pause || !ran || (entry.kind !== 'module' && entry.kind !== 'action')) return
+    await this.sleep(seconds(pause.evaluate(entry.scope), 'loop_control.pause'))
   }
 
   shell(entry: ModuleEntry | ActionEntry): Promise<Shell> {
