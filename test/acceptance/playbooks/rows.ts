@@ -100,6 +100,14 @@ export const ROWS: Readonly<Record<string, Row>> = {
   until: { after: [that('int(lines.stdout) == 3')] },
   retries: { results: (t, results) => t.match(results[0]!.msg, /gave up after 2 tries/) },
   delay: { results: (t, results) => t.match(results[0]!.msg, /gave up after 3 tries/) },
+  detach: { after: [that('said.stdout_lines == ["far", "away"]')] },
+  async: { after: [that('result.msg.contains("time limit of 1 s")')] },
+  poll: {
+    after: [
+      '{async_status: {jid: "{{ job.ansible_job_id }}"}, register: later, until: later.finished, delay: 0.2, retries: 100}',
+      that('!job.finished', 'later.stdout == "later"'),
+    ],
+  },
   action: said('n1'),
   local_action: { after: [that('said.msg == "from n1"')] },
   listen: { after: [exists('/srv/listened')] },
