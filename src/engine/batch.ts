@@ -1,16 +1,16 @@
 import { type Change, type ChangeOutput, STALE } from '../module/change.ts'
-import { Touched } from '../module/resources.ts'
+import { EVERYTHING, Touched } from '../module/resources.ts'
 import { SessionError } from '../session/session.ts'
 import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
 import { changeFailed, NOTHING, type Outcome, report } from './outcome.ts'
-import { type Performer, PROBE_TIMEOUT_MS, touchesEverything } from './perform.ts'
+import { type Performer, PROBE_TIMEOUT_MS } from './perform.ts'
 import { type Answer, type Reply, request } from './request.ts'
 import { upload } from './upload.ts'
 import { watching } from './watch.ts'
 import type { Slot } from './window.ts'
 
 /** A slot of a batch, with the changes it needs; without any it only waits for those before it. */
-interface Member {
+export interface Member {
   readonly slot: Slot
   readonly changes: readonly Change[]
   readonly state: unknown
@@ -87,8 +87,8 @@ function gather(
       members.push({ slot, changes: [], state: undefined })
       continue
     }
-    if (entry.kind !== 'module' || (end > at && (isRetried(entry.task) || entry.timeout !== undefined || entry.check)))
-      break
+    if (entry.kind !== 'module' || entry.detach) break
+    if (end > at && (isRetried(entry.task) || entry.timeout !== undefined || entry.check)) break
     if (touched.affects(entry.resources)) break
     if (performer.doubtful.has(slotKey(slot)) && end > at) break
     const plan = end === at ? first : performer.plan(entry, answers)
@@ -218,7 +218,7 @@ async function settleAll(
     let outcome: Outcome
     if (index === -1) outcome = performer.settled(slot, entry, member.state)
     else if (error && index < failedAt) outcome = performer.judged(entry, { ...error, changes: report(member.changes) })
-    else outcome = ended(performer, member, outputs.get(member)!, answers, notRun)
+    else outcome = outcomeOf(performer, member, outputs.get(member)!, answers, notRun)
     if (!finish(slot, outcome)) return false
     // What was planned behind a failure did not run; a new window plans it anew (ignore_errors, other loop items).
     if (member === changing[failedAt]) return false
@@ -253,7 +253,7 @@ function succeeded(member: Member, outputs: readonly ChangeOutput[]): boolean {
 }
 
 /** How a member with changes ended: failed, not converged, or changed. */
-function ended(
+export function outcomeOf(
   performer: Performer,
   member: Member,
   outputs: readonly ChangeOutput[],
@@ -305,4 +305,9 @@ function ended(
 /** Names an item of a task in a place of the play. */
 export function slotKey({ entry, progress }: Slot): string {
   return `${progress.key} ${entry.item?.index ?? 0}`
+}
+
+/** Whether a change can touch anything. */
+function touchesEverything(change: Change): boolean {
+  return change.touches.includes(EVERYTHING)
 }

@@ -137,6 +137,7 @@ function unknownResult(task: Task, outcome: Outcome): Record<string, unknown> {
     'stderr',
     'stderr_lines',
     'results',
+    ...(task.detach ? ['ansible_job_id', 'started', 'finished'] : []),
   ]
   for (const name of names) {
     const get = () => {

@@ -24,6 +24,7 @@ export function ownTask(given: Given): Task {
     until: [],
     retries: undefined,
     delay: undefined,
+    detach: undefined,
     checkMode: undefined,
     diff: undefined,
     noLog: undefined,

@@ -1,12 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Change } from '../module/change.ts'
 import { TaskFailure } from '../module/define.ts'
 import { ReadError } from '../module/read.ts'
-import { EVERYTHING } from '../module/resources.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import type { ReportedChange } from '../shared/events.ts'
 import { PendingError } from '../values/index.ts'
 import { runAction } from './action.ts'
 import { applyBatch, slotKey } from './batch.ts'
+import { type Detached, runDetached } from './detached.ts'
 import { type ActionEntry, isRetried, type ModuleEntry } from './entry.ts'
 import type { HostRun } from './host-run.ts'
 import { isDone, judge } from './judge.ts'
@@ -34,6 +35,8 @@ export class Performer {
   readonly attempted = new Map<string, readonly ReportedChange[]>()
   readonly #stale = new Map<string, number>()
   #lost = 0
+  /** Detached commands of a task that is not over. */
+  readonly #detached: Detached[] = []
   /** So many entries are asked about one by one: a question of theirs hangs, and only the task that asks it shall fail. */
   #alone = 0
 
@@ -48,18 +51,27 @@ export class Performer {
     const answers = new Map<string, Answer>()
     let asked = false
     for (let at = 0; at < slots.length; ) {
-      if (this.host.halted) return
       const slot = slots[at]!
       const { entry } = slot
+      if (!this.host.halted) await this.#pause(slot)
+      if (this.host.halted) return
       let goesOn: boolean
       if (slot.settled) goesOn = this.host.finish(slot, slot.settled)
       else if (entry.kind === 'broken') goesOn = this.host.finish(slot, failure(entry.error))
       else if (entry.kind === 'action') goesOn = this.host.finish(slot, await this.#action(entry))
       else if (entry.kind !== 'module') throw new Error(`an unsettled ${entry.kind} entry`)
-      else if (isRetried(entry.task)) goesOn = this.host.finish(slot, await this.#retry(slot, entry))
+      else if (entry.detach && !entry.check) {
+        const ended = await runDetached(this, slot, entry)
+        // The run ends, and the command goes on without it.
+        if (!ended) return
+        goesOn = this.host.finish(slot, ended.outcome)
+        this.#detached.push(ended)
+        // Of a loop all together: a run that is resumed begins it anew and finds what its items came to.
+        if (slot.progress.done) for (const one of this.#detached.splice(0)) await one.cleanUp()
+      } else if (isRetried(entry.task)) goesOn = this.host.finish(slot, await this.#retry(slot, entry))
       else {
         if (!asked) {
-          const error = await this.#ask(entry, slots.slice(at), answers)
+          const error = await this.ask(entry, slots.slice(at), answers)
           if (error === 'again') return
           asked = true
           if (error) {
@@ -80,11 +92,15 @@ export class Performer {
       }
       if (!goesOn) return
       at++
-      const { loop } = slot.progress.task
-      if (loop?.pause && !slot.progress.done && (entry.kind === 'module' || entry.kind === 'action')) {
-        await this.sleep(seconds(loop.pause.evaluate(entry.scope), 'loop_control.pause'))
-      }
     }
+  }
+
+  /** `loop_control.pause`, in front of each item but the first that runs. */
+  async #pause({ entry, progress }: Slot): Promise<void> {
+    const pause = progress.task.loop?.pause
+    const ran = progress.outcomes.some(({ status }) => status !== 'skipped')
+    if (!pause || !ran || (entry.kind !== 'module' && entry.kind !== 'action')) return
+    await this.sleep(seconds(pause.evaluate(entry.scope), 'loop_control.pause'))
   }
 
   shell(entry: ModuleEntry | ActionEntry): Promise<Shell> {
@@ -92,7 +108,7 @@ export class Performer {
   }
 
   /** One request for all questions of a window. `again`: the connection was lost, and the window has to be made anew. */
-  async #ask(
+  async ask(
     first: ModuleEntry,
     slots: readonly Slot[],
     answers: Map<string, Answer>,
@@ -268,17 +284,7 @@ export class Performer {
   /** Waits; returns early when the run is stopped. */
   async sleep(ms: number): Promise<void> {
     const { stop, abort } = this.host.play.run.input
-    const either = AbortSignal.any([stop, abort])
-    if (either.aborted) return
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        either.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = setTimeout(done, ms)
-      either.addEventListener('abort', done)
-    })
+    await delay(ms, undefined, { signal: AbortSignal.any([stop, abort]) }).catch(() => {})
   }
 
   async #action(entry: ActionEntry): Promise<Outcome> {
@@ -296,7 +302,7 @@ export class Performer {
     const scope = this.host.scopeOf(entry)
     try {
       const retries = task.retries === undefined ? 3 : atLeast(0, task.retries.evaluate(scope), 'retries')
-      const delay = task.delay === undefined ? 5000 : seconds(task.delay.evaluate(scope), 'delay')
+      const pause = task.delay === undefined ? 5000 : seconds(task.delay.evaluate(scope), 'delay')
       for (let n = 1; ; n++) {
         const outcome = await attempt()
         if (outcome.unknown || isDone(task, scope, outcome)) return outcome
@@ -318,7 +324,7 @@ export class Performer {
           attempts: retries + 1,
           msg: entry.noLog ? '' : outcome.msg,
         })
-        await this.sleep(delay)
+        await this.sleep(pause)
       }
     } catch (error) {
       if (error instanceof PendingError) return this.#unknown(entry, error)
@@ -330,7 +336,7 @@ export class Performer {
   /** One try of a module: its own questions, its changes, its questions again. */
   async #once(slot: Slot, entry: ModuleEntry): Promise<Outcome> {
     const answers = new Map<string, Answer>()
-    const error = await this.#ask(entry, [slot], answers)
+    const error = await this.ask(entry, [slot], answers)
     if (error === 'again') return this.#once(slot, entry)
     if (error) return this.judged(entry, error)
     const plan = this.plan(entry, answers)
@@ -344,9 +350,4 @@ export class Performer {
     })
     return ended ?? this.#once(slot, entry)
   }
-}
-
-/** Whether a change can touch anything. */
-export function touchesEverything(change: Change): boolean {
-  return change.touches.includes(EVERYTHING)
 }

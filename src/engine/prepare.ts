@@ -78,9 +78,22 @@ async function ready(
     module,
     read,
     resources: resourcesOf(read),
+    detach: detachOf(task, scope, timeout),
     harmless: isLiterallyFalse(task.changedWhen, scope) && task.checkMode !== undefined && !check,
   }
   return entry
+}
+
+/** Milliseconds between looks at a detached command, where the task does not say. */
+const POLL_MS = 5000
+
+/** The smaller one of `async` and `timeout` is the limit. */
+function detachOf({ detach }: Task, scope: Scope, timeout: number | undefined): ModuleEntry['detach'] {
+  if (!detach) return undefined
+  const own = detach.limit === undefined ? undefined : seconds(detach.limit.evaluate(scope), 'async')
+  const limit = Math.min(own || Number.POSITIVE_INFINITY, timeout ?? Number.POSITIVE_INFINITY)
+  const poll = detach.poll === undefined ? POLL_MS : seconds(detach.poll.evaluate(scope), 'poll')
+  return { limit: Number.isFinite(limit) ? limit : undefined, poll }
 }
 
 async function withFiles(play: PlayRun, module: Module, args: unknown, task: Task, scope: Scope): Promise<unknown> {

@@ -42,7 +42,8 @@ export function watching(performer: Performer, entries: readonly ModuleEntry[]):
   }
 }
 
-function withEnvironment(entry: ModuleEntry, script: string): string {
+/** A script of a task, with the task's environment in front. */
+export function withEnvironment(entry: ModuleEntry, script: string): string {
   const names = Object.entries(entry.environment)
   if (names.length === 0) return script
   return `${names.map(([name, value]) => `export ${name}=${quote(value)}`).join('\n')}\n${script}`

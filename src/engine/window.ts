@@ -236,7 +236,9 @@ function isReady(entry: Entry): entry is Extract<Entry, { kind: 'module' | 'acti
 
 function endsWindow(entry: Entry, settled: Outcome | undefined): boolean {
   if (entry.kind === 'action' || entry.kind === 'broken') return true
-  if (entry.kind === 'module' && isRetried(entry.task)) return true
+  if (entry.kind === 'module' && (isRetried(entry.task) || entry.detach)) return true
+  // What it gives another host is read through hostvars, which do not know what is still to come there.
+  if (entry.task.delegateFacts && (entry.kind !== 'module' || entry.module.provides)) return true
   return settled?.status === 'failed'
 }
 

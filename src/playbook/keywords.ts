@@ -93,6 +93,9 @@ export const TASK = {
   until: is('conditions', 'repeat until these are true'),
   retries: is('number', 'how often to repeat; default 3 with until'),
   delay: is('number', 'seconds between the tries; default 5'),
+  detach: is('bool', 'let a command go on when the connection, or this run, ends; --resume takes it up again'),
+  async: is('number', 'as detach: true, for at most so many seconds'),
+  poll: is('number', 'seconds between looks at a detached command, default 5; 0: do not wait, see async_status'),
 } satisfies Table
 
 export const HANDLER = {
@@ -165,8 +168,6 @@ export const LEVELS = {
 
 /** Ansible's keywords that are not here, and what to do instead. */
 export const INSTEAD: Readonly<Record<string, string>> = {
-  async: 'a task may take as long as it needs: use timeout to limit it',
-  poll: 'a task may take as long as it needs: use timeout to limit it',
   become_flags: 'become uses fixed, safe flags',
   become_exe: 'use become_method: sudo, doas or su',
   collections: 'modules are found by their short names',
@@ -208,7 +209,6 @@ export const MODULE_INSTEAD: Readonly<Record<string, string>> = {
   find: 'use command: find … with register',
   git: 'use command: git … with creates',
   pip: 'use command: pip … with creates',
-  async_status: 'a task may take as long as it needs: use timeout to limit it',
   firewalld: 'use command: firewall-cmd …, or template and a handler',
 }
 

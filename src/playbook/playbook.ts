@@ -147,6 +147,14 @@ export interface Loop {
   readonly breakWhen: readonly Expression[]
 }
 
+/** `detach`, `async`, `poll`. */
+export interface Detach {
+  /** Seconds until it is killed. */
+  readonly limit: Value | undefined
+  /** Seconds between looks at it, at the most; 0: the task ends when the command has begun. */
+  readonly poll: Value | undefined
+}
+
 export interface Task {
   readonly kind: 'task'
   /** Stable within the playbook as long as the files do not change: `0.tasks.3.block.1`. */
@@ -181,6 +189,8 @@ export interface Task {
   readonly retries: Value | undefined
   /** Seconds between tries; default 5. */
   readonly delay: Value | undefined
+  /** The command goes on when the connection or the run ends. */
+  readonly detach: Detach | undefined
   readonly checkMode: Value | undefined
   readonly diff: Value | undefined
   readonly noLog: Value | undefined

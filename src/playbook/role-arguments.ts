@@ -140,6 +140,7 @@ export function argumentCheck(spec: ArgumentSpec, context: Context, id: string, 
     until: [],
     retries: undefined,
     delay: undefined,
+    detach: undefined,
   }
   context.tasks.push([task, role])
   return task

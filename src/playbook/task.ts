@@ -9,7 +9,7 @@ import { HANDLER, LOOP_CONTROL, type Parsed, TASK } from './keywords.ts'
 import { resolveNow } from './loader.ts'
 import { type ModuleCall, readModuleCall } from './module-call.ts'
 import { readModuleDefaults } from './module-defaults.ts'
-import type { Handler, Loop, Task } from './playbook.ts'
+import type { Detach, Handler, Loop, Task } from './playbook.ts'
 import { checkStatic } from './validate-args.ts'
 
 /** Reads a task; problems go to the loader, and undefined comes back when it has any that leave nothing to work with. */
@@ -50,6 +50,7 @@ export async function readTask(map: YamlMap, context: Context, id: string): Prom
     until: keywords.until ?? [],
     retries: keywords.retries,
     delay: keywords.delay,
+    detach: readDetach(keywords, map, call.name, context),
     delegateTo: delegateTo(call, inherited.delegateTo),
   }
   context.tasks.push([task, context.role])
@@ -112,6 +113,30 @@ export function readLoop(
     extended: control.extended ?? false,
     breakWhen: control.break_when ?? [],
   }
+}
+
+/** Modules whose one change is a command. */
+const DETACHABLE = ['command', 'shell', 'script']
+
+function readDetach(
+  { detach, async: limit, poll }: Parsed<typeof TASK>,
+  map: YamlMap,
+  module: string,
+  { loader }: Context,
+): Detach | undefined {
+  const key = (['detach', 'async'] as const).find((one) => map.entries.has(one))
+  if (!key) {
+    if (poll)
+      loader.problems.add('"poll" needs "detach" or "async"', map.entries.get('poll')!.keyPlace, 'e.g. detach: true')
+    return undefined
+  }
+  const at = map.entries.get(key)!.keyPlace
+  if (detach === false && !limit) return undefined
+  if (!DETACHABLE.includes(module)) loader.problems.add(`"${key}" needs a command, shell or script task`, at)
+  for (const word of ['until', 'retries'])
+    if (map.entries.has(word))
+      loader.problems.add(`"${word}" cannot stand beside "${key}"`, map.entries.get(word)!.keyPlace)
+  return { limit, poll }
 }
 
 /** Keywords that mean nothing, or something else than was meant, in this company. */

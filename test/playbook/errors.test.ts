@@ -16,10 +16,9 @@ const tasks: readonly (readonly [string, ...string[]])[] = [
     '- ping:\n  with_items: [1]',
     '4:5: "with_items" is a keyword of Ansible that does not exist here | write loop: [a, b] or loop: "{{ list }}"',
   ],
-  [
-    '- ping:\n  async: 10',
-    '4:5: "async" is a keyword of Ansible that does not exist here | a task may take as long as it needs: use timeout to limit it',
-  ],
+  ['- ping:\n  async: 10', '4:5: "async" needs a command, shell or script task'],
+  ['- ping:\n  poll: 10', '4:5: "poll" needs "detach" or "async" | e.g. detach: true'],
+  ['- command: x\n  detach: true\n  until: true', '5:5: "until" cannot stand beside "detach"'],
   [
     '- ping:\n  become: yes',
     '4:13: "become" must be true or false, or a template, not a string | write true: in YAML 1.2 yes is a string',

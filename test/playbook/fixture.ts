@@ -34,11 +34,11 @@ const command = defineModule({
 
 const ping = defineModule({ summary: 'Nothing', args: z.strictObject({}), examples: [], plan: () => [] })
 
-const all: Record<string, typeof copy> = { command, copy, ping }
+const all = new Map(Object.entries({ command, copy, ping }))
 
 export const modules: ModuleSource = {
-  moduleNames: async () => Object.keys(all),
-  loadModule: async (name) => all[name.replace(/^ansible\.builtin\./, '')],
+  moduleNames: async () => [...all.keys()],
+  loadModule: async (name) => all.get(name.replace(/^ansible\.builtin\./, '')),
 }
 
 /** Loads `site.yml` out of files by name. */
