@@ -1,6 +1,6 @@
 /** Each link of a real node broken, and what the doctor says; and whose node preflight takes a host for. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { skipWithoutKubernetes } from '../lab/kubernetes/skip.ts'
 import { bootSite, converges, HOSTS, SITE } from './site.ts'
 
@@ -53,13 +53,13 @@ t.test('the doctor', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t)
     return { rc, said: failed[0]?.msg ?? '' }
   }
   /** kubelet takes its time to say that it is well again. */
-  const isWell = async (node: string) => {
+  const isWell = async (t: Test, node: string) => {
     let last = await doctor(node)
     for (const end = Date.now() + 600_000; last.rc !== 0 && Date.now() < end; last = await doctor(node))
       await sleep(2000)
     t.same(last, { rc: 0, said: '' }, `${node} is well`)
   }
-  for (const node of ['n1', 'n2']) await isWell(node)
+  for (const node of ['n1', 'n2']) await isWell(t, node)
 
   for (const [link, breaks, says, mends] of BROKEN) {
     await t.test(`${link}: ${breaks.split(';').at(-1)}`, async (t) => {
@@ -69,7 +69,7 @@ t.test('the doctor', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t)
       t.equal(rc, 2)
       t.match(said, new RegExp(`^n2: the first broken link is ${link}: `))
       t.match(said, says)
-      await isWell('n2')
+      await isWell(t, 'n2')
     })
   }
 
@@ -78,7 +78,7 @@ t.test('the doctor', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t)
     await exec('n1', `mv ${manifest} /root; while pgrep -x kube-apiserver; do sleep 1; done`)
     t.match((await doctor('n2')).said, /first broken link is api: the API server https:\/\/\S+:6443 does not answer/)
     await exec('n1', `mv /root/kube-apiserver.yaml ${manifest}`)
-    await isWell('n2')
+    await isWell(t, 'n2')
   })
 
   await t.test('preflight knows whose node it is, and of which version', async (t) => {

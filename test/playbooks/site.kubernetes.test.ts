@@ -56,7 +56,7 @@ t.test('site.yml', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t) =
     await kubectl(lab, ['delete', 'pdb', 'web'])
     await kubectl(lab, ['apply', '-f', '-'], { input: LOCK })
     await kubectl(lab, ['wait', '--for=jsonpath={.status.expectedPods}=2', 'pdb/web', '--timeout=120s'])
-    const refused = await runbook('run', 'n2', 'drain', 'control_planes=n1', 'timeout=5')
+    const refused = await runbook('run', 'n2', 'drain', 'control_planes=n1', 'timeout=15')
     t.equal(refused.rc, 2)
     t.match(refused.failed[0]?.msg, /default\/web-\S+: .*budget.*web/i)
     t.notOk((await n2()).spec.unschedulable)
