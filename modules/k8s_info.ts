@@ -32,7 +32,10 @@ export default defineAction({
       name: 'Pods of a node',
       yaml: 'k8s_info:\n  kind: Pod\n  field_selectors: spec.nodeName=worker-1\nregister: pods',
     },
-    { name: 'Wait for the API', yaml: 'k8s_info:\n  control_planes: [cp1]\nretries: 30\ndelay: 2' },
+    {
+      name: 'Wait for the API',
+      yaml: 'k8s_info:\n  control_planes: [cp1]\nregister: api\nuntil: "!api.failed"\nretries: 30\ndelay: 2',
+    },
   ],
   run: look,
   preview: kubeadm.foreseen(look, { changed: false }),

@@ -23,6 +23,7 @@ const INLINE = [...README.matchAll(/`(runbook [^`]+)`/g)].map((m) => m[1]!)
 /** How each is tried: in the folder that `init` made, with the README's own playbook, or by the test that is named. */
 const TRIED: Readonly<Record<string, string[] | string>> = {
   'npm ci && npm run demo': 'continuous integration, before this suite',
+  'npm run demo -- kubernetes': 'its parts are the kubernetes suite',
   'npm ci && npm test': 'this is part of it',
   'runbook plan site.yml': ['plan', 'site.yml'],
   'runbook apply site.yml': ['apply', 'site.yml'],

@@ -1,19 +1,20 @@
-/** `npm run demo`: three lab hosts, site.yml applied twice, and what to look at next. */
+/** `npm run demo`: three lab hosts, site.yml applied twice, and what to look at next. `-- kubernetes`: a cluster of them. */
 import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { ROOT, step } from './demo-step.ts'
 
-const ROOT = join(import.meta.dirname, '../..')
 const PLAYBOOK = 'playbooks/site.yml'
 const INVENTORY = 'inventories/lab.yml'
 
-function step(title: string, argv: readonly string[]): void {
-  process.stdout.write(`\n\x1b[1m${title}\x1b[0m\n  $ ${argv.join(' ')}\n\n`)
-  const [command, ...args] = argv
-  const { status } = spawnSync(command!, args, { cwd: ROOT, stdio: 'inherit' })
-  if (status !== 0) {
-    process.stderr.write(`\n"${argv.join(' ')}" ended with ${status}; the demo stops here\n`)
-    process.exit(status ?? 1)
-  }
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { name: { type: 'string' } } })
+if (positionals[0] === 'kubernetes') {
+  const { kubernetesDemo } = await import('./kubernetes/demo.ts')
+  await kubernetesDemo(values.name ?? 'kubernetes')
+  process.exit(0)
+}
+if (positionals.length > 0) {
+  process.stderr.write('npm run demo, or npm run demo -- kubernetes [--name LAB]\n')
+  process.exit(3)
 }
 
 const { stdout } = spawnSync('npm', ['run', '-s', 'lab', '--', 'status'], { cwd: ROOT, encoding: 'utf8' })

@@ -150,7 +150,11 @@ function stopwatch(): () => number {
 
 if (import.meta.main) {
   const done = stopwatch()
-  const { releases, shared } = await ensureKubernetes(Object.keys(RELEASES) as Minor[])
+  const all = Object.keys(RELEASES) as Minor[]
+  const wanted = process.argv.slice(2)
+  const unknown = wanted.filter((minor) => !(all as string[]).includes(minor))
+  if (unknown.length > 0) throw new Error(`there is no release ${unknown.join(', ')}, only ${all.join(', ')}`)
+  const { releases, shared } = await ensureKubernetes(wanted.length > 0 ? (wanted as Minor[]) : all)
   for (const [minor, { folder }] of Object.entries(releases)) console.log(`${minor}  ${folder}`)
   console.log(`flannel  ${shared.flannelManifest}`)
   console.log(`${done()} s`)
