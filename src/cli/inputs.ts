@@ -11,10 +11,15 @@ const DEFAULT_INVENTORIES = ['inventory.yml', 'inventory.yaml', 'inventory.ini',
 /** The inventories of the command line, of RUNBOOK_INVENTORY, or the one beside the playbook. Throws UserError. */
 export function openInventory(sources: readonly string[], playbooks: readonly string[]): Promise<Inventory> {
   const playbookFolders = playbooks.map((path) => dirname(path))
-  return loadInventory(sources.length > 0 ? sources : [defaultInventory(playbookFolders[0] ?? '.')], {
+  return loadInventory(inventorySources(sources, playbooks), {
     playbookFolders,
     decrypt,
   })
+}
+
+/** What `openInventory` opens. Throws UserError when there is none. */
+export function inventorySources(sources: readonly string[], playbooks: readonly string[]): readonly string[] {
+  return sources.length > 0 ? sources : [defaultInventory(playbooks[0] === undefined ? '.' : dirname(playbooks[0]))]
 }
 
 function defaultInventory(folder: string): string {

@@ -8,12 +8,22 @@ import type { NetbootConfig } from './config.ts'
 import { type Boot, loaderFor } from './dhcp/boot.ts'
 import { networkOf } from './dhcp/network.ts'
 import type { Directory } from './directory.ts'
+import { describeFacts, parseFacts } from './facts.ts'
+import { INSTALLER } from './installer/names.ts'
 import { repavePending } from './life-cycle.ts'
 import type { Machines } from './machines.ts'
 import { fillIn, type KernelProfile, type NetbootMachine, type Profile } from './profile.ts'
 import { parseHostKeys, parseReport } from './reports.ts'
 import { grubLoad, grubLocal, ipxeAutoexec, ipxeChain, ipxeLoad, ipxeLocal } from './scripts.ts'
-import { makeSeed, SEED_NAMES, type SeedName } from './seed.ts'
+import {
+  INSTALLER_SEED_NAMES,
+  type InstallerSeedName,
+  makeInstallerSeed,
+  makeSeed,
+  SEED_NAMES,
+  type SeedContext,
+  type SeedName,
+} from './seed.ts'
 import type { Grant, Tokens } from './tokens.ts'
 
 export type ScriptKind = 'ipxe' | 'grub'
@@ -32,6 +42,8 @@ export interface DeskOptions {
   readonly machines: Machines
   readonly tokens: Tokens
   readonly onEvent?: ((event: BootEvent) => void) | undefined
+  /** An installed machine phoned home. */
+  readonly onReachable?: ((machine: string) => void) | undefined
   readonly now?: (() => number) | undefined
 }
 
@@ -62,7 +74,12 @@ export class Desk {
     // The Pi's ROM asks for names of its own.
     const file = client.kind === 'raspberry-pi' ? '' : loaderFor(client)
     const url = file && `${base}/files/${file}`
-    if (machine === undefined) return { file, url, script: `${base}/local.ipxe` }
+    if (machine === undefined) {
+      const script = this.#options.config.discover
+        ? `${this.#discovery(base, client.mac)}/boot.ipxe`
+        : `${base}/local.ipxe`
+      return { file, url, script }
+    }
     const own = this.#own(base, machine.name)
     // Firmware that boots URLs needs no iPXE to boot a UKI.
     const uki = client.kind === 'http' && this.pending(machine.name)?.kind === 'uki'
@@ -163,7 +180,8 @@ export class Desk {
     const profile = machine && directory.profileOf(machine)?.profile
     if (machine === undefined || profile?.kind !== 'kernel') return 'missing'
     const path = profile.seed.get(file)
-    if (path === undefined && !SEED_NAMES.includes(file as SeedName)) return 'missing'
+    const forInstaller = profile.image !== undefined && INSTALLER_SEED_NAMES.includes(file as InstallerSeedName)
+    if (path === undefined && !forInstaller && !SEED_NAMES.includes(file as SeedName)) return 'missing'
     if (!tokens.take(token, file)) {
       this.#event(machine.name, `asks for ${file} a second time: refused`)
       return 'gone'
@@ -174,13 +192,16 @@ export class Desk {
       return readFile(path, 'utf8')
     }
     const address = machine.address === undefined ? undefined : parseIp4(machine.address)
-    return makeSeed(file as SeedName, {
+    const context: SeedContext = {
       machine,
       repave: grant.repave,
       network: address === undefined ? config.dhcp.networks[0] : networkOf(config.dhcp.networks, address),
       report: `${base}/report/${report}`,
       phoneHome: `${base}/phone-home/${report}`,
-    })
+    }
+    if (!forInstaller) return makeSeed(file as SeedName, context)
+    const image = `${base}/files/${encodePath(profile.image!.file)}`
+    return makeInstallerSeed(file as InstallerSeedName, context, profile.image!, image)
   }
 
   report(token: string, body: string): Answer<'taken'> | 'malformed' {
@@ -202,16 +223,49 @@ export class Desk {
     const { tokens, machines } = this.#options
     const grant = tokens.check(token, 'report', this.#now())
     if (grant === undefined) return 'forbidden'
-    if (!tokens.take(token, 'phone-home')) return 'gone'
-    const { refused } = machines.apply(grant.machine, { type: 'reachable', at: this.#now(), token: grant.repave })
+    const keys = parseHostKeys(body)
+    // The state tells which is the first, as it is written with the keys: a crash in between would lose them.
+    const refused = machines.reachable(grant.machine, this.#now(), grant.repave, keys)
     if (refused) {
       this.#event(grant.machine, refused)
       return 'gone'
     }
-    const keys = parseHostKeys(body)
-    machines.setHostKeys(grant.machine, keys)
     this.#event(grant.machine, `phones home${keys.length > 0 ? ` with ${keys.length} host keys` : ''}`)
+    this.#options.onReachable?.(grant.machine)
     return 'taken'
+  }
+
+  isStranger(mac: string, tag: string): boolean {
+    return this.#options.config.discover && this.#options.tokens.isTag(mac, tag, 'stranger')
+  }
+
+  /** The script of an unknown machine: the installer, told to look and not to write. */
+  discoveryScript(mac: string, base: string): string {
+    this.#event(mac, 'boots the installer, to tell what it is')
+    return ipxeLoad({
+      title: `${mac} is looked at; nothing is written to its disks`,
+      kernel: `${base}/files/${INSTALLER.kernel}`,
+      initrd: [`${base}/files/${INSTALLER.initrd}`],
+      cmdline: `runbook.mode=discover runbook.report=${this.#discovery(base, mac)}`,
+    })
+  }
+
+  /** Keeps what an unknown machine tells of itself. */
+  discovered(mac: string, body: string): Answer<'taken'> | 'malformed' {
+    const facts = parseFacts(body)
+    if (facts === undefined) return 'malformed'
+    this.#options.machines.setFacts(mac, this.#now(), facts)
+    this.#event(mac, `is ${describeFacts(facts)}`)
+    return 'taken'
+  }
+
+  /** What a machine that waits in discovery does next: it reboots once it is in the inventory. */
+  strangersNext(mac: string): 'wait' | 'reboot' {
+    return this.#options.directory.find({ mac }) === undefined ? 'wait' : 'reboot'
+  }
+
+  #discovery(base: string, mac: string): string {
+    return `${base}/discover/${mac.replaceAll(':', '-')}/${this.#options.tokens.tag(mac, 'stranger')}`
   }
 
   /** The script as a boot now would get it, with nothing used up and no token that works. */

@@ -25,6 +25,7 @@ export interface NetbootOptions {
     readonly tftp?: (event: TftpEvent) => void
     readonly http?: (event: HttpEvent) => void
     readonly boot?: (event: BootEvent) => void
+    readonly reachable?: (machine: string) => void
   }
   /** What an operator should look at. */
   readonly onTrouble: (message: string) => void
@@ -53,7 +54,7 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
     })
   }
   await using stack = new AsyncDisposableStack()
-  const desk = new Desk({ config, directory, machines, tokens, onEvent: on?.boot })
+  const desk = new Desk({ config, directory, machines, tokens, onEvent: on?.boot, onReachable: on?.reachable })
   // HTTP first: its port tells whether another one of us runs here, before the lease journal is touched.
   const http = new HttpServer({
     addresses,
