@@ -3,12 +3,13 @@
  * is said by tags and tokens in URLs (tokens.ts), which DHCP and scripts give to the machine.
  */
 import { readFile, stat } from 'node:fs/promises'
-import { formatIp4, parseIp4 } from './address.ts'
+import { addressesOf, formatIp4, parseIp4 } from './address.ts'
 import type { NetbootConfig } from './config.ts'
 import { type Boot, loaderFor } from './dhcp/boot.ts'
 import { networkOf } from './dhcp/network.ts'
 import type { Directory } from './directory.ts'
 import { describeFacts, parseFacts } from './facts.ts'
+import { GrubFiles, SHIM } from './grub.ts'
 import { INSTALLER } from './installer/names.ts'
 import { repavePending } from './life-cycle.ts'
 import type { Machines } from './machines.ts'
@@ -26,7 +27,8 @@ import {
 } from './seed.ts'
 import type { Grant, Tokens } from './tokens.ts'
 
-export type ScriptKind = 'ipxe' | 'grub'
+/** `grub`: loads by HTTP from us; `grub-tftp`: by TFTP. */
+export type ScriptKind = 'ipxe' | 'grub' | 'grub-tftp'
 
 /** A line of the live view: what happened to a machine. */
 export interface BootEvent {
@@ -56,10 +58,13 @@ const MOST_SEED = 4 << 20
 export class Desk {
   readonly #options: DeskOptions
   readonly #now: () => number
+  /** Where firmware is given shim and GRUB. */
+  readonly #grub: GrubFiles | undefined
 
   constructor(options: DeskOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
+    this.#grub = options.config.secureBoot ? new GrubFiles(this, options.config.files, this.#now) : undefined
   }
 
   /** DHCP's callback. Uses nothing up: clients ask again, and others can hear the answer. */
@@ -71,23 +76,32 @@ export class Desk {
   /** What `dhcp` answers, without remembering that somebody asked. */
   readonly offer: Boot = (client, machine, server) => {
     const base = this.base(formatIp4(server))
+    const { discover } = this.#options.config
+    const own = machine ? this.#own(base, machine.name) : discover ? this.#discovery(base, client.mac) : undefined
     // The Pi's ROM asks for names of its own.
-    const file = client.kind === 'raspberry-pi' ? '' : loaderFor(client)
-    const url = file && `${base}/files/${file}`
-    if (machine === undefined) {
-      const script = this.#options.config.discover
-        ? `${this.#discovery(base, client.mac)}/boot.ipxe`
-        : `${base}/local.ipxe`
-      return { file, url, script }
-    }
-    const own = this.#own(base, machine.name)
+    const loader = client.kind === 'raspberry-pi' ? '' : loaderFor(client)
+    const isSigned = this.#grub !== undefined && loader === 'ipxe.efi' && own !== undefined
+    const file = isSigned ? `${own.slice(base.length)}/${SHIM}` : loader
+    const url = loader && `${base}/files/${loader}`
+    if (machine === undefined) return { file, url, script: own ? `${own}/boot.ipxe` : `${base}/local.ipxe` }
     // Firmware that boots URLs needs no iPXE to boot a UKI.
     const uki = client.kind === 'http' && this.pending(machine.name)?.kind === 'uki'
-    return { file, url: uki ? `${own}/uki.efi` : url, script: `${own}/boot.ipxe` }
+    return { file, url: uki && own ? `${own}/uki.efi` : url, script: `${own}/boot.ipxe` }
   }
 
-  /** TFTP's virtual files. TFTP cannot say who asks, so nothing but the way to DHCP and HTTP is given out. */
-  readonly tftp = (name: string): string | undefined => (name === 'autoexec.ipxe' ? ipxeAutoexec() : undefined)
+  /** TFTP's virtual files. TFTP cannot say who asks, so what is a machine's own is below a name that has its tag. */
+  readonly tftp = async (name: string, client: string): Promise<Uint8Array | string | undefined> => {
+    if (name === 'autoexec.ipxe') return ipxeAutoexec()
+    return this.#grub?.read(name, this.base(this.#addressFor(client)))
+  }
+
+  /** Our address in the network of a client, which TFTP does not tell. */
+  #addressFor(client: string): string {
+    const { networks } = this.#options.config.dhcp
+    const network = networkOf(networks, parseIp4(client) ?? 0)
+    const addresses = addressesOf(this.#options.config.interfaces)
+    return addresses.find((one) => networkOf(networks, parseIp4(one)!) === network) ?? addresses[0] ?? ''
+  }
 
   /** `http://ADDRESS:PORT`. */
   base(address: string): string {
@@ -140,8 +154,6 @@ export class Desk {
     { seed, report }: { seed: string; report: string },
   ): string {
     const files = `${base}/files`
-    const at = (file: string): string =>
-      kind === 'ipxe' ? `${files}/${encodePath(file)}` : `/files/${encodePath(file)}`
     const cmdline = fillIn(profile.cmdline, {
       name: machine.name,
       mac: machine.macs[0] ?? '',
@@ -153,8 +165,8 @@ export class Desk {
     })
     const loads = {
       title: `${machine.name} installs`,
-      kernel: at(profile.kernel),
-      initrd: profile.initrd.map(at),
+      kernel: placeOf(profile.kernel, kind, base),
+      initrd: profile.initrd.map((file) => placeOf(file, kind, base)),
       cmdline,
     }
     return kind === 'ipxe' ? ipxeLoad(loads) : grubLoad(loads)
@@ -240,12 +252,12 @@ export class Desk {
   }
 
   /** The script of an unknown machine: the installer, told to look and not to write. */
-  discoveryScript(mac: string, base: string): string {
+  discoveryScript(mac: string, kind: ScriptKind, base: string): string {
     this.#event(mac, 'boots the installer, to tell what it is')
-    return ipxeLoad({
+    return (kind === 'ipxe' ? ipxeLoad : grubLoad)({
       title: `${mac} is looked at; nothing is written to its disks`,
-      kernel: `${base}/files/${INSTALLER.kernel}`,
-      initrd: [`${base}/files/${INSTALLER.initrd}`],
+      kernel: placeOf(INSTALLER.kernel, kind, base),
+      initrd: [placeOf(INSTALLER.initrd, kind, base)],
       cmdline: `runbook.mode=discover runbook.report=${this.#discovery(base, mac)}`,
     })
   }
@@ -291,6 +303,12 @@ export class Desk {
 
 function same(a: Grant, b: Grant | undefined): boolean {
   return a.machine === b?.machine && a.repave === b.repave
+}
+
+/** A file of the files folder, as a loader names it. */
+function placeOf(file: string, kind: ScriptKind, base: string): string {
+  if (kind === 'grub-tftp') return `/${file}`
+  return `${kind === 'ipxe' ? base : ''}/files/${encodePath(file)}`
 }
 
 function encodePath(path: string): string {

@@ -59,7 +59,7 @@ export function explainBoot(
       const script = machine
         ? desk.preview(machine.name, 'ipxe', base)
         : config.discover
-          ? desk.discoveryScript(client.mac, base)
+          ? desk.discoveryScript(client.mac, 'ipxe', base)
           : ipxeLocal('this machine is not in the inventory')
       const answer = messageName(reply.options.get(OPTION.messageType)?.[0])
       return {

@@ -169,7 +169,7 @@ t.test('discovery: where it is allowed, for who was told the way, and only to lo
   t.notOk(desk.isStranger('52:54:00:77:99:98', tag))
   t.notOk(off.isStranger(mac, tag))
   t.notOk(desk.isTag(mac, tag), 'is no tag of a machine')
-  const script = desk.discoveryScript(mac, BASE)
+  const script = desk.discoveryScript(mac, 'ipxe', BASE)
   t.match(script, / runbook\.mode=discover runbook\.report=\S+\/discover\//)
   t.notMatch(script, /install |seed/)
   t.equal(desk.strangersNext(mac), 'wait')

@@ -1,10 +1,10 @@
 /** `runbook netboot serve`. */
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { formatIp4 } from '../../netboot/address.ts'
+import { addressesOf, formatIp4 } from '../../netboot/address.ts'
 import type { NetbootConfig } from '../../netboot/config.ts'
 import { probe } from '../../netboot/dhcp/probe.ts'
-import { addressesOf, startNetboot } from '../../netboot/netboot.ts'
+import { startNetboot } from '../../netboot/netboot.ts'
 import { EXIT } from '../exit.ts'
 import { Follower } from '../netboot-follow.ts'
 import { type NetbootFlags, open, write } from './netboot.ts'
@@ -40,7 +40,7 @@ export async function serve(flags: NetbootFlags): Promise<number> {
         if (outcome === 'started') return
         say(
           names.get(client) ?? client,
-          `TFTP ${file} ${outcome}, ${size(bytes)} in ${Math.round(took)} ms${reason ? `: ${reason}` : ''}`,
+          `TFTP ${shorten(file)} ${outcome}, ${size(bytes)} in ${Math.round(took)} ms${reason ? `: ${reason}` : ''}`,
         )
       },
       http({ client, method, path, status, bytes, complete, took }) {
@@ -84,5 +84,5 @@ function size(bytes: number): string {
 
 /** A tag is a name of the machine, and no use in a log. */
 function shorten(file: string): string {
-  return file.replace(/(\/m\/[^/]+\/)[^/]+/, '$1…')
+  return file.replace(/((?:^|\/)(?:m|discover)\/[^/]+\/)[^/]+/, '$1…')
 }

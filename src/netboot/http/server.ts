@@ -197,7 +197,7 @@ export class HttpServer {
         if (more.length > 0 || !desk.isStranger(mac, third)) return text(response, 404, 'not found')
         if (fourth === 'boot.ipxe') {
           allow('GET', 'HEAD')
-          return head ? empty(response, 200) : text(response, 200, desk.discoveryScript(mac, base()))
+          return head ? empty(response, 200) : text(response, 200, desk.discoveryScript(mac, 'ipxe', base()))
         }
         if (fourth !== '') return text(response, 404, 'not found')
         allow('GET', 'POST')

@@ -6,13 +6,11 @@ import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { constants, zstdCompress } from 'node:zlib'
 import { UserError } from '../../shared/errors.ts'
+import { SCRIPTS } from '../installer-scripts.ts'
 import { type CpioEntry, cpio, MODE } from './cpio.ts'
 import { chooseModules, type KernelModule, moduleTables, readModule } from './kernel-modules.ts'
 import { INSTALLER } from './names.ts'
 import type { Packages } from './packages.ts'
-
-/** Beside this file, in the bundle too. */
-const SCRIPTS = new URL('../netboot/installer/', new URL('..', import.meta.url))
 
 /** Programs, and the libraries that these are linked with (`objdump -p`), by package. */
 const PROGRAMS: Readonly<Record<string, string>> = {
