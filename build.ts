@@ -2,7 +2,7 @@
  * `npm run build`: dist/ for publishing. Node strips no types below node_modules, so the package holds JavaScript; and a
  * program that starts for every command should not look for 400 files: bundled, it starts in three quarters of the time.
  */
-import { globSync, rmSync } from 'node:fs'
+import { cpSync, globSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { build } from 'esbuild'
 
@@ -28,3 +28,7 @@ await build({
   minifyWhitespace: true,
   logLevel: 'warning',
 })
+// Scripts that run on machines, which src/netboot/installer/build.ts reads as files.
+for (const path of globSync('src/netboot/installer/*.{sh,service}', { cwd: root })) {
+  cpSync(join(root, path), join(root, 'dist', path))
+}

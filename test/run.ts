@@ -6,6 +6,7 @@
  * - `unit`: everything that needs nothing but this machine
  * - `local`: what runs playbooks on this machine itself, one file at a time: they all want its run lock
  * - `lab`: real hosts (docs/contributing-lab.md)
+ * - `netboot`: machines with real firmware, under QEMU; one installation, or all with RUNBOOK_FULL=1
  * - `kubernetes-short`: a real cluster of two hosts from nothing, a drain, a worker out and in again
  * - `kubernetes`: that and all others (docs/contributing-kubernetes-lab.md)
  *
@@ -43,13 +44,20 @@ const inLab = (file: string): boolean => /^test\/(lab|acceptance)\//.test(file) 
 const inKubernetes = (file: string): boolean =>
   file.startsWith('test/lab/kubernetes/') || file.endsWith('.kubernetes.test.ts')
 
+const isFirmware = (file: string): boolean => /^test\/netboot\/(firmware|first-boot|install|install-more)\./.test(file)
+
 const isLocal = (file: string): boolean => /^test\/(attack|cli|session)\//.test(file)
 
 const SUITES: readonly Suite[] = [
   { name: 'check', command: ['npm', 'run', '--silent', 'check'], jobs: 1 },
-  { name: 'unit', files: all.filter((f) => !inLab(f) && !inKubernetes(f) && !isLocal(f)), jobs: 2 },
+  {
+    name: 'unit',
+    files: all.filter((f) => !inLab(f) && !inKubernetes(f) && !isLocal(f) && !isFirmware(f)),
+    jobs: 2,
+  },
   { name: 'local', files: all.filter((f) => isLocal(f) && !inLab(f)), jobs: 1 },
   { name: 'lab', files: all.filter((f) => inLab(f) && !inKubernetes(f)), jobs: 1 },
+  { name: 'netboot', files: all.filter(isFirmware), jobs: 1, timeout: process.env.RUNBOOK_FULL ? 3600 : 900 },
   {
     name: 'kubernetes-short',
     files: ['test/playbooks/site.kubernetes.test.ts'],
@@ -60,7 +68,7 @@ const SUITES: readonly Suite[] = [
 ]
 
 /** Suites of a plain `npm test`. */
-const USUAL = ['check', 'unit', 'local', 'lab']
+const USUAL = ['check', 'unit', 'local', 'lab', 'netboot']
 
 const skips = new Map<string, number>()
 

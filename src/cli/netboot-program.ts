@@ -13,7 +13,7 @@ export function addNetboot(parent: Command, command: AddCommand, done: (exitCode
   inputs(
     command(parent, 'serve', 'Serve DHCP, TFTP and HTTP until Ctrl-C', '  runbook netboot serve -c netboot.yml'),
   ).action(async (flags: Flags) => {
-    const { serve } = await import('./commands/netboot.ts')
+    const { serve } = await import('./commands/netboot-serve.ts')
     done(await serve(flags))
   })
   inputs(
@@ -69,17 +69,40 @@ export function addNetboot(parent: Command, command: AddCommand, done: (exitCode
       const { explain } = await import('./commands/netboot.ts')
       done(await explain(flags))
     })
+  const build = (name: string, summary: string, example: string): Command =>
+    config(command(parent, name, summary, example))
+      .option('--cache <folder>', 'where packages are kept; default .runbook/packages beside netboot.yml')
+      .option('--update', 'take the newest packages, instead of those of netboot-packages.json', false)
+  type BuildFlags = { config: string; cache?: string; update: boolean }
+  build(
+    'fetch-bootfiles',
+    'Put iPXE, shim and GRUB from Debian packages into the files folder',
+    '  runbook netboot fetch-bootfiles',
+  ).action(async (flags: BuildFlags) => {
+    const { fetchFiles } = await import('./commands/netboot-build.ts')
+    done(await fetchFiles(flags))
+  })
+  build(
+    'build-installer',
+    'Build the installer that writes disk images, from Debian packages',
+    '  runbook netboot build-installer\n  runbook netboot build-installer --update',
+  ).action(async (flags: BuildFlags) => {
+    const { build } = await import('./commands/netboot-build.ts')
+    done(await build(flags))
+  })
+}
+
+function config(command: Command): Command {
+  return command.option('-c, --config <file>', 'what is served; state is kept in .runbook beside it', 'netboot.yml')
 }
 
 function inputs(command: Command): Command {
-  return command
-    .option('-c, --config <file>', 'what is served; state is kept in .runbook beside it', 'netboot.yml')
-    .option(
-      '-i, --inventory <path>',
-      'inventory file, folder or executable (again for more)',
-      (value: string, before: readonly string[]) => [...before, value],
-      [],
-    )
+  return config(command).option(
+    '-i, --inventory <path>',
+    'inventory file, folder or executable (again for more)',
+    (value: string, before: readonly string[]) => [...before, value],
+    [],
+  )
 }
 
 function code(text: string): number {

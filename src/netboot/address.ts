@@ -2,6 +2,7 @@
  * IPv4 addresses, subnets and MAC addresses. An address is an unsigned 32-bit number: it compares, counts and keys a
  * Map without an allocation; text exists only at the edges.
  */
+import { networkInterfaces } from 'node:os'
 
 /** An IPv4 address in host order, e.g. 0x0a4d0001 for 10.77.0.1. 0 is "none", as in BOOTP's fields. */
 export type Ip4 = number
@@ -85,4 +86,12 @@ export function parseMac(text: string): Buffer | undefined {
     /^[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}$/i.test(text) ||
     /^[0-9a-f]{4}(?:\.[0-9a-f]{4}){2}$/i.test(text)
   return spelt ? Buffer.from(text.replace(/[:.-]/g, ''), 'hex') : undefined
+}
+
+/** IPv4 addresses of interfaces, now. */
+export function addressesOf(interfaces: readonly string[]): string[] {
+  const known = networkInterfaces()
+  return interfaces.flatMap((name) =>
+    (known[name] ?? []).flatMap(({ family, address }) => (family === 'IPv4' ? [address] : [])),
+  )
 }

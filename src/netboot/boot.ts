@@ -3,20 +3,32 @@
  * is said by tags and tokens in URLs (tokens.ts), which DHCP and scripts give to the machine.
  */
 import { readFile, stat } from 'node:fs/promises'
-import { formatIp4, parseIp4 } from './address.ts'
+import { addressesOf, formatIp4, parseIp4 } from './address.ts'
 import type { NetbootConfig } from './config.ts'
 import { type Boot, loaderFor } from './dhcp/boot.ts'
 import { networkOf } from './dhcp/network.ts'
 import type { Directory } from './directory.ts'
+import { describeFacts, parseFacts } from './facts.ts'
+import { GrubFiles, SHIM } from './grub.ts'
+import { INSTALLER } from './installer/names.ts'
 import { repavePending } from './life-cycle.ts'
 import type { Machines } from './machines.ts'
 import { fillIn, type KernelProfile, type NetbootMachine, type Profile } from './profile.ts'
 import { parseHostKeys, parseReport } from './reports.ts'
 import { grubLoad, grubLocal, ipxeAutoexec, ipxeChain, ipxeLoad, ipxeLocal } from './scripts.ts'
-import { makeSeed, SEED_NAMES, type SeedName } from './seed.ts'
+import {
+  INSTALLER_SEED_NAMES,
+  type InstallerSeedName,
+  makeInstallerSeed,
+  makeSeed,
+  SEED_NAMES,
+  type SeedContext,
+  type SeedName,
+} from './seed.ts'
 import type { Grant, Tokens } from './tokens.ts'
 
-export type ScriptKind = 'ipxe' | 'grub'
+/** `grub`: loads by HTTP from us; `grub-tftp`: by TFTP. */
+export type ScriptKind = 'ipxe' | 'grub' | 'grub-tftp'
 
 /** A line of the live view: what happened to a machine. */
 export interface BootEvent {
@@ -32,6 +44,8 @@ export interface DeskOptions {
   readonly machines: Machines
   readonly tokens: Tokens
   readonly onEvent?: ((event: BootEvent) => void) | undefined
+  /** An installed machine phoned home. */
+  readonly onReachable?: ((machine: string) => void) | undefined
   readonly now?: (() => number) | undefined
 }
 
@@ -44,10 +58,13 @@ const MOST_SEED = 4 << 20
 export class Desk {
   readonly #options: DeskOptions
   readonly #now: () => number
+  /** Where firmware is given shim and GRUB. */
+  readonly #grub: GrubFiles | undefined
 
   constructor(options: DeskOptions) {
     this.#options = options
     this.#now = options.now ?? Date.now
+    this.#grub = options.config.secureBoot ? new GrubFiles(this, options.config.files, this.#now) : undefined
   }
 
   /** DHCP's callback. Uses nothing up: clients ask again, and others can hear the answer. */
@@ -59,18 +76,32 @@ export class Desk {
   /** What `dhcp` answers, without remembering that somebody asked. */
   readonly offer: Boot = (client, machine, server) => {
     const base = this.base(formatIp4(server))
+    const { discover } = this.#options.config
+    const own = machine ? this.#own(base, machine.name) : discover ? this.#discovery(base, client.mac) : undefined
     // The Pi's ROM asks for names of its own.
-    const file = client.kind === 'raspberry-pi' ? '' : loaderFor(client)
-    const url = file && `${base}/files/${file}`
-    if (machine === undefined) return { file, url, script: `${base}/local.ipxe` }
-    const own = this.#own(base, machine.name)
+    const loader = client.kind === 'raspberry-pi' ? '' : loaderFor(client)
+    const isSigned = this.#grub !== undefined && loader === 'ipxe.efi' && own !== undefined
+    const file = isSigned ? `${own.slice(base.length)}/${SHIM}` : loader
+    const url = loader && `${base}/files/${loader}`
+    if (machine === undefined) return { file, url, script: own ? `${own}/boot.ipxe` : `${base}/local.ipxe` }
     // Firmware that boots URLs needs no iPXE to boot a UKI.
     const uki = client.kind === 'http' && this.pending(machine.name)?.kind === 'uki'
-    return { file, url: uki ? `${own}/uki.efi` : url, script: `${own}/boot.ipxe` }
+    return { file, url: uki && own ? `${own}/uki.efi` : url, script: `${own}/boot.ipxe` }
   }
 
-  /** TFTP's virtual files. TFTP cannot say who asks, so nothing but the way to DHCP and HTTP is given out. */
-  readonly tftp = (name: string): string | undefined => (name === 'autoexec.ipxe' ? ipxeAutoexec() : undefined)
+  /** TFTP's virtual files. TFTP cannot say who asks, so what is a machine's own is below a name that has its tag. */
+  readonly tftp = async (name: string, client: string): Promise<Uint8Array | string | undefined> => {
+    if (name === 'autoexec.ipxe') return ipxeAutoexec()
+    return this.#grub?.read(name, this.base(this.#addressFor(client)))
+  }
+
+  /** Our address in the network of a client, which TFTP does not tell. */
+  #addressFor(client: string): string {
+    const { networks } = this.#options.config.dhcp
+    const network = networkOf(networks, parseIp4(client) ?? 0)
+    const addresses = addressesOf(this.#options.config.interfaces)
+    return addresses.find((one) => networkOf(networks, parseIp4(one)!) === network) ?? addresses[0] ?? ''
+  }
 
   /** `http://ADDRESS:PORT`. */
   base(address: string): string {
@@ -123,8 +154,6 @@ export class Desk {
     { seed, report }: { seed: string; report: string },
   ): string {
     const files = `${base}/files`
-    const at = (file: string): string =>
-      kind === 'ipxe' ? `${files}/${encodePath(file)}` : `/files/${encodePath(file)}`
     const cmdline = fillIn(profile.cmdline, {
       name: machine.name,
       mac: machine.macs[0] ?? '',
@@ -136,8 +165,8 @@ export class Desk {
     })
     const loads = {
       title: `${machine.name} installs`,
-      kernel: at(profile.kernel),
-      initrd: profile.initrd.map(at),
+      kernel: placeOf(profile.kernel, kind, base),
+      initrd: profile.initrd.map((file) => placeOf(file, kind, base)),
       cmdline,
     }
     return kind === 'ipxe' ? ipxeLoad(loads) : grubLoad(loads)
@@ -163,7 +192,8 @@ export class Desk {
     const profile = machine && directory.profileOf(machine)?.profile
     if (machine === undefined || profile?.kind !== 'kernel') return 'missing'
     const path = profile.seed.get(file)
-    if (path === undefined && !SEED_NAMES.includes(file as SeedName)) return 'missing'
+    const forInstaller = profile.image !== undefined && INSTALLER_SEED_NAMES.includes(file as InstallerSeedName)
+    if (path === undefined && !forInstaller && !SEED_NAMES.includes(file as SeedName)) return 'missing'
     if (!tokens.take(token, file)) {
       this.#event(machine.name, `asks for ${file} a second time: refused`)
       return 'gone'
@@ -174,13 +204,16 @@ export class Desk {
       return readFile(path, 'utf8')
     }
     const address = machine.address === undefined ? undefined : parseIp4(machine.address)
-    return makeSeed(file as SeedName, {
+    const context: SeedContext = {
       machine,
       repave: grant.repave,
       network: address === undefined ? config.dhcp.networks[0] : networkOf(config.dhcp.networks, address),
       report: `${base}/report/${report}`,
       phoneHome: `${base}/phone-home/${report}`,
-    })
+    }
+    if (!forInstaller) return makeSeed(file as SeedName, context)
+    const image = `${base}/files/${encodePath(profile.image!.file)}`
+    return makeInstallerSeed(file as InstallerSeedName, context, profile.image!, image)
   }
 
   report(token: string, body: string): Answer<'taken'> | 'malformed' {
@@ -202,16 +235,49 @@ export class Desk {
     const { tokens, machines } = this.#options
     const grant = tokens.check(token, 'report', this.#now())
     if (grant === undefined) return 'forbidden'
-    if (!tokens.take(token, 'phone-home')) return 'gone'
-    const { refused } = machines.apply(grant.machine, { type: 'reachable', at: this.#now(), token: grant.repave })
+    const keys = parseHostKeys(body)
+    // The state tells which is the first, as it is written with the keys: a crash in between would lose them.
+    const refused = machines.reachable(grant.machine, this.#now(), grant.repave, keys)
     if (refused) {
       this.#event(grant.machine, refused)
       return 'gone'
     }
-    const keys = parseHostKeys(body)
-    machines.setHostKeys(grant.machine, keys)
     this.#event(grant.machine, `phones home${keys.length > 0 ? ` with ${keys.length} host keys` : ''}`)
+    this.#options.onReachable?.(grant.machine)
     return 'taken'
+  }
+
+  isStranger(mac: string, tag: string): boolean {
+    return this.#options.config.discover && this.#options.tokens.isTag(mac, tag, 'stranger')
+  }
+
+  /** The script of an unknown machine: the installer, told to look and not to write. */
+  discoveryScript(mac: string, kind: ScriptKind, base: string): string {
+    this.#event(mac, 'boots the installer, to tell what it is')
+    return (kind === 'ipxe' ? ipxeLoad : grubLoad)({
+      title: `${mac} is looked at; nothing is written to its disks`,
+      kernel: placeOf(INSTALLER.kernel, kind, base),
+      initrd: [placeOf(INSTALLER.initrd, kind, base)],
+      cmdline: `runbook.mode=discover runbook.report=${this.#discovery(base, mac)}`,
+    })
+  }
+
+  /** Keeps what an unknown machine tells of itself. */
+  discovered(mac: string, body: string): Answer<'taken'> | 'malformed' {
+    const facts = parseFacts(body)
+    if (facts === undefined) return 'malformed'
+    this.#options.machines.setFacts(mac, this.#now(), facts)
+    this.#event(mac, `is ${describeFacts(facts)}`)
+    return 'taken'
+  }
+
+  /** What a machine that waits in discovery does next: it reboots once it is in the inventory. */
+  strangersNext(mac: string): 'wait' | 'reboot' {
+    return this.#options.directory.find({ mac }) === undefined ? 'wait' : 'reboot'
+  }
+
+  #discovery(base: string, mac: string): string {
+    return `${base}/discover/${mac.replaceAll(':', '-')}/${this.#options.tokens.tag(mac, 'stranger')}`
   }
 
   /** The script as a boot now would get it, with nothing used up and no token that works. */
@@ -237,6 +303,12 @@ export class Desk {
 
 function same(a: Grant, b: Grant | undefined): boolean {
   return a.machine === b?.machine && a.repave === b.repave
+}
+
+/** A file of the files folder, as a loader names it. */
+function placeOf(file: string, kind: ScriptKind, base: string): string {
+  if (kind === 'grub-tftp') return `/${file}`
+  return `${kind === 'ipxe' ? base : ''}/files/${encodePath(file)}`
 }
 
 function encodePath(path: string): string {

@@ -8,8 +8,8 @@ import { readYaml, toPlain, type YamlNode } from '../shared/yaml.ts'
 import { formatIp4, type Ip4, inSubnet, parseIp4, parseSubnet, type Range } from './address.ts'
 import type { DhcpSettings, Network } from './dhcp/network.ts'
 import type { RepaveSettings } from './machines.ts'
-import { type NetbootMachine, PLACEHOLDERS, type Profile, unknownPlaceholder } from './profile.ts'
-import { cleanName } from './tftp/files.ts'
+import type { NetbootMachine, Profile } from './profile.ts'
+import { PROFILE, readProfile } from './profile-config.ts'
 
 export interface NetbootConfig {
   readonly interfaces: readonly string[]
@@ -24,6 +24,10 @@ export interface NetbootConfig {
     readonly default?: string | undefined
   }
   readonly repave: RepaveSettings
+  /** Whether unknown machines that are answered boot the installer, to tell what they are. */
+  readonly discover: boolean
+  /** Whether x64 UEFI firmware is given shim and GRUB instead of iPXE. */
+  readonly secureBoot: boolean
 }
 
 const ip4 = z.string().refine((text) => parseIp4(text) !== undefined, 'must be an IPv4 address, e.g. 10.77.0.1')
@@ -31,12 +35,10 @@ const subnet = z.string().refine((text) => parseSubnet(text) !== undefined, 'mus
 const range = z
   .string()
   .refine((text) => parseRange(text) !== undefined, 'must be a range, e.g. 10.77.0.100-10.77.0.199')
-const file = z.string().refine((text) => cleanName(text) !== undefined, 'must be a file below the files folder')
 const duration = z
   .union([z.string(), z.number()])
   .refine((text) => parseDuration(text) !== undefined, 'must be a duration, e.g. 90s, 30m or 24h')
 const interfaceName = z.string().regex(/^[^\s/]{1,15}$/, 'must be the name of an interface')
-const seedName = z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'must be a plain file name')
 
 const NETWORK = z.strictObject({
   subnet: subnet.describe('e.g. 10.77.0.0/24'),
@@ -52,22 +54,12 @@ const NETWORK = z.strictObject({
   lease: duration.optional(),
 })
 
-const PROFILE = z.strictObject({
-  kernel: file.optional(),
-  initrd: z.union([file, z.array(file)]).optional(),
-  cmdline: z
-    .string()
-    .optional()
-    .describe(`placeholders: ${Object.keys(PLACEHOLDERS).join(', ')}`),
-  seed: z.record(seedName, z.string().min(1)).optional().describe('name in the URL: file beside netboot.yml'),
-  uki: file.optional(),
-  local: z.literal(true).optional(),
-})
-
 const CONFIG = z.strictObject({
   interfaces: z.array(interfaceName).min(1),
   mode: z.enum(['server', 'proxy']).default('server'),
   unknown: z.enum(['ignore', 'enroll', 'pool']).default('ignore'),
+  discover: z.boolean().default(false).describe('unknown machines boot the installer, which tells what they are'),
+  secure_boot: z.boolean().default(false).describe('UEFI machines load shim and GRUB, which are signed, not iPXE'),
   networks: z.array(NETWORK).min(1),
   files: z.string().min(1).describe('folder of loaders, kernels and images, beside netboot.yml'),
   http: z
@@ -119,6 +111,10 @@ export function readConfig(path: string): NetbootConfig {
     if (Object.hasOwn(data.profiles, name)) return
     problems.add(`there is no profile "${name}"`, place, didYouMean(name, Object.keys(data.profiles)))
   }
+  if (data.discover && data.unknown === 'ignore') {
+    const hint = 'unknown: enroll answers those that boot from the network, unknown: pool all'
+    problems.add('discover needs unknown machines to be answered', at('discover'), hint)
+  }
   for (const [key, name] of Object.entries(machines)) check(name, at('assign', 'machines', key))
   for (const [key, name] of Object.entries(groups)) check(name, at('assign', 'groups', key))
   if (fallback !== undefined) check(fallback, at('assign', 'default'))
@@ -134,6 +130,8 @@ export function readConfig(path: string): NetbootConfig {
     http: data.http,
     files,
     profiles,
+    discover: data.discover,
+    secureBoot: data.secure_boot,
     assign: {
       machines: new Map(Object.entries(machines)),
       groups: new Map(Object.entries(groups)),
@@ -177,33 +175,6 @@ function readNetwork(one: z.output<typeof NETWORK>, complain: Complain): Network
     domain,
     mtu,
     leaseTime: lease === undefined ? undefined : Math.max(60, Math.round(parseDuration(lease)! / 1000)),
-  }
-}
-
-function readProfile(one: z.output<typeof PROFILE>, folder: string, complain: Complain): Profile | undefined {
-  const kinds = (['kernel', 'uki', 'local'] as const).filter((key) => one[key] !== undefined)
-  if (kinds.length !== 1) {
-    complain('a profile has one of: kernel, uki, local: true')
-    return undefined
-  }
-  if (one.kernel === undefined) {
-    for (const key of ['initrd', 'cmdline', 'seed'] as const) {
-      if (one[key] !== undefined) complain(`${key} belongs to a profile with a kernel`, key)
-    }
-    return one.uki === undefined ? { kind: 'local' } : { kind: 'uki', uki: cleanName(one.uki)! }
-  }
-  const cmdline = one.cmdline ?? ''
-  const wrong = unknownPlaceholder(cmdline)
-  if (wrong !== undefined)
-    complain(`{{ ${wrong} }} is not known here; known: ${Object.keys(PLACEHOLDERS).join(', ')}`, 'cmdline')
-  // A line break would begin another command of the boot script.
-  if (/[\r\n\0]/.test(cmdline)) complain('cmdline must be one line', 'cmdline')
-  return {
-    kind: 'kernel',
-    kernel: cleanName(one.kernel)!,
-    initrd: [one.initrd ?? []].flat().map((name) => cleanName(name)!),
-    cmdline,
-    seed: new Map(Object.entries(one.seed ?? {}).map(([name, path]) => [name, resolve(folder, path)])),
   }
 }
 

@@ -23,6 +23,10 @@ const STEPS = [
     PRIMARY KEY (id, resource)) STRICT;
   CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
   `,
+  `
+  CREATE TABLE facts (mac TEXT PRIMARY KEY, at INTEGER NOT NULL, facts TEXT NOT NULL) STRICT;
+  ALTER TABLE machines ADD COLUMN to_follow INTEGER NOT NULL DEFAULT 0;
+  `,
 ]
 
 /**

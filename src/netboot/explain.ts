@@ -58,7 +58,9 @@ export function explainBoot(
       const base = desk.base(formatIp4(reply.siaddr))
       const script = machine
         ? desk.preview(machine.name, 'ipxe', base)
-        : ipxeLocal('this machine is not in the inventory')
+        : config.discover
+          ? desk.discoveryScript(client.mac, 'ipxe', base)
+          : ipxeLocal('this machine is not in the inventory')
       const answer = messageName(reply.options.get(OPTION.messageType)?.[0])
       return {
         answer,

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import { transact } from './database.ts'
+import { type Facts, parseFacts } from './facts.ts'
 import { type MachineEvent, type MachineState, PHASES, step, type Transition } from './life-cycle.ts'
 
 const time = z.int().nonnegative()
@@ -60,8 +61,11 @@ export class Machines {
     return states
   }
 
-  /** Applies an event: read, decided and written in one transaction, whatever other processes do. */
-  apply(name: string, event: MachineEvent): Transition {
+  /**
+   * Applies an event: read, decided and written in one transaction, whatever other processes do. `also` is written with
+   * it, if it changes anything.
+   */
+  apply(name: string, event: MachineEvent, also: () => void = () => {}): Transition {
     return transact(this.#db, () => {
       const before = this.state(name)
       const transition = step(before, event)
@@ -72,6 +76,7 @@ export class Machines {
         .run(name, JSON.stringify(state))
       const what = [event.type, before?.phase !== state.phase && `→ ${state.phase}`, state.detail].filter(Boolean)
       this.#note(event.at, name, what.join(' '))
+      also()
       return transition
     })
   }
@@ -116,8 +121,39 @@ export class Machines {
     })
   }
 
-  setHostKeys(name: string, keys: readonly string[]): void {
-    this.#db.prepare('UPDATE machines SET host_keys = ? WHERE name = ?').run(keys.join('\n'), name)
+  /** The installed system is up and told its host keys; gives why it is not believed. What follows is remembered. */
+  reachable(name: string, at: number, token: string, keys: readonly string[]): string | undefined {
+    return this.apply(name, { type: 'reachable', at, token }, () => {
+      this.#db.prepare('UPDATE machines SET host_keys = ?, to_follow = 1 WHERE name = ?').run(keys.join('\n'), name)
+    }).refused
+  }
+
+  /** Machines that became reachable, and for which `followed` has not been called. */
+  toFollow(): string[] {
+    const rows = this.#db.prepare('SELECT name FROM machines WHERE to_follow = 1 ORDER BY name').all()
+    return rows.map(({ name }) => String(name)).filter((name) => this.state(name)?.phase === 'reachable')
+  }
+
+  /** What follows on an installation was done, with this result. */
+  followed(name: string, at: number, result: string): void {
+    transact(this.#db, () => {
+      this.#db.prepare('UPDATE machines SET to_follow = 0 WHERE name = ?').run(name)
+      this.#note(at, name, result)
+    })
+  }
+
+  /** What an unknown machine told of itself, over what it told before. */
+  setFacts(mac: string, at: number, facts: Facts): void {
+    this.discover(mac, at)
+    if (this.state(mac) === undefined) return
+    this.#db
+      .prepare('INSERT INTO facts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, facts = excluded.facts')
+      .run(mac, at, JSON.stringify(facts))
+  }
+
+  facts(mac: string): Facts | undefined {
+    const row = this.#db.prepare('SELECT facts FROM facts WHERE mac = ?').get(mac)
+    return row && parseFacts(String(row.facts))
   }
 
   /** SSH host keys (`ssh-ed25519 AAAA…`) that the machine's phone-home told. */

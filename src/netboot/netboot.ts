@@ -1,7 +1,6 @@
 /** The servers of a first boot in one: DHCP, TFTP and HTTP over one desk. */
-import { networkInterfaces } from 'node:os'
 import { UserError } from '../shared/errors.ts'
-import { type Ip4, parseIp4 } from './address.ts'
+import { addressesOf, type Ip4, parseIp4 } from './address.ts'
 import { type BootEvent, Desk } from './boot.ts'
 import type { NetbootConfig } from './config.ts'
 import { Leases } from './dhcp/leases.ts'
@@ -25,6 +24,7 @@ export interface NetbootOptions {
     readonly tftp?: (event: TftpEvent) => void
     readonly http?: (event: HttpEvent) => void
     readonly boot?: (event: BootEvent) => void
+    readonly reachable?: (machine: string) => void
   }
   /** What an operator should look at. */
   readonly onTrouble: (message: string) => void
@@ -32,14 +32,6 @@ export interface NetbootOptions {
 
 /** How often late installers are looked for. Milliseconds. */
 const TICK = 10_000
-
-/** IPv4 addresses of interfaces, now. */
-export function addressesOf(interfaces: readonly string[]): string[] {
-  const known = networkInterfaces()
-  return interfaces.flatMap((name) =>
-    (known[name] ?? []).flatMap(({ family, address }) => (family === 'IPv4' ? [address] : [])),
-  )
-}
 
 /** Starts all servers; stop them by disposing. Rejects with a UserError when one of them cannot be; then none is. */
 export async function startNetboot(options: NetbootOptions): Promise<AsyncDisposable & { readonly http: HttpServer }> {
@@ -53,7 +45,7 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
     })
   }
   await using stack = new AsyncDisposableStack()
-  const desk = new Desk({ config, directory, machines, tokens, onEvent: on?.boot })
+  const desk = new Desk({ config, directory, machines, tokens, onEvent: on?.boot, onReachable: on?.reachable })
   // HTTP first: its port tells whether another one of us runs here, before the lease journal is touched.
   const http = new HttpServer({
     addresses,

@@ -10,6 +10,24 @@ export interface KernelProfile {
   readonly cmdline: string
   /** Name in the URL to absolute path: what the installer asks for, each once. Over those that we make. */
   readonly seed: ReadonlyMap<string, string>
+  /** What our own installer does, if it is that one. */
+  readonly image?: ImageOrders | undefined
+  /** Absolute path of the playbook that is applied to the machine once it is reachable. */
+  readonly apply?: string | undefined
+}
+
+/** A disk image, and what our own installer does with it. */
+export interface ImageOrders {
+  /** Below the files folder: a raw image, as it is or compressed by gzip or zstd. */
+  readonly file: string
+  /** Of that file, hexadecimal. */
+  readonly sha256: string
+  /** `smallest`, or `serial:`, `wwn:`, `path:` and a value, or `size:` and a range of bytes. */
+  readonly disk: string
+  /** Whether a disk that holds something may be written to. */
+  readonly wipe: boolean
+  /** Whether the system on the image gets cloud-init's seed, or without cloud-init its name, keys and network. */
+  readonly inject: boolean
 }
 
 /** A unified kernel image, booted by UEFI HTTP boot or iPXE. */

@@ -1,11 +1,15 @@
 /** cloud-init NoCloud: what an installer or an image learns of itself when it asks. JSON is YAML, so JSON it is. */
 import { formatIp4, inSubnet, parseIp4 } from './address.ts'
 import type { Network } from './dhcp/network.ts'
-import type { NetbootMachine } from './profile.ts'
+import type { ImageOrders, NetbootMachine } from './profile.ts'
 
 /** The names that cloud-init asks for below its seed URL. */
 export const SEED_NAMES = ['meta-data', 'user-data', 'vendor-data', 'network-config'] as const
 export type SeedName = (typeof SEED_NAMES)[number]
+
+/** The names that our own installer asks for: its orders, and for images without cloud-init what that would do. */
+export const INSTALLER_SEED_NAMES = ['install', 'ssh-keys', 'networkd', 'phone-home'] as const
+export type InstallerSeedName = (typeof INSTALLER_SEED_NAMES)[number]
 
 export interface SeedContext {
   readonly machine: NetbootMachine
@@ -56,6 +60,59 @@ function networkConfig({ machine, network }: SeedContext): object {
           }),
         }
   return { version: 2, ethernets: { boot: { match: { macaddress: mac }, ...nic } } }
+}
+
+/** `image` is the image's URL. */
+export function makeInstallerSeed(
+  name: InstallerSeedName,
+  { machine, network, phoneHome }: SeedContext,
+  orders: ImageOrders,
+  image: string,
+): string {
+  switch (name) {
+    case 'install':
+      return lines({
+        image,
+        sha256: orders.sha256,
+        disk: orders.disk,
+        wipe: orders.wipe ? 'yes' : 'no',
+        inject: orders.inject ? 'yes' : 'no',
+        name: machine.name.split('.')[0]!,
+      })
+    case 'ssh-keys':
+      return machine.sshKeys.map((key) => `${key.trim()}\n`).join('')
+    case 'networkd':
+      return networkd(machine, network)
+    case 'phone-home':
+      return `${phoneHome}\n`
+  }
+}
+
+/** systemd.network(5), saying what `networkConfig` says. */
+function networkd({ macs, address }: NetbootMachine, network: Network | undefined): string {
+  const ip = address === undefined ? undefined : parseIp4(address)
+  const match = macs[0] === undefined ? { Name: 'e*' } : { MACAddress: macs[0] }
+  const section = (name: string, values: Readonly<Record<string, string | undefined>>): string =>
+    `[${name}]\n${lines(values)}\n`
+  if (ip === undefined || network === undefined || !inSubnet(network.subnet, ip)) {
+    return section('Match', match) + section('Network', { DHCP: 'ipv4' })
+  }
+  return (
+    section('Match', match) +
+    section('Network', {
+      Address: `${formatIp4(ip)}/${network.subnet.prefix}`,
+      Gateway: network.router === undefined ? undefined : formatIp4(network.router),
+      DNS: network.dns?.map(formatIp4).join(' '),
+      Domains: network.domain,
+    })
+  )
+}
+
+/** `key=value` lines of those that have a value. */
+function lines(values: Readonly<Record<string, string | undefined>>): string {
+  return Object.entries(values)
+    .map(([key, value]) => (value === undefined ? '' : `${key}=${value}\n`))
+    .join('')
 }
 
 function json(value: unknown): string {

@@ -9,6 +9,9 @@ import { transact } from './database.ts'
 
 export type Purpose = 'seed' | 'report'
 
+/** What a tag names: a machine of the inventory, or an unknown one by its MAC address. */
+export type TagKind = 'machine' | 'stranger'
+
 export interface Grant {
   readonly machine: string
   /** The repave that it was given out for. */
@@ -29,12 +32,12 @@ export class Tokens {
   }
 
   /** 22 characters that only we can make for this name; the same each time, as DHCP repeats itself. */
-  tag(machine: string): string {
-    return createHmac('sha256', this.#key).update(`machine\0${machine}`).digest().subarray(0, 16).toString('base64url')
+  tag(machine: string, kind: TagKind = 'machine'): string {
+    return createHmac('sha256', this.#key).update(`${kind}\0${machine}`).digest().subarray(0, 16).toString('base64url')
   }
 
-  isTag(machine: string, tag: string): boolean {
-    return same(this.tag(machine), tag)
+  isTag(machine: string, tag: string, kind: TagKind = 'machine'): boolean {
+    return same(this.tag(machine, kind), tag)
   }
 
   /** A new token, `ID.SECRET`. Only a hash of the secret is kept. */

@@ -160,7 +160,8 @@ function hashName(name: string): string {
 /** A lock file that stays the same for so long was left behind by a process that died: the work takes milliseconds. */
 const STALE_MS = 5_000
 
-async function withLockFile<T>(path: string, work: () => Promise<T>): Promise<T> {
+/** Does the work while no other process of ours does it. */
+export async function withLockFile<T>(path: string, work: () => Promise<T>): Promise<T> {
   // By a clock that only runs on: the file's time may lie hours ahead, of a disk's server or before this clock was set.
   let seen: { mtimeMs: number; since: number } | undefined
   for (;;) {

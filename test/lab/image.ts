@@ -105,7 +105,7 @@ async function bootstrap(folder: string, packages: readonly string[], progress: 
  * The machine's own Debian mirrors, as lines of sources.list. None where apt knows none (another distribution): mmdebstrap
  * then takes its default.
  */
-async function sources(): Promise<string[]> {
+export async function sources(): Promise<string[]> {
   const { stdout } = await attempt([
     'apt-get',
     'indextargets',

@@ -8,6 +8,7 @@ import { identify } from '../../src/netboot/dhcp/client.ts'
 import { makeDiscover, type Question } from '../../src/netboot/dhcp/request.ts'
 import { Directory } from '../../src/netboot/directory.ts'
 import { explainBoot } from '../../src/netboot/explain.ts'
+import { hostOf } from '../../src/netboot/facts.ts'
 import { segmentsOf } from '../../src/netboot/http/request.ts'
 import { Machines } from '../../src/netboot/machines.ts'
 import { grubLoad, ipxeLoad } from '../../src/netboot/scripts.ts'
@@ -23,9 +24,26 @@ profiles:
   kernel: {kernel: linux, cmdline: "seed={{ seed }} report={{ report }}"}
   uki: {uki: u.efi}
   local: {local: true}
-assign: {machines: {k: kernel, u: uki, l: local}}
+  disk:
+    image: images/a b.raw.zst
+    sha256: ${'b'.repeat(64)}
+    disk: {size: 1GB-2GB}
+    wipe: true
+assign: {machines: {k: kernel, u: uki, l: local, d: disk}}
 `
-const MACS = { k: '52:54:00:77:00:01', u: '52:54:00:77:00:02', l: '52:54:00:77:00:03', n: '52:54:00:77:00:04' }
+const MACS = {
+  k: '52:54:00:77:00:01',
+  u: '52:54:00:77:00:02',
+  l: '52:54:00:77:00:03',
+  n: '52:54:00:77:00:04',
+  d: '52:54:00:77:00:05',
+}
+const FACTS = {
+  ...{ vendor: 'V', product: 'P', serial: 'S', uuid: '', firmware: 'uefi', firmware_version: '1', secure_boot: false },
+  ...{ tpm: '2', bmc: '10.0.0.1', cpu: { model: 'C', sockets: 1, threads: 2 }, memory: 2 ** 30 },
+  disks: [{ name: 'vda', serial: 'ONE', wwn: '', path: 'pci-0000:00:04.0', model: '', size: 1e9, rotational: false }],
+  nics: [{ name: 'eth0', mac: '52:54:00:77:99:9a', driver: 'virtio_net', link: true, speed: null }],
+}
 const BASE = 'http://10.77.0.1'
 const SERVER = 0x0a4d0001
 
@@ -36,7 +54,7 @@ function setUp(t: Test) {
     macs: [mac],
     address: `10.77.0.1${i}`,
     groups: [],
-    sshKeys: [],
+    sshKeys: ['ssh-ed25519 AAAA me'],
   }))
   const directory = new Directory(config, list)
   const make = () => {
@@ -102,6 +120,64 @@ t.test('scripts', async (t) => {
   const grub = grubLoad(loads)
   t.match(grub, /^linux \/k x=1 'ds=nocloud;s=http:\/\/h\/' 'a='\\''b' 'c'\\'''$/m)
   t.match(grub, /^initrd \/a \/b\nboot\nexit 1$/m)
+})
+
+t.test('the installer: its orders, once, and what a system without cloud-init needs', async (t) => {
+  const { desk, parts, machines, clock } = setUp(t)()
+  machines.repave('d', clock.now, REPAVE)
+  const script = desk.script('d', 'ipxe', BASE)
+  t.match(script, /^kernel http:\/\/10\.77\.0\.1\/files\/installer\/linux initrd=initrd0 runbook\.mode=install /m)
+  const [, seed = '', report = ''] = /runbook\.seed=\S+\/seed\/([^/\s]+)\/(\S+)/.exec(script) ?? []
+  const read = (name: string) => desk.seed(seed, report, name, BASE)
+  t.equal(
+    await read('install'),
+    `image=${BASE}/files/images/a%20b.raw.zst\nsha256=${'b'.repeat(64)}\ndisk=size:1000000000-2000000000\nwipe=yes\ninject=yes\nname=d\n`,
+  )
+  t.equal(await read('install'), 'gone')
+  t.equal(await read('networkd'), '[Match]\nMACAddress=52:54:00:77:00:05\n\n[Network]\nAddress=10.77.0.14/24\n\n')
+  t.equal(await read('ssh-keys'), 'ssh-ed25519 AAAA me\n')
+  t.equal(await read('phone-home'), `${BASE}/phone-home/${report}\n`)
+  t.equal(await read('shadow'), 'missing')
+  const home: string[] = []
+  const listening = new Desk({ ...parts, onReachable: (name) => void home.push(name) })
+  const key = `ssh-ed25519 ${'A'.repeat(68)}`
+  t.equal(listening.phoneHome(report, new URLSearchParams({ pub_key_ed25519: key }).toString()), 'taken')
+  t.strictSame([home, machines.hostKeys('d'), machines.toFollow()], [['d'], [key], ['d']])
+  t.equal(listening.phoneHome(report, ''), 'gone')
+  t.strictSame([home, machines.hostKeys('d')], [['d'], [key]])
+  machines.followed('d', clock.now, 'done')
+  t.strictSame(machines.toFollow(), [])
+})
+
+t.test('a kernel of somebody else does not get the orders of ours', async (t) => {
+  const { desk, machines, clock } = setUp(t)()
+  machines.repave('k', clock.now, REPAVE)
+  const [, seed = '', report = ''] = /seed=\S+\/seed\/([^/\s]+)\/(\S+)/.exec(desk.script('k', 'ipxe', BASE)) ?? []
+  t.equal(await desk.seed(seed, report, 'install', BASE), 'missing')
+})
+
+t.test('discovery: where it is allowed, for who was told the way, and only to look', async (t) => {
+  const { parts, machines } = setUp(t)()
+  const mac = '52:54:00:77:99:99'
+  const client = identify(makeDiscover({ mac, client: 'ipxe' })!)
+  const off = new Desk(parts)
+  t.equal(off.offer(client, undefined, SERVER)?.script, `${BASE}/local.ipxe`)
+  const desk = new Desk({ ...parts, config: { ...parts.config, discover: true } })
+  const [, tag = ''] =
+    /\/discover\/52-54-00-77-99-99\/(\S+)\/boot\.ipxe$/.exec(desk.offer(client, undefined, SERVER)?.script ?? '') ?? []
+  t.ok(desk.isStranger(mac, tag))
+  t.notOk(desk.isStranger('52:54:00:77:99:98', tag))
+  t.notOk(off.isStranger(mac, tag))
+  t.notOk(desk.isTag(mac, tag), 'is no tag of a machine')
+  const script = desk.discoveryScript(mac, 'ipxe', BASE)
+  t.match(script, / runbook\.mode=discover runbook\.report=\S+\/discover\//)
+  t.notMatch(script, /install |seed/)
+  t.equal(desk.strangersNext(mac), 'wait')
+  t.equal(desk.strangersNext(MACS.n), 'reboot')
+  t.equal(desk.discovered(mac, '{"cpu": 1}'), 'malformed')
+  t.equal(desk.discovered(mac, JSON.stringify(FACTS)), 'taken')
+  t.strictSame(machines.facts(mac), FACTS)
+  t.strictSame(hostOf(mac, machines.facts(mac)), { netboot_mac: [mac, '52:54:00:77:99:9a'], netboot_serial: 'S' })
 })
 
 const name = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('k', 'u') }, fc.constantFrom('l', 'n', 'stranger'))

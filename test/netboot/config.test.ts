@@ -21,6 +21,7 @@ profiles:
     seed: {preseed.cfg: preseed.cfg}
   talos: {uki: talos.efi}
   keep: {local: true}
+  disk: {image: debian.raw.zst, sha256: ${'a'.repeat(64)}, disk: {serial: S1}, cmdline: console=ttyS0, apply: site.yml}
 assign:
   machines: {n1: talos}
   groups: {workers: debian}
@@ -51,6 +52,15 @@ t.test('a whole one', async (t) => {
     initrd: ['debian/initrd.gz'],
     cmdline: 'auto=true url={{ seed }}/preseed.cfg',
     seed: new Map([['preseed.cfg', join(folder, 'preseed.cfg')]]),
+    apply: undefined,
+  })
+  t.match(config.profiles.get('disk'), {
+    kind: 'kernel',
+    kernel: 'installer/linux',
+    initrd: ['installer/initrd'],
+    cmdline: 'runbook.mode=install runbook.seed={{ seed }} runbook.report={{ report }} console=ttyS0',
+    image: { file: 'debian.raw.zst', sha256: 'a'.repeat(64), disk: 'serial:S1', wipe: false, inject: true },
+    apply: join(folder, 'site.yml'),
   })
   for (const [one, name] of [
     [machine('n1', { groups: ['workers'] }), 'talos'],
@@ -79,14 +89,35 @@ t.test('what is wrong, and where', async (t) => {
     [['{{ seed }}', '{{ sead }}'], /:14:14: \{\{ sead \}\} is not known here/],
     [['auto=true url={{ seed }}/preseed.cfg', '"a\\nchain http:"'], /:14:14: cmdline must be one line/],
     [['keep: {local: true}', 'keep: {local: true, uki: x}'], /a profile has one of/],
-    [['keep: {local: true}', 'keep: {local: true, cmdline: x}'], /cmdline belongs to a profile with a kernel/],
-    [['{n1: talos}', '{n1: talso}'], /:19:18: there is no profile "talso".*did you mean "talos"/s],
+    [['keep: {local: true}', 'keep: {local: true, cmdline: x}'], /cmdline belongs to a profile with a kernel or image/],
+    [['{n1: talos}', '{n1: talso}'], /:20:18: there is no profile "talso".*did you mean "talos"/s],
+    [['keep: {local: true}', 'keep: {local: true, wipe: true}'], /wipe belongs to a profile with a image/],
+    [['disk: {serial: S1}, ', ''], /:18:17: an image needs the disk that it is written to/],
+    [[`sha256: ${'a'.repeat(64)}, `, ''], /:18:17: an image needs its sha256/],
+    [['{serial: S1}', 'biggest'], /must be smallest, \{serial: …\}/],
+    [['{serial: S1}', '{serial: "a b"}'], /must be smallest|printable/],
+    [['{serial: S1}', '{size: 500GB}'], /must be smallest|range of sizes/],
+    [['{serial: S1}', '{size: 500GB-400GB}'], /must be smallest|range of sizes/],
+    [['unknown: enroll', 'discover: true'], /:3:11: discover needs unknown machines to be answered/],
     [['{preseed.cfg: preseed.cfg}', '{"../x": y}'], /plain file name|seed/],
   ] as const) {
     const text = GOOD.replace(change[0], change[1])
     t.not(text, GOOD, change[0])
     const folder = t.testdir({ 'netboot.yml': text })
     t.throws(() => readConfig(join(folder, 'netboot.yml')), { message }, change[1])
+  }
+})
+
+t.test('which disk, in the form of the installer', async (t) => {
+  for (const [disk, selector] of [
+    ['smallest', 'smallest'],
+    ['{wwn: naa.5000c500}', 'wwn:naa.5000c500'],
+    ['{path: "pci-0000:00:17.0-ata-1"}', 'path:pci-0000:00:17.0-ata-1'],
+    ['{size: 400GB-0.5TiB}', 'size:400000000000-549755813888'],
+  ] as const) {
+    const folder = t.testdir({ 'netboot.yml': GOOD.replace('{serial: S1}', disk) })
+    const profile = readConfig(join(folder, 'netboot.yml')).profiles.get('disk')
+    t.equal(profile?.kind === 'kernel' && profile.image?.disk, selector)
   }
 })
 

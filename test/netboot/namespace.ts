@@ -18,6 +18,13 @@ const PACKAGES: Readonly<Record<string, string>> = {
   perl: 'perl-base',
   gcc: 'gcc',
   'qemu-system-x86_64': 'qemu-system-x86 ovmf',
+  mmdebstrap: 'mmdebstrap',
+  'mkfs.ext4': 'e2fsprogs',
+  'mkfs.vfat': 'dosfstools',
+  mcopy: 'mtools',
+  sfdisk: 'fdisk',
+  ssh: 'openssh-client',
+  'dpkg-deb': 'dpkg',
 }
 
 /** Why a test that needs root and these commands cannot run here; undefined when it can. */

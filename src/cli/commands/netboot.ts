@@ -1,16 +1,15 @@
 /** `runbook netboot …`. */
-import { once } from 'node:events'
-import { dirname, join } from 'node:path'
-import { stringify } from 'yaml'
-import { formatIp4, formatMac, parseMac } from '../../netboot/address.ts'
+import { dirname } from 'node:path'
+import { Document } from 'yaml'
+import { addressesOf, formatIp4, formatMac, parseMac } from '../../netboot/address.ts'
 import { type NetbootConfig, readConfig } from '../../netboot/config.ts'
 import { openDatabase } from '../../netboot/database.ts'
-import { probe } from '../../netboot/dhcp/probe.ts'
 import { Directory } from '../../netboot/directory.ts'
 import { explainBoot } from '../../netboot/explain.ts'
+import { describeFacts, hostOf } from '../../netboot/facts.ts'
 import { type MachineState, repavePending } from '../../netboot/life-cycle.ts'
 import { Machines } from '../../netboot/machines.ts'
-import { addressesOf, likelyAddresses, startNetboot } from '../../netboot/netboot.ts'
+import { likelyAddresses } from '../../netboot/netboot.ts'
 import { Tokens } from '../../netboot/tokens.ts'
 import { duration } from '../../report/duration.ts'
 import { didYouMean, UserError } from '../../shared/errors.ts'
@@ -23,78 +22,19 @@ export interface NetbootFlags {
   readonly inventory: readonly string[]
 }
 
-const write = (text: string): void => void process.stdout.write(text)
+export const write = (text: string): void => void process.stdout.write(text)
 
 /** All that the commands work on. Its database is closed by disposing. */
-async function open({ config: path, inventory }: NetbootFlags) {
+export async function open({ config: path, inventory: sources }: NetbootFlags) {
   const config: NetbootConfig = readConfig(path)
-  const directory = new Directory(config, machinesOf(await openInventory(inventory, [path])))
+  const inventory = await openInventory(sources, [path])
+  const directory = new Directory(config, machinesOf(inventory))
   const folder = dirname(path)
   const db = openDatabase(folder)
   const trouble = (message: string): void => void process.stderr.write(`warning: ${message}\n`)
   const machines = new Machines(db, trouble)
   const tokens = new Tokens(db)
-  return { config, directory, folder, machines, tokens, trouble, [Symbol.dispose]: () => db.close() }
-}
-
-/** Serves until Ctrl-C or SIGTERM, with a line for each thing that happens to a machine. */
-export async function serve(flags: NetbootFlags): Promise<number> {
-  using opened = await open(flags)
-  const { config, directory, folder, trouble } = opened
-  const say = (machine: string, what: string): void =>
-    write(`${new Date().toTimeString().slice(0, 8)}  ${machine.padEnd(20)}  ${what}\n`)
-  const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort())
-  // TFTP and HTTP events have only an address; DHCP, which came before, knows whose it is.
-  const names = new Map<string, string>()
-  await using _ = await startNetboot({
-    ...opened,
-    leases: join(folder, '.runbook', 'leases'),
-    onTrouble: trouble,
-    on: {
-      dhcp({ mac, machine = mac, message = 'packet', answer, address, file, reason, kind }) {
-        // Strangers that get no answer are counted, and not shown: a busy network has many.
-        if (machine === mac && answer === undefined) return
-        if (address !== undefined) names.set(address, machine)
-        if (names.size > 10_000) names.clear()
-        const got =
-          answer === undefined
-            ? `no answer: ${reason}`
-            : [answer, address, file && shorten(file)].filter(Boolean).join(' ')
-        say(machine, `${message} (${kind}) → ${got}`)
-      },
-      tftp({ client, file, outcome, bytes, took, reason }) {
-        if (outcome === 'started') return
-        say(
-          names.get(client) ?? client,
-          `TFTP ${file} ${outcome}, ${size(bytes)} in ${Math.round(took)} ms${reason ? `: ${reason}` : ''}`,
-        )
-      },
-      http({ client, method, path, status, bytes, complete, took }) {
-        const end = complete ? '' : ', broken off'
-        say(names.get(client) ?? client, `${method} ${path} ${status}, ${size(bytes)} in ${took} ms${end}`)
-      },
-      boot: ({ machine, what }) => say(machine, what),
-    },
-  })
-  const where = addressesOf(config.interfaces).join(', ')
-  write(
-    `serving ${directory.machines.size} machines on ${where} (DHCP ${config.dhcp.mode}, TFTP, HTTP port ${config.http.port})\n`,
-  )
-  if (config.dhcp.mode === 'server') void lookForOthers(config, trouble)
-  if (!stop.signal.aborted) await once(stop.signal, 'abort')
-  return EXIT.done
-}
-
-async function lookForOthers({ interfaces }: NetbootConfig, trouble: (message: string) => void): Promise<void> {
-  try {
-    for (const { server, interface: name, offered } of await probe(interfaces)) {
-      const gives = offered === 0 ? 'boot files' : 'addresses'
-      trouble(`another DHCP server, ${formatIp4(server)}, gives ${gives} on ${name}: stop it, or set mode: proxy`)
-    }
-  } catch (error) {
-    trouble(`cannot look for other DHCP servers: ${(error as Error).message}`)
-  }
+  return { config, inventory, directory, folder, machines, tokens, trouble, [Symbol.dispose]: () => db.close() }
 }
 
 /** `netboot machines`: those of the inventory, and those that were only seen. */
@@ -104,8 +44,15 @@ export async function listMachines(flags: NetbootFlags & { json: boolean; asInve
   const states = machines.all()
   const strangers = [...states].filter(([name]) => !directory.machines.has(name) && parseMac(name) !== undefined)
   if (flags.asInventory) {
-    const hosts = Object.fromEntries(strangers.map(([mac]) => [`new-${mac.replaceAll(':', '')}`, { netboot_mac: mac }]))
-    write(stringify({ all: { hosts } }))
+    const document = new Document({ all: { hosts: {} } })
+    for (const [mac] of strangers) {
+      const facts = machines.facts(mac)
+      const host = document.createNode(hostOf(mac, facts))
+      // For who chooses a profile and a disk.
+      if (facts) host.commentBefore = ` ${describeFacts(facts)}`
+      document.setIn(['all', 'hosts', `new-${mac.replaceAll(':', '')}`], host)
+    }
+    write(document.toString({ lineWidth: 0 }))
     return EXIT.done
   }
   const known = [...directory.machines.values()].map((one) => ({
@@ -125,7 +72,11 @@ export async function listMachines(flags: NetbootFlags & { json: boolean; asInve
   if (flags.json) {
     write(
       `${JSON.stringify(
-        [...known, ...seen].map((one) => ({ ...one, host_keys: machines.hostKeys(one.name ?? '') })),
+        [...known, ...seen].map((one) => ({
+          ...one,
+          host_keys: machines.hostKeys(one.name ?? ''),
+          facts: one.macs.map((mac) => machines.facts(mac)).find((facts) => facts !== undefined),
+        })),
         undefined,
         2,
       )}\n`,
@@ -255,17 +206,4 @@ function table(head: string[], rows: string[][]): void {
         .join('  ')
         .trimEnd()}\n`,
     )
-}
-
-function size(bytes: number): string {
-  return bytes < 10_000
-    ? `${bytes} B`
-    : bytes < 10e6
-      ? `${Math.round(bytes / 1000)} kB`
-      : `${Math.round(bytes / 1e6)} MB`
-}
-
-/** A tag is a name of the machine, and no use in a log. */
-function shorten(file: string): string {
-  return file.replace(/(\/m\/[^/]+\/)[^/]+/, '$1…')
 }

@@ -192,6 +192,19 @@ export class HttpServer {
         const answer = await desk.seed(second, third, fourth, base())
         return isRefusal(answer) ? text(response, REFUSALS[answer], answer) : text(response, 200, answer, true)
       }
+      case 'discover': {
+        const mac = second.replaceAll('-', ':')
+        if (more.length > 0 || !desk.isStranger(mac, third)) return text(response, 404, 'not found')
+        if (fourth === 'boot.ipxe') {
+          allow('GET', 'HEAD')
+          return head ? empty(response, 200) : text(response, 200, desk.discoveryScript(mac, 'ipxe', base()))
+        }
+        if (fourth !== '') return text(response, 404, 'not found')
+        allow('GET', 'POST')
+        if (method === 'GET') return text(response, 200, desk.strangersNext(mac))
+        const answer = desk.discovered(mac, await readBody(request))
+        return answer === 'taken' ? text(response, 200, 'ok') : text(response, REFUSALS[answer], answer)
+      }
       case 'report':
       case 'phone-home': {
         allow('POST')
@@ -254,7 +267,7 @@ function empty(response: ServerResponse, status: number): Sent {
 function shown(segments: readonly string[]): string {
   const hidden = segments.map((one, i) => {
     const [first] = segments
-    if (first === 'm') return i === 2 ? '…' : one
+    if (first === 'm' || first === 'discover') return i === 2 ? '…' : one
     if (first === 'seed') return i === 1 || i === 2 ? '…' : one
     return (first === 'report' || first === 'phone-home') && i === 1 ? '…' : one
   })

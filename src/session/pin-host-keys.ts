@@ -1,0 +1,48 @@
+import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { KnownHosts, parseKnownHosts, withLockFile } from './known-hosts.ts'
+
+/**
+ * Makes `keys` (`ssh-ed25519 AAAA…`) the only keys that a known_hosts file has for `name`, as knownName() gives it: for a
+ * host that was installed anew and told its keys on a way that is trusted. Other names on the same line keep their key;
+ * lines of certificate authorities and revoked keys stay.
+ */
+export async function pinHostKeys(file: string, name: string, keys: readonly string[]): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  await withLockFile(`${file}.lock`, async () => {
+    const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return ''
+      throw error
+    })
+    const mode = text === '' ? 0o600 : (await stat(file)).mode & 0o777
+    const kept = text.split('\n').flatMap((line) => without(line, name))
+    while (kept.at(-1) === '') kept.pop()
+    const lines = [...kept, ...keys.map((key) => `${name} ${key}`)]
+    // A new file in its place: whoever reads it meanwhile sees the old one or the new one.
+    await writeFile(`${file}.new`, lines.map((line) => `${line}\n`).join(''), { mode })
+    await chmod(`${file}.new`, mode)
+    await rename(`${file}.new`, file)
+  })
+}
+
+/** The line without the name; none when it was the only one. */
+function without(line: string, name: string): string[] {
+  const [entry] = parseKnownHosts(line, '')
+  if (entry === undefined || entry.marker !== undefined) return [line]
+  const one = new KnownHosts([])
+  one.add([entry])
+  if (one.find(name).length === 0) return [line]
+  if ('salt' in entry.hosts) return []
+  const others = entry.hosts.filter((host) => host !== name)
+  // A pattern that covers the name covers others too; the exact lines are asked first, and a pattern is not ours to change.
+  if (others.length === entry.hosts.length) return [line]
+  return others.length === 0
+    ? []
+    : [
+        `${others.join(',')} ${line
+          .trim()
+          .split(/[ \t]+/)
+          .slice(1)
+          .join(' ')}`,
+      ]
+}

@@ -1,0 +1,153 @@
+/** Installations that are disturbed, other firmware, discovery: real machines under emulation. Half an hour: in the full run. */
+import { createHash } from 'node:crypto'
+import { createReadStream, openSync, readSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { labTest } from './lab.ts'
+import { MAC, RACK_COMMANDS, Rack, type RackOptions } from './rack.ts'
+
+t.setTimeout(3600_000)
+t.jobs = 1
+
+function fullTest(name: string, options: RackOptions, run: (t: Test, rack: Rack) => Promise<void>): void {
+  if (!process.env.RUNBOOK_FULL) return void t.test(name, { skip: 'takes minutes: set RUNBOOK_FULL=1' }, async () => {})
+  labTest(name, RACK_COMMANDS, async (t) => {
+    const started = Date.now()
+    const say = (line: string): void => t.comment(`${Math.round((Date.now() - started) / 1000)} s  ${line}`)
+    await run(t, await Rack.make(t, { ...options, say }))
+  })
+}
+
+/** What a disk holds, and whether its first MiB does. */
+async function contentOf(rack: Rack): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const part of createReadStream(join(rack.folder, 'disk.raw'))) hash.update(part as Buffer)
+  return hash.digest('hex')
+}
+function headIsEmpty(rack: Rack): boolean {
+  const head = Buffer.alloc(1 << 20)
+  readSync(openSync(join(rack.folder, 'disk.raw'), 'r'), head, 0, head.length, 0)
+  return head.every((byte) => byte === 0)
+}
+
+fullTest('power cut in the middle of the install', {}, async (t, rack) => {
+  await rack.serve()
+  await rack.runbook(['netboot', 'repave', 'n1'])
+  await rack.power('on')
+  await rack.until(/n1 .* installing: writes vda: [1-9]\d? %/)
+  await rack.power('hard-off')
+  t.ok(headIsEmpty(rack), 'the disk cannot boot')
+  let at = rack.log.length
+  await rack.power('on')
+  // Nothing to boot there, and no installer either: nobody asked for it.
+  await rack.until(/n1 .* boots its local disk/, 400, at)
+  t.match(await rack.runbook(['netboot', 'status', 'n1']), { out: /n1 +installing/ })
+  await rack.power('hard-off')
+  t.match(await rack.runbook(['netboot', 'repave', 'n1']), { code: 2, out: /is installing; cancel that first/ })
+  t.match(await rack.runbook(['netboot', 'repave', 'n1', '--cancel']), { code: 0 })
+  t.match(await rack.runbook(['netboot', 'repave', 'n1']), { code: 0 })
+  at = rack.log.length
+  await rack.power('on')
+  // Though the profile does not say wipe: what was broken off is no data.
+  await rack.until(/n1 .*site\.yml applied/, 900, at)
+  t.equal(await rack.ssh('cat /etc/applied'), 'by runbook\n')
+})
+
+fullTest('the server is killed in the middle of each phase', {}, async (t, rack) => {
+  const phases = [
+    /n1 .*DISCOVER .*OFFER/,
+    /n1 .*TFTP ipxe\.efi done/,
+    /n1 .* is given the installer/,
+    /n1 .*GET \/files\/installer\/linux 200/,
+    /n1 .* installing: installer runs/,
+    /n1 .* installing: writes vda: 0 %/,
+    /n1 .* installing: writes vda: [1-9]\d? %/,
+    /n1 .* installing: image verified/,
+    /n1 .* installing: configures n1/,
+    /n1 .* installed: installed/,
+    /n1 .* boots its local disk/,
+    /n1 .* phones home/,
+    /n1 .* apply /,
+  ]
+  await rack.serve()
+  await rack.runbook(['netboot', 'repave', 'n1'])
+  await rack.power('on')
+  for (const phase of phases) {
+    // What comes at once after the one before may have been said already, or to nobody.
+    await rack.until(phase, 300).catch((error: Error) => t.comment(`${phase}: ${error.message.split('\n')[0]}`))
+    await rack.killServer()
+    await rack.serve()
+  }
+  await rack.until(/n1 .*site\.yml applied/, 600)
+  t.match(await rack.runbook(['netboot', 'status', 'n1']), { code: 0, out: /n1 +reachable/ })
+  t.equal(await rack.ssh('cat /etc/applied'), 'by runbook\n')
+})
+
+fullTest('a disk that holds data', {}, async (t, rack) => {
+  writeFileSync(join(rack.folder, 'disk.raw'), 'precious', { flag: 'r+' })
+  const before = await contentOf(rack)
+  await rack.serve()
+  await rack.runbook(['netboot', 'repave', 'n1'])
+  await rack.power('on')
+  await rack.until(/n1 .* failed: failed: vda \(ROOT-1\) holds data, and the profile does not say wipe/)
+  await rack.until(/n1 .* boots its local disk/)
+  await rack.power('hard-off')
+  t.equal(await contentOf(rack), before, 'not a byte was written')
+})
+
+fullTest(
+  'repaved where the profile says wipe, and not where the image is another',
+  { profile: 'wipe: true' },
+  async (t, rack) => {
+    writeFileSync(join(rack.folder, 'disk.raw'), 'precious', { flag: 'r+' })
+    await rack.serve()
+    await rack.runbook(['netboot', 'repave', 'n1'])
+    await rack.power('on')
+    let at = await rack.until(/n1 .*site\.yml applied/, 900)
+    await rack.ssh('echo kept >/root/kept; sync')
+    const keys = await rack.ssh('cat /etc/ssh/ssh_host_ed25519_key.pub')
+    await rack.runbook(['netboot', 'repave', 'n1'])
+    await rack.ssh('systemctl reboot')
+    at = await rack.until(/n1 .*site\.yml applied/, 900, at)
+    t.equal(await rack.ssh('cat /root/kept || echo gone'), 'gone\n')
+    t.not(await rack.ssh('cat /etc/ssh/ssh_host_ed25519_key.pub'), keys, 'new keys, pinned over the old ones')
+  },
+)
+
+fullTest(
+  'SeaBIOS and the iPXE of its NIC: discovery of an unknown machine',
+  { firmware: 'bios', known: false, config: 'unknown: enroll\ndiscover: true' },
+  async (t, rack) => {
+    const before = await contentOf(rack)
+    await rack.serve()
+    await rack.power('on')
+    await rack.until(new RegExp(`${MAC} .* is QEMU .*disks vda 1 GB ROOT-1; 1 NICs; bios`))
+    const { out } = await rack.runbook(['netboot', 'machines', '--json'])
+    const facts = JSON.parse(out).find((one: { name?: string }) => one.name === undefined).facts
+    t.match(facts, {
+      cpu: { threads: 2 },
+      disks: [{ name: 'vda', serial: 'ROOT-1', size: 2 ** 30, path: /^pci-0000:/ }],
+      nics: [{ mac: MAC, driver: 'virtio_net', link: true }],
+      firmware: 'bios',
+    })
+    t.match((await rack.runbook(['netboot', 'machines', '--inventory-yaml'])).out, new RegExp(`netboot_mac: ${MAC}`))
+    await rack.power('hard-off')
+    t.equal(await contentOf(rack), before, 'not a byte was written')
+  },
+)
+
+fullTest(
+  'Secure Boot: shim, signed GRUB, signed kernel, and the disk',
+  { firmware: 'secure-boot', config: 'secure_boot: true' },
+  async (t, rack) => {
+    await rack.serve()
+    await rack.runbook(['netboot', 'repave', 'n1'])
+    await rack.power('on')
+    await rack.until(/n1 .*TFTP \/?m\/n1\/…\/grubx64\.efi done/)
+    await rack.until(/n1 .* is given the installer/)
+    await rack.until(/n1 .*site\.yml applied/, 900)
+    // Four bytes of attributes, then the value.
+    t.equal(await rack.ssh('tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* | od -An -tu1'), '   1\n')
+    t.notMatch(rack.log, /ipxe/)
+  },
+)
