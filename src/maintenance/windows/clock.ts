@@ -24,3 +24,11 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', done)
     }),
 }
+
+/** How soon a clock that was set is noticed. Milliseconds. */
+const SLICE = 15_000
+
+/** Resolves when the wall clock shows this, however it is set meanwhile, or when the signal is aborted. */
+export async function sleepUntil(clock: Clock, at: number, signal?: AbortSignal): Promise<void> {
+  while (!signal?.aborted && clock.now() < at) await clock.sleep(Math.min(SLICE, at - clock.now()), signal)
+}

@@ -1,5 +1,5 @@
 /** One opening of a window: its nodes, so many at a time, until all are through, one failed, or the time is over. */
-import type { Clock } from './clock.ts'
+import { type Clock, sleepUntil } from './clock.ts'
 import type { EventKind } from './events.ts'
 import type { NodeEnd, NodeRun } from './node-run.ts'
 import {
@@ -81,15 +81,15 @@ class WindowRun {
         await Promise.race(this.#active.values())
         continue
       }
-      const paused = state.pausedBy(occurrence.window, clock.now())
-      if (!paused && clock.now() >= occurrence.starts && this.#active.size < this.#o.window.concurrency) {
+      const isFull = this.#active.size >= this.#o.window.concurrency
+      const paused = !isFull && state.pausedBy(occurrence.window, clock.now())
+      if (!isFull && !paused && clock.now() >= occurrence.starts) {
         this.#begin(next)
         continue
       }
       const soon = new AbortController()
-      const signal = AbortSignal.any([soon.signal, leave])
-      const wait = Math.max(LOOK, occurrence.starts - clock.now())
-      await Promise.race([clock.sleep(paused || this.#active.size > 0 ? LOOK : wait, signal), ...this.#active.values()])
+      const wait = isFull ? Infinity : LOOK
+      await Promise.race([clock.sleep(wait, AbortSignal.any([soon.signal, leave])), ...this.#active.values()])
       soon.abort()
     }
   }
@@ -134,8 +134,7 @@ class WindowRun {
   async #forward(node: NodeRecord, run: NodeRun): Promise<void> {
     const { clock, occurrence } = this.#o
     const end = new AbortController()
-    const giveUp =
-      node.status === 'stopping' ? Promise.resolve() : clock.sleep(occurrence.ends - clock.now(), end.signal)
+    const giveUp = node.status === 'stopping' ? Promise.resolve() : sleepUntil(clock, occurrence.ends, end.signal)
     const ended = await Promise.race([this.#watched(run), giveUp.then(() => undefined)])
     end.abort()
     if (ended) return this.#conclude(node.host, ended)
@@ -189,7 +188,7 @@ class WindowRun {
     this.#set(host, 'finishing')
     if (tell) say('overrun', `${host}: the window is over; it is being finished`, host)
     const end = new AbortController()
-    const limit = clock.sleep(occurrence.ends + window.overrun - clock.now(), end.signal).then(() => undefined)
+    const limit = sleepUntil(clock, occurrence.ends + window.overrun, end.signal).then(() => undefined)
     const ended = await Promise.race([this.#watched(run), limit])
     end.abort()
     if (ended) return this.#conclude(host, ended)

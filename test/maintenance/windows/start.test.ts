@@ -28,6 +28,8 @@ function systemd(text: string, from: string, count: number): string[] | undefine
     { encoding: 'utf8', env: { ...process.env, TZ: 'UTC', LC_ALL: 'C' } },
   )
   if (stderr.includes('Resource deadlock avoided')) return undefined
+  // It refuses a repetition that never comes to its second time, such as ~1/2.
+  if (/~[1-7]\/\d/.test(text) && stderr.includes('Invalid argument')) return undefined
   if (status !== 0) throw new Error(stderr)
   return [...stdout.matchAll(/(?:Next elapse|Iter. #\d+|Iteration #\d+): \w{3} (\S+ \S+) UTC/g)].map((m) => utc(m[1]!))
 }
@@ -219,7 +221,8 @@ t.test('property: a calendar that we make is read as systemd reads it', async ()
       fc
         .tuple(fc.integer({ min: least, max: most }), fc.integer({ min: least, max: most }))
         .map(([a, b]) => `${Math.min(a, b)}..${Math.max(a, b)}`),
-      fc.tuple(fc.integer({ min: least, max: most }), fc.integer({ min: 2, max: 7 })).map(([a, b]) => `${a}/${b}`),
+      // systemd refuses a repetition that never comes to its second time.
+      fc.tuple(fc.integer({ min: least, max: most - 7 }), fc.integer({ min: 2, max: 7 })).map(([a, b]) => `${a}/${b}`),
     )
   const made = fc.tuple(
     fc.constantFrom('', 'Mon ', 'Tue..Thu ', 'Sat,Sun '),
