@@ -1,0 +1,237 @@
+/** `runbook schedule`: the daemon with real children, killed and ended; two of them; systemd's words; its status page. */
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { browser, hasChromium } from '../maintenance/windows/browser.ts'
+import { runbook } from './runbook.ts'
+import { daemon, site, window } from './schedule-support.ts'
+
+t.setTimeout(240_000)
+
+const until = async (condition: () => boolean | Promise<boolean>, what: string): Promise<void> => {
+  for (const end = Date.now() + 90_000; !(await condition()); ) {
+    if (Date.now() > end) throw new Error(`never: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+const lines = (path: string): string[] => (existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [])
+
+t.test('killed in the middle: the next daemon takes up what lives, and begins again what does not', async (t) => {
+  const { folder, write } = site(t, `windows:\n${window('workers')}`)
+  const first = await daemon(t, folder)
+  t.match(await runbook(['schedule', 'trigger', 'workers'], folder), { code: 0 })
+  await until(() => lines(join(folder, 'begun')).length === 1, 'a node under way')
+  first.child.kill('SIGKILL')
+  await first.ended
+  write('go-w1', '')
+  await until(() => lines(join(folder, 'worked')).includes('w1'), 'w1 without a daemon')
+  const second = await daemon(t, folder)
+  await second.says('goes on with workers')
+  await until(() => lines(join(folder, 'begun')).includes('w2'), 'w2 under way')
+  // Now both at once, as by a power cut.
+  second.child.kill('SIGKILL')
+  await second.ended
+  const [record] = JSON.parse((await runbook(['schedule', 'history', '--json'], folder)).out)
+  const w2 = record.nodes.find((node: { host: string }) => node.host === 'w2')
+  process.kill(-JSON.parse(w2.process)[1], 'SIGKILL')
+  const third = await daemon(t, folder)
+  await until(() => lines(join(folder, 'begun')).filter((host) => host === 'w2').length === 2, 'w2 once more')
+  write('go-w2', '')
+  write('go-w3', '')
+  await third.says('closed: workers: 3 of 3 nodes done')
+  t.same(lines(join(folder, 'begun')), ['w1', 'w2', 'w2', 'w3'], 'w1 was not begun again')
+  t.ok(lines(join(folder, 'worked')).includes('w3'))
+  t.equal(statSync(join(folder, '.runbook/schedule.db')).mode & 0o077, 0)
+  const history = await runbook(['schedule', 'history'], folder)
+  t.match(history.out, /done\s+workers \(triggered by .+\): 3 of 3 nodes done/)
+})
+
+t.test('SIGTERM: the node under way comes to its end, no other begins, the next daemon goes on', async (t) => {
+  const { folder, write } = site(t, `windows:\n${window('workers')}`)
+  const first = await daemon(t, folder)
+  await runbook(['schedule', 'trigger', 'workers'], folder)
+  await until(() => lines(join(folder, 'begun')).length === 1, 'a node under way')
+  first.child.kill('SIGTERM')
+  await first.says('ends as soon as the nodes under way are through')
+  write('go-w1', '')
+  t.equal(await first.ended, 0)
+  t.same(lines(join(folder, 'begun')), ['w1'])
+  for (const host of ['w2', 'w3']) write(`go-${host}`, '')
+  const second = await daemon(t, folder)
+  await second.says('3 of 3 nodes done')
+  second.child.kill('SIGTERM')
+  t.equal(await second.ended, 0)
+  t.same(lines(join(folder, 'worked')), ['w1', 'w2', 'w3'])
+})
+
+t.test('SIGTERM twice: nodes under way are stopped at the step they are at', async (t) => {
+  const { folder } = site(t, `windows:\n${window('workers')}`)
+  const one = await daemon(t, folder)
+  await runbook(['schedule', 'trigger', 'workers'], folder)
+  await until(() => lines(join(folder, 'begun')).length === 1, 'a node under way')
+  one.child.kill('SIGTERM')
+  await one.says('ends as soon as')
+  one.child.kill('SIGTERM')
+  await until(() => existsSync(join(folder, '.runbook')), 'state')
+  // The step waits for hands: it comes to its end, and the next one is not begun.
+  const { writeFileSync } = await import('node:fs')
+  writeFileSync(join(folder, 'go-w1'), '')
+  t.equal(await one.ended, 0)
+  t.same(lines(join(folder, 'worked')), [])
+  const [record] = JSON.parse((await runbook(['schedule', 'history', '--json'], folder)).out)
+  t.match(record.nodes[0], { host: 'w1', status: 'failed', detail: /stopped/ })
+})
+
+t.test('the hard end: a node on which nothing was changed yet is rolled back', async (t) => {
+  const yaml = window('workers', '    rollback: back.yml\n')
+    .replace('duration: 3h', 'duration: 8s')
+    .replace('margin: 1m', 'margin: 5s')
+  const { folder, write } = site(t, `windows:\n${yaml}`)
+  const play = '- hosts: all\n  gather_facts: false\n  tasks:\n'
+  const work = (what: string): string =>
+    `    - command: sh -c 'echo {{ inventory_hostname }} >>${what}'\n      args: { chdir: '{{ site }}' }\n`
+  write('cycle.yml', `${play}    - pause: { seconds: 15 }\n${work('worked')}`)
+  write('back.yml', `${play}${work('back')}`)
+  const one = await daemon(t, folder)
+  await runbook(['schedule', 'trigger', 'workers'], folder)
+  await one.says(/rolled_back: w1/)
+  await one.says('closed: workers: 0 of 3 nodes done, 1 rolled back, 2 left for the next time')
+  t.same(lines(join(folder, 'back')), ['w1'])
+  t.same(lines(join(folder, 'worked')), [])
+})
+
+t.test('two daemons: the second refuses; trigger wants one', async (t) => {
+  const { folder } = site(t, `windows:\n${window('workers')}`)
+  t.match(await runbook(['schedule', 'trigger', 'workers'], folder), { code: 3, err: /no daemon is running/ })
+  const one = await daemon(t, folder)
+  const two = await runbook(['schedule', 'run', '--listen', '127.0.0.1:0'], folder)
+  t.match(two, { code: 3, err: new RegExp(`another daemon runs for maintenance.yml \\(process ${one.child.pid}, `) })
+  one.child.kill('SIGKILL')
+  await one.ended
+  const three = await daemon(t, folder)
+  three.child.kill('SIGTERM')
+  t.equal(await three.ended, 0, 'the lock went with the one that was killed')
+})
+
+t.test('Type=notify and the watchdog, as systemd asks for them', async (t) => {
+  const { folder, write } = site(t, `windows:\n${window('workers')}`)
+  // systemd's side of the socket: Node has no datagram sockets, Python has.
+  write(
+    'listen.py',
+    "import socket\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\ns.bind('notify')\nprint('bound', flush=True)\nwhile True:\n  print(s.recvmsg(4096, 4096)[0].decode().replace('\\n', ' '), flush=True)\n",
+  )
+  const peer = spawn('python3', ['listen.py'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => peer.kill())
+  let heard = ''
+  peer.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    heard += chunk
+  })
+  await until(() => heard.includes('bound'), 'the socket')
+  const one = await daemon(t, folder, { NOTIFY_SOCKET: join(folder, 'notify'), WATCHDOG_USEC: '3000000' })
+  await until(() => /READY=1/.test(heard), 'READY=1')
+  await until(() => (heard.match(/WATCHDOG=1/g)?.length ?? 0) >= 3, 'three signs of life')
+  t.match(heard, /STATUS=http:\/\/127/)
+  one.child.kill('SIGTERM')
+  await until(() => /STOPPING=1/.test(heard), 'STOPPING=1')
+  t.equal(await one.ended, 0)
+})
+
+t.test('one bad window does not stop the others; SIGHUP reads the file again', async (t) => {
+  const bad = window('broken').replace('Europe/Berlin', 'Europe/Belrin')
+  const { folder, write } = site(t, `windows:\n${bad}${window('workers')}`)
+  const one = await daemon(t, folder)
+  t.match(one.out(), /trouble: broken is left out: maintenance.yml:4:15: there is no time zone "Europe\/Belrin"/)
+  const health = await fetch(`${one.address}healthz`)
+  t.match(await health.json(), { status: 'degraded', left_out: [{ name: 'broken', text: /no time zone/ }] })
+  t.equal(health.status, 200)
+  t.match(await (await fetch(one.address)).text(), /<b>broken<\/b> is left out/)
+  t.match(await (await fetch(`${one.address}metrics`)).text(), /runbook_schedule_left_out 1/)
+  for (const host of ['w1', 'w2', 'w3']) write(`go-${host}`, '')
+  await runbook(['schedule', 'trigger', 'workers'], folder)
+  await one.says('3 of 3 nodes done')
+  t.match(
+    await (await fetch(`${one.address}metrics`)).text(),
+    /runbook_schedule_closed_total\{window="workers",status="done"\} 1/,
+  )
+  write('maintenance.yml', 'windows: {')
+  one.child.kill('SIGHUP')
+  await one.says('maintenance.yml cannot be read, what was read before stands')
+  write('maintenance.yml', `windows:\n${window('workers')}`)
+  one.child.kill('SIGHUP')
+  await until(
+    async () => (await (await fetch(`${one.address}healthz`)).text()).includes('"status":"ok"'),
+    'healthy again',
+  )
+})
+
+t.test('the HTTP server is read-only and answers nobody else', async (t) => {
+  const { folder } = site(t, `windows:\n${window('workers')}`)
+  const { address } = await daemon(t, folder)
+  t.equal((await fetch(address, { method: 'POST' })).status, 405)
+  t.equal((await fetch(`${address}../etc/passwd`)).status, 404)
+  const page = await fetch(address)
+  t.match(page.headers.get('content-security-policy'), /default-src 'none'.*frame-ancestors 'none'/)
+  const { request } = await import('node:http')
+  const status = await new Promise((resolve) => {
+    request(address, { headers: { host: 'evil.example' } }, (response) => resolve(response.statusCode)).end()
+  })
+  t.equal(status, 421, 'a name that somebody points at 127.0.0.1')
+})
+
+t.test('the page in a browser', { skip: hasChromium() ? false : 'no chromium' }, async (t) => {
+  const { folder, write } = site(t, `windows:\n${window('workers', '    max_failures: 3\n')}`)
+  write(
+    'cycle.yml',
+    `${readFileSync(join(folder, 'cycle.yml'), 'utf8')}    - name: Break
+      fail: { msg: '<script>document.title="broken"</script><img src=x onerror=alert(1)>' }
+      when: inventory_hostname == 'w2'
+`,
+  )
+  const one = await daemon(t, folder)
+  await using page = await browser()
+  await page.screen(390, 'light')
+  await page.open(one.address)
+  await page.until('document.getElementById("live").textContent === "live"')
+  t.match(
+    await page.evaluate('document.body.innerText'),
+    /No window is open[\s\S]*Next: workers in [\s\S]*Windows[\s\S]*workers/,
+  )
+  await runbook(['schedule', 'trigger', 'workers'], folder)
+  await page.until('document.querySelector("#now").innerText.includes("workers is open")')
+  await page.until('document.querySelector("#running .running .detail")?.innerText === "last step: Begin"')
+  t.equal(await page.evaluate('document.title'), '0/3 workers · maintenance')
+  for (const host of ['w1', 'w2', 'w3']) write(`go-${host}`, '')
+  await page.until('document.querySelector("#attention")?.innerText.includes("w2")')
+  await page.until('document.querySelector("#now").innerText.includes("No window is open")')
+  t.match(
+    await page.evaluate('document.querySelector("#attention").innerText'),
+    /w2 failed .*Break[\s\S]*<script>[\s\S]*runbook node doctor w2/,
+  )
+  await page.evaluate('document.querySelector("#history details").open = true')
+  await new Promise((resolve) => setTimeout(resolve, 6000))
+  t.ok(await page.evaluate('document.querySelector("#history details").open'), 'stays folded out')
+  for (const width of [390, 1280])
+    for (const scheme of ['light', 'dark'] as const) {
+      await page.screen(width, scheme)
+      t.ok(await page.evaluate('document.documentElement.scrollWidth <= innerWidth'), `nothing sticks out at ${width}`)
+    }
+  t.not(await page.evaluate('document.title'), 'broken')
+  t.same(page.complaints, [])
+  t.ok(
+    page.requests.every((url) => url.startsWith(one.address) || url.startsWith('data:')),
+    page.requests.join(' '),
+  )
+  one.child.kill('SIGKILL')
+  await page.until('document.getElementById("live").textContent.startsWith("not connected since")')
+  const two = await daemon(t, folder)
+  await using plain = await browser()
+  await plain.withoutScript()
+  await plain.screen(390, 'dark')
+  await plain.open(two.address)
+  t.match(
+    await plain.evaluate('document.body.innerText'),
+    /No window is open[\s\S]*Needs somebody[\s\S]*w2[\s\S]*History/,
+    'without JavaScript',
+  )
+})
