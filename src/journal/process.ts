@@ -25,7 +25,10 @@ function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
     // The name in parentheses may hold spaces and parentheses; what follows the last one is field 3.
-    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    // A zombie has ended; whoever should take note of it has not yet, or never will.
+    if (state === 'Z') return undefined
+    const ticks = fields[18]
     return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()}/${ticks}`
   } catch {
     return undefined

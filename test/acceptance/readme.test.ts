@@ -32,6 +32,7 @@ const TRIED: Readonly<Record<string, string[] | string>> = {
   'runbook apply site.yml --limit web1': ['apply', 'site.yml', '--limit', 'web1'],
   'runbook history': ['history'],
   'runbook netboot': ['netboot', '--help'],
+  'runbook schedule': ['schedule', '--help'],
   'runbook secrets': ['secrets', '--help'],
   'runbook history show ID': 'below',
   'runbook --help': ['--help'],

@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import t from 'tap'
 import { browser, hasChromium } from '../maintenance/windows/browser.ts'
 import { runbook } from './runbook.ts'
-import { daemon, site, window } from './schedule-support.ts'
+import { type Daemon, daemon, site, window } from './schedule-support.ts'
 
 t.setTimeout(240_000)
 
-const until = async (condition: () => boolean | Promise<boolean>, what: string): Promise<void> => {
+const until = async (condition: () => boolean | Promise<boolean>, what: string, said?: Daemon): Promise<void> => {
   for (const end = Date.now() + 90_000; !(await condition()); ) {
-    if (Date.now() > end) throw new Error(`never: ${what}`)
+    if (Date.now() > end) throw new Error(`never: ${what}\n${said?.out() ?? ''}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
@@ -36,7 +36,7 @@ t.test('killed in the middle: the next daemon takes up what lives, and begins ag
   const w2 = record.nodes.find((node: { host: string }) => node.host === 'w2')
   process.kill(-JSON.parse(w2.process)[1], 'SIGKILL')
   const third = await daemon(t, folder)
-  await until(() => lines(join(folder, 'begun')).filter((host) => host === 'w2').length === 2, 'w2 once more')
+  await until(() => lines(join(folder, 'begun')).filter((host) => host === 'w2').length === 2, 'w2 once more', third)
   write('go-w2', '')
   write('go-w3', '')
   await third.says('closed: workers: 3 of 3 nodes done')

@@ -74,6 +74,8 @@ export interface Schedule {
 /** Keys of maintenance.yml: ours, and those that others read. */
 const KEYS = ['windows', 'notify', 'guards']
 
+const SHORTER = 'make it shorter, or let it start less often'
+
 /** Reads both keys out of the file's root. `now` tells which times lie ahead. */
 export function readSchedule(root: YamlNode, now: number): Schedule {
   const bad: Bad[] = []
@@ -108,6 +110,11 @@ export function readSchedule(root: YamlNode, now: number): Schedule {
         problems.add(`there is another window "${made.name}"`, made.place)
       const never = made && problems.list.length === 0 ? neverOpens(made, now) : undefined
       if (never !== undefined) problems.add(`this window can never open: ${never}`, made!.places.start)
+      const again = made && problems.list.length === 0 ? overlaps([made], now).next().value : undefined
+      if (again) {
+        const when = made!.zone.format(again.second.opens)
+        problems.add(`this window would open again while it is open, first on ${when}`, made!.places.start, SHORTER)
+      }
       return made
     })
     if (window) windows.push(window)
@@ -119,10 +126,7 @@ export function readSchedule(root: YamlNode, now: number): Schedule {
     const pair = [found.first, found.second].map((one) => windows.findIndex(({ name }) => name === one.window))
     const [kept, out] = pair.toSorted((a, b) => a - b).map((i) => windows[i]!) as [Window, Window]
     const when = out.zone.format(Math.max(found.first.opens, found.second.opens))
-    const message =
-      kept === out
-        ? `this window would open again while it is open, first on ${when}`
-        : `this window overlaps "${kept.name}" (line ${kept.place.line}), first on ${when}`
+    const message = `this window overlaps "${kept.name}" (line ${kept.place.line}), first on ${when}`
     const hint = `one window at a time: move one of them, or make it shorter (this one lasts ${span(out.duration)})`
     bad.push({ name: out.name, problems: [{ message, place: out.places.start, hint }] })
     windows = windows.filter((one) => one !== out)
@@ -246,7 +250,7 @@ function checked<T extends z.ZodObject>(schema: T, node: YamlNode, problems: Pro
           didYouMean(key, Object.keys(schema.shape)),
         )
     } else {
-      const missing = issue.code === 'invalid_type' && placeOf(node, issue.path) === undefined
+      const missing = placeOf(node, issue.path) === undefined
       const where = issue.path.join('.')
       problems.add(
         missing ? `${where} is missing` : `${where}: ${issue.message}`,
