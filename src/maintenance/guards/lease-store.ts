@@ -59,7 +59,8 @@ export function openLeaseStore(transport: Transport, namespace: string): GuardSt
     try {
       if (resourceVersion === undefined)
         return await transport.send<Lease>({ method: 'POST', path: collection, body, signal, timeoutMs: TIMEOUT_MS })
-      // Not PUT: for Leases that creates what is not there, and a holder whose lock was broken would bring it back.
+      // Not PUT: for Leases that creates what is not there (pkg/registry/coordination/lease/strategy.go,
+      // AllowCreateOnUpdate), and a holder whose lock was broken would bring it back.
       return await transport.send<Lease>({
         method: 'PATCH',
         path: path(name),
