@@ -176,7 +176,7 @@ class Entering {
       node,
       snapshot,
       nodes,
-      budgets: budgetsOf(settings, nodes, inventory),
+      budgets: budgetsOf(settings, nodes, inventory, { watched: transport !== undefined }),
       watched: transport !== undefined,
       liveness: (entry) => this.#watch.of(entry),
       diesIn: (name) => this.#watch.diesIn(name),
