@@ -19,7 +19,7 @@ t.test('without a file everything is the default', async (t) => {
   const { settings, path } = readMaintenance(folder)
   t.equal(path, undefined)
   t.match(settings.guards, {
-    max_unavailable: 1,
+    max_unavailable: undefined,
     budgets: [],
     soak: 0,
     blockers: { pods: [], alerts: [], commands: [] },

@@ -1,8 +1,10 @@
-import { homedir } from 'node:os'
+import { homedir, userInfo } from 'node:os'
 import { resolve } from 'node:path'
 import { openJournal } from '../../journal/open.ts'
+import { readMaintenance } from '../../maintenance/config.ts'
 import { runCycle } from '../../maintenance/cycle/run-cycle.ts'
 import type { CycleEvent, CycleRequest, CycleVerb, NodeEnd } from '../../maintenance/cycle/types.ts'
+import { openSiteGuards } from '../../maintenance/guards/index.ts'
 import { createReporter } from '../../report/create.ts'
 import type { Reporter, Verbosity } from '../../report/reporter.ts'
 import { printable } from '../../report/text.ts'
@@ -62,7 +64,22 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
   const becomePassword = flags.askBecomePass ? await prompt?.('become password:', { secret: true }) : undefined
   if (becomePassword) redactor.add(becomePassword)
   await using teller = new Teller(flags)
+  await using guards = openSiteGuards({
+    inventory,
+    extraVars: new Map(Object.entries(request.vars ?? {})),
+    settings: readMaintenance(flags.folder).settings.guards,
+    folder: resolve(flags.folder),
+    run: `${verb}-${new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`,
+    actor: userInfo().username,
+    connect,
+    target: targetOf(flags),
+    prompt,
+    becomePassword,
+    redactor,
+  })
   const events = runCycle(request, {
+    // A node that is turned on again takes nothing away.
+    guards: verb === 'poweron' ? undefined : guards,
     inventory,
     journal,
     connect,
@@ -78,6 +95,7 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
   let exitCode: number = EXIT.bug
   for await (const event of events) {
     await teller.tell(event)
+    if (verb === 'poweron' && event.type === 'node_ended' && event.outcome === 'done') await guards.back(event.node)
     if (event.type === 'cycle_ended') exitCode = exitCodeOf(event.nodes)
   }
   return exitCode

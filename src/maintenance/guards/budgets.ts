@@ -23,13 +23,15 @@ export function limitOf(maxUnavailable: number | string, size: number): number {
   return percent === 0 ? 0 : Math.max(1, Math.floor((size * percent) / 100))
 }
 
-/** All budgets of a cluster. Control planes are one at a time, whatever the settings say. */
+/** All budgets. `watched`: of the nodes of a cluster, which tells how they are. Control planes are one at a time, whatever the settings say. */
 export function budgetsOf(
   settings: Pick<GuardSettings, 'max_unavailable' | 'budgets'>,
   nodes: readonly NodeView[],
   { groups }: InventoryNames,
+  { watched }: { readonly watched: boolean },
 ): Budget[] {
-  const budgets = [make('all nodes', settings.max_unavailable, nodes)]
+  // Of plain hosts nobody knows what they are to each other.
+  const budgets = [make('all nodes', settings.max_unavailable ?? (watched ? 1 : '100%'), nodes)]
   const controlPlanes = nodes.filter(({ controlPlane }) => controlPlane)
   if (controlPlanes.length > 0) budgets.push(make('control planes', 1, controlPlanes))
   for (const one of settings.budgets) budgets.push(...ofGroup(one, nodes, groups))

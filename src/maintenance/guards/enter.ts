@@ -8,6 +8,7 @@ import { openFileStore } from './file-store.ts'
 import { holdLock } from './hold.ts'
 import { type Judgement, judge } from './judge.ts'
 import { openLeaseStore } from './lease-store.ts'
+import type { NodeView } from './nodes.ts'
 import { isKnownDead, thisProcess } from './process.ts'
 import type { Entry, GuardStore, Pulse, Snapshot } from './store.ts'
 import type { EnterGuard, GuardDependencies, GuardEvent, GuardRequest, Hold } from './types.ts'
@@ -58,6 +59,7 @@ class Entering {
   /** The caller has the lock; the store is the lock's. */
   #entered = false
   #down: string | undefined
+  #validMs = 0
 
   constructor(
     request: GuardRequest,
@@ -116,14 +118,8 @@ class Entering {
   }
 
   async #attempt(): Promise<Hold | Obstacle | 'again'> {
-    const { node, settings } = this.#request
+    const { node } = this.#request
     const { signal } = this.#dependencies
-    const own = await this.#world.whyOwnMachine(signal)
-    if (own !== undefined)
-      return {
-        passes: false,
-        reasons: [`it is the machine that this runbook runs on (${own}): run it from another one`],
-      }
     const before = await this.#ask(undefined)
     if ('reasons' in before) return before
 
@@ -132,8 +128,7 @@ class Entering {
     const free = !there || there.id === this.#id || judgement.takeOver !== undefined
     if (!free && this.#watch.ofPulse(node) !== 'dead')
       return { passes: true, reasons: [`${there.id} is taking its lock`] }
-    const { duration } = settings.lease
-    this.#pulse = await this.#store.beat(there, { node, id: this.#id, validMs: duration }, signal)
+    this.#pulse = await this.#store.beat(there, { node, id: this.#id, validMs: this.#validMs }, signal)
     if (!this.#pulse) return 'again'
     // Their holders, if they live after all, must meet it at their next renewal.
     for (const { node: other } of judgement.obsolete) {
@@ -166,7 +161,13 @@ class Entering {
     const { node, settings, inventory, run, reason } = this.#request
     const { signal, transport, folder } = this.#dependencies
     const nodes = await this.#world.nodes(signal)
+    const own = await this.#world.whyOwnMachine(nodes, signal)
+    if (own !== undefined) {
+      const reason = `it is the machine that this runbook runs on (${own}): run it from another one`
+      return { passes: false, reasons: [reason] }
+    }
     this.#down = nodes.find(({ name }) => name === node)?.down
+    this.#validMs = Math.max(settings.lease.duration, apiOutageMs(node, nodes))
     const blocked = await askBlockers(settings.blockers, { node, run, reason, transport, folder, signal })
     if (blocked.length > 0) return { passes: true, reasons: blocked }
     const snapshot = await this.#store.read(signal)
@@ -175,7 +176,7 @@ class Entering {
       node,
       snapshot,
       nodes,
-      budgets: budgetsOf(settings, nodes, inventory),
+      budgets: budgetsOf(settings, nodes, inventory, { watched: transport !== undefined }),
       watched: transport !== undefined,
       liveness: (entry) => this.#watch.of(entry),
       diesIn: (name) => this.#watch.diesIn(name),
@@ -217,7 +218,7 @@ class Entering {
       store,
       entry,
       pulse,
-      validMs: settings.lease.duration,
+      validMs: this.#validMs,
       onEvent: this.#onEvent,
       signal,
       soak: (until) => {
@@ -255,6 +256,16 @@ class Entering {
     this.#pulse = undefined
     if (pulse) await this.#store.drop(pulse).catch(() => {})
   }
+}
+
+/**
+ * How long the API may be away because the node is: a control plane takes its API server with it, and the virtual IP needs
+ * time to move; the only one takes all of it until it has booted again.
+ */
+function apiOutageMs(node: string, nodes: readonly NodeView[]): number {
+  const controlPlanes = nodes.filter(({ controlPlane }) => controlPlane)
+  if (!controlPlanes.some(({ name }) => name === node)) return 0
+  return controlPlanes.length > 1 ? 5 * 60_000 : 30 * 60_000
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

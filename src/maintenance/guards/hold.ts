@@ -35,6 +35,7 @@ export function holdLock(options: HoldOptions): Hold {
   const lost = new AbortController()
   let pulse = options.pulse
   let renewedAt = performance.now()
+  let renewedAtWall = Date.now()
   /** Promised by `renew({ forMs })`. */
   let promisedUntil = 0
   let timer: NodeJS.Timeout | undefined
@@ -54,7 +55,7 @@ export function holdLock(options: HoldOptions): Hold {
 
   const beat = async (forMs: number): Promise<void> => {
     if (lost.signal.aborted) throw lost.signal.reason
-    const started = performance.now()
+    const [started, startedWall] = [performance.now(), Date.now()]
     // Others wait for longer than we rely on it.
     const valid = validMs + Math.max(0, forMs, promisedUntil - started)
     let next = await store.beat(pulse, { node, id, validMs: valid })
@@ -67,6 +68,7 @@ export function holdLock(options: HoldOptions): Hold {
     }
     pulse = next
     renewedAt = started
+    renewedAtWall = startedWall
     promisedUntil = Math.max(promisedUntil, started + forMs)
   }
   /** One after another: each goes on from the version that the one before has written. */
@@ -85,8 +87,11 @@ export function holdLock(options: HoldOptions): Hold {
         (error) => {
           if (lost.signal.aborted || ended) return
           const until = Math.max(renewedAt + validMs * GIVE_UP_AFTER, promisedUntil)
-          if (performance.now() < until) return schedule(validMs / TRIES)
-          const words = `its lock could not be renewed for ${Math.round((performance.now() - renewedAt) / 1000)} s: ${(error as Error).message.split('\n')[0]}`
+          // A machine that was suspended has a clock that stood still meanwhile; the other one did not.
+          const slept = Math.max(0, Date.now() - renewedAtWall - (performance.now() - renewedAt))
+          if (performance.now() + slept < until) return schedule(validMs / TRIES)
+          const seconds = Math.round((performance.now() + slept - renewedAt) / 1000)
+          const words = `its lock could not be renewed for ${seconds} s: ${(error as Error).message.split('\n')[0]}`
           lose(new GuardLost(node, words, { unreachable: true, cause: error }))
         },
       )

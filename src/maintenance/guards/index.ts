@@ -4,6 +4,7 @@ export { enterGuard } from './enter.ts'
 export { GuardLost, GuardRefused } from './errors.ts'
 export { type EnterOptions, type GuardsOptions, openGuards, type Pass } from './open.ts'
 export type { GuardSettings } from './settings.ts'
+export { openSiteGuards, type SiteGuards, type SiteOptions } from './site.ts'
 export type {
   EnterGuard,
   GuardDependencies,

@@ -74,7 +74,8 @@ export function judge({ node, snapshot, nodes, budgets, watched, liveness, diesI
     down.set(entry.node, `${view?.down ? `${view.down}; ` : ''}${what} (${holderWords(entry)})`)
   }
 
-  const targetIsDown = views.get(node)?.ready === false
+  const wasLeft = !watched && takeOver !== undefined && !isOurs(takeOver)
+  const targetIsDown = wasLeft || views.get(node)?.ready === false
   reasons.push(...refusals(budgets, node, { held, down, targetIsDown }))
   return { reasons, takeOver, keep, obsolete, down: new Map([...down, ...held]) }
 }

@@ -46,7 +46,7 @@ export function openLeaseStore(transport: Transport, namespace: string): GuardSt
     return leases
   }
 
-  /** Creates, or replaces the version that is given; undefined when that is not what stands there. */
+  /** Creates, or changes the version that is given; undefined when that is not what stands there. */
   const put = async (
     name: string,
     resourceVersion: string | undefined,
@@ -59,9 +59,13 @@ export function openLeaseStore(transport: Transport, namespace: string): GuardSt
     try {
       if (resourceVersion === undefined)
         return await transport.send<Lease>({ method: 'POST', path: collection, body, signal, timeoutMs: TIMEOUT_MS })
+      // Not PUT: for Leases that creates what is not there (pkg/registry/coordination/lease/strategy.go,
+      // AllowCreateOnUpdate), and a holder whose lock was broken would bring it back.
       return await transport.send<Lease>({
-        method: 'PUT',
+        method: 'PATCH',
         path: path(name),
+        contentType: 'application/merge-patch+json',
+        query: { fieldManager: 'runbook' },
         body: { ...body, metadata: { ...metadata, resourceVersion } },
         signal,
         timeoutMs: TIMEOUT_MS,

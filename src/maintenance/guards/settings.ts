@@ -66,7 +66,9 @@ const COMMAND = z.strictObject({
 
 export const GUARDS_SCHEMA = z
   .strictObject({
-    max_unavailable: maxUnavailable.default(1).describe('of all nodes together'),
+    max_unavailable: maxUnavailable
+      .optional()
+      .describe('of all nodes together; default: 1, and no limit for plain hosts'),
     budgets: z.array(BUDGET).default([]).describe('of groups of nodes, besides'),
     soak: duration.prefault('0s').describe('how long a node must be Ready before the next one is taken'),
     blockers: z

@@ -82,7 +82,8 @@ export interface Holder {
 }
 
 /**
- * A lock on a node. It is renewed in the background. When the API cannot be reached for two thirds of the lease, or
+ * A lock on a node. It is renewed in the background. (That of a control plane, which takes its API server with it, is valid
+ * for longer than the settings say.) When the API cannot be reached for two thirds of the lease, or
  * somebody else has the lock, `signal` aborts with GuardLost: nothing that is protected may begin any more.
  */
 export interface Hold extends AsyncDisposable {

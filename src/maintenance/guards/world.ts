@@ -10,7 +10,7 @@ import type { GuardDependencies, GuardRequest } from './types.ts'
 export interface World {
   /** Throws UserError when the node of the request is not among them. */
   nodes(signal: AbortSignal): Promise<readonly NodeView[]>
-  whyOwnMachine(signal: AbortSignal): Promise<string | undefined>
+  whyOwnMachine(nodes: readonly NodeView[], signal: AbortSignal): Promise<string | undefined>
   /** Why etcd cannot do without the node; `down` are those that are out of service or worked on. */
   etcdRefusal(
     nodes: readonly NodeView[],
@@ -40,10 +40,10 @@ export function openWorld(request: GuardRequest, { transport, connect }: GuardDe
   return {
     nodes,
 
-    async whyOwnMachine(signal) {
+    async whyOwnMachine(all, signal) {
       if (isOther) return undefined
       const view = transport
-        ? (await nodes(signal)).find(({ name }) => name === node)!
+        ? all.find(({ name }) => name === node)!
         : { addresses: [], machineId: await machineIdOf(node, connect, signal) }
       const why = whyOwnMachine(view)
       isOther = why === undefined

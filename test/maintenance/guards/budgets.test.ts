@@ -80,7 +80,11 @@ t.test('which budgets there are', async (t) => {
       { label: 'pool', per: 'pool', max_unavailable: 1 },
     ],
   }
-  const budgets = budgetsOf(settings, nodes, { hosts: [], groups: { rack1: ['w1', 'w4', 'gone'] } })
+  const budgets = budgetsOf(settings, nodes, { hosts: [], groups: { rack1: ['w1', 'w4', 'gone'] } }, { watched: true })
+  const none = { max_unavailable: undefined, budgets: [] }
+  const plain = { hosts: [], groups: {} }
+  t.match(budgetsOf(none, nodes, plain, { watched: true }), [{ limit: 1 }, {}])
+  t.match(budgetsOf(none, nodes, plain, { watched: false }), [{ limit: 6 }, {}])
   t.same(budgets, [
     { name: 'all nodes', limit: 3, members: ['c1', 'c2', 'w1', 'w2', 'w3', 'w4'] },
     { name: 'control planes', limit: 1, members: ['c1', 'c2'] },

@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { GuardLost, GuardRefused } from '../../../src/maintenance/guards/index.ts'
+import { fakeConnection } from '../../../src/session/fake.ts'
 import { addNode, Site, settings } from './setting.ts'
 
 t.setTimeout(120_000)
@@ -243,15 +244,49 @@ t.test('an API that goes away because of us', async (t) => {
   t.same(site.ledger.entries, [])
 })
 
+t.test('control planes', async (t) => {
+  for (const [count, seconds] of [
+    [1, 1800],
+    [3, 300],
+  ] as const) {
+    const names = ['c1', 'c2', 'c3'].slice(0, count)
+    const site = new Site(t, ['n1'])
+    for (const name of names) addNode(site.world, name, { labels: { 'node-role.kubernetes.io/control-plane': '' } })
+    const asked: string[] = []
+    const etcd = (sick: string | undefined) => ({
+      settings: settings({ max_unavailable: 2 }),
+      connect: async (host: string) => {
+        asked.push(host)
+        return fakeConnection(host, { answer: (script) => ({ stdout: etcdAnswer(script, names, sick) }) })
+      },
+    })
+    const { connect, settings: given } = etcd(undefined)
+    const hold = await site.enter('c1', { settings: given }, { connect })
+    t.same([...new Set(asked)], [count === 1 ? 'c1' : 'c2'], 'asked on one that stays')
+    t.match(site.leases.all.get('runbook-node-c1')!.spec, { leaseDurationSeconds: seconds }, 'it takes its API with it')
+    await hold.release('untouched')
+    if (count === 1) continue
+    await t.rejects(site.enter('c1', { settings: given }, { connect: etcd('c3').connect }), {
+      message: /etcd has members that are not healthy: c3/,
+    })
+    // Ill as soon as the lock is there.
+    let n = 0
+    const later = async (host: string) => etcd(n++ === 0 ? undefined : 'c3').connect(host)
+    await t.rejects(site.enter('c1', { settings: given }, { connect: later }), /not healthy: c3/)
+    t.equal(n, 2)
+    t.same(site.ledger.entries, [])
+  }
+})
+
 t.test('answers that get lost', async (t) => {
-  for (const lost of ['POST', 'PUT', 'DELETE']) {
+  for (const lost of ['POST', 'PATCH', 'DELETE']) {
     const site = new Site(t, ['n1'])
     let n = 0
     site.leases.cut = ({ method }) => (method === lost && n++ === 0 ? 'after' : undefined)
     // A POST is not repeated by itself: the first attempt fails, and leaves a sign of life that expires.
     const hold = await site.enter('n1', { waitMs: 30_000 }).catch(() => site.enter('n1', { waitMs: 30_000 }))
     const renewed = await hold.renew().catch((error) => error)
-    if (lost === 'PUT') {
+    if (lost === 'PATCH') {
       t.match(renewed, { name: 'GuardLost', unreachable: true })
       await hold.renew()
     }
@@ -335,6 +370,16 @@ async function freeze(site: Site, { node }: { node: string }): Promise<() => voi
   return () => {
     frozen = false
   }
+}
+
+/** What etcd on a control plane prints for `etcdScript`. */
+function etcdAnswer(script: string, names: readonly string[], sick: string | undefined): string {
+  const mark = '---runbook-etcd---\n'
+  if (script.includes('/v3/cluster/member/list')) {
+    const members = names.map((name) => ({ name, clientURLs: [`https://${name}:2379`] }))
+    return `${JSON.stringify({ members })}\n${mark}`
+  }
+  return names.map((name) => `${JSON.stringify({ health: String(name !== sick) })}\n${mark}`).join('')
 }
 
 async function until(condition: () => boolean): Promise<void> {

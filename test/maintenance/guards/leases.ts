@@ -71,7 +71,12 @@ export class Leases {
     const version = sent.metadata?.resourceVersion
     if (version !== undefined && version !== there.metadata.resourceVersion)
       return failure(409, 'Conflict', 'the object has been modified; please apply your changes to the latest version')
-    return { status: 200, body: this.#keep(sent) }
+    if (method !== 'PATCH') return failure(405, 'MethodNotAllowed', `${method} is not faked`)
+    const { metadata, spec } = sent
+    const annotations = { ...there.metadata.annotations, ...metadata?.annotations }
+    const labels = { ...there.metadata.labels, ...metadata?.labels }
+    const merged = { metadata: { ...there.metadata, labels, annotations }, spec: { ...there.spec, ...spec } }
+    return { status: 200, body: this.#keep(merged) }
   }
 
   #keep({ metadata, spec }: Partial<Lease>): Lease {

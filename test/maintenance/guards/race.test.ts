@@ -11,6 +11,8 @@ t.setTimeout(280_000)
 const ROUNDS = 50
 /** Every so many rounds one of the two is killed while it holds a lock. */
 const KILL_EVERY = 10
+/** Fewer: nothing but the place of the locks is another one. */
+const PLAIN_ROUNDS = 5
 const NODES = ['n1', 'n2', 'n3', 'n4']
 
 class Runner {
@@ -18,8 +20,9 @@ class Runner {
   readonly said: Said[] = []
   #wake: () => void = () => {}
 
-  constructor(kubeconfig: string) {
-    this.child = fork(join(import.meta.dirname, 'runner.ts'), [kubeconfig])
+  /** `place`: a kubeconfig or a folder. */
+  constructor(place: string) {
+    this.child = fork(join(import.meta.dirname, 'runner.ts'), [place])
     this.child.on('message', (said: Said) => {
       this.said.push(said)
       this.#wake()
@@ -43,8 +46,8 @@ class Runner {
   }
 }
 
-async function start(server: Served): Promise<Runner> {
-  const runner = new Runner(server.kubeconfig)
+async function start({ kubeconfig }: Pick<Served, 'kubeconfig'>): Promise<Runner> {
+  const runner = new Runner(kubeconfig)
   await runner.hears(({ type }) => type === 'ready')
   return runner
 }
@@ -95,8 +98,44 @@ t.test(`${ROUNDS} races never exceed the budget`, async (t) => {
   const tookOver = runners
     .flatMap(({ said }) => said)
     .some((said) => said.type === 'event' && /died|removed the lock/.test(said.message))
+  // What the one that was killed last held goes away with the next lock, whichever node that is of.
+  const from = runners[1].said.length
+  runners[1].order({ settings: settings({}, 2000), all: NODES, holdMs: 40, run: 'last', nodes: ['n1'] })
+  await runners[1].hears(({ type }) => type === 'done', from)
   t.ok(tookOver, 'what the killed ones held was taken over, and it is said')
   t.same(site.ledger.entries, [])
+})
+
+t.test('plain hosts: the same in a file', async (t) => {
+  const site = new Site(t)
+  const place = { kubeconfig: site.folder }
+  const runners = [await start(place), await start(place)] as [Runner, Runner]
+  t.teardown(() => kill(...runners))
+  const chosen = { settings: settings({ max_unavailable: 1 }, 2000), all: NODES, holdMs: 40 }
+  for (let round = 0; round < PLAIN_ROUNDS; round++) {
+    const from = runners.map(({ said }) => said.length)
+    for (const [i, runner] of runners.entries())
+      runner.order({ ...chosen, run: `round-${round}-${i}`, nodes: pick(round, i) })
+    await Promise.all(runners.map((runner, i) => runner.hears(({ type }) => type === 'done', from[i])))
+    const spans = runners.flatMap(({ said }, i) => spansOf(said.slice(from[i])))
+    t.equal(spans.length, 4)
+    t.equal(mostTogether(spans), 1)
+  }
+  // Nobody can tell how the host of a dead run is: it is down until it is worked on again.
+  runners[0].order({ ...chosen, run: 'dies', nodes: ['n1'], holdMs: 600_000 })
+  await runners[0].hears((said) => said.type === 'in' && said.node === 'n1', runners[0].said.length)
+  kill(runners[0])
+  await runners[0].hears(() => false)
+  await t.rejects(
+    site.enter('n2', { settings: chosen.settings, inventory: { hosts: NODES, groups: {} } }, { transport: undefined }),
+    {
+      message: /n1 \(that run died while it worked on the node \(run dies/,
+    },
+  )
+  const from = runners[1].said.length
+  runners[1].order({ ...chosen, run: 'next', nodes: ['n1', 'n2'] })
+  await runners[1].hears(({ type }) => type === 'done', from)
+  t.equal(spansOf(runners[1].said.slice(from)).length, 2, 'taken over, and then the next')
 })
 
 t.test('a killed holder on another machine: the next one takes over after the lease', async (t) => {

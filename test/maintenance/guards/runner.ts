@@ -20,8 +20,10 @@ export type Said =
   | { readonly type: 'event'; readonly kind: string; readonly message: string }
   | { readonly type: 'failed'; readonly node: string; readonly message: string }
 
-const [, , kubeconfig = ''] = process.argv
-const cluster = openCluster(await loadKubeconfigFile(kubeconfig))
+/** A kubeconfig; or, for plain hosts, a folder. */
+const [, , place = ''] = process.argv
+const isCluster = place.endsWith('kubeconfig')
+const transport = isCluster ? openCluster(await loadKubeconfigFile(place)).transport : undefined
 const say = (said: Said): void => void process.send!(said)
 const now = (): string => process.hrtime.bigint().toString()
 const { signal } = new AbortController()
@@ -31,7 +33,7 @@ process.on('message', async ({ run, nodes, all, settings, holdMs }: Order) => {
     nodes.map(async (node) => {
       try {
         const request = { node, run, actor: 'test', settings, inventory: { hosts: all, groups: {} }, waitMs: 120_000 }
-        const dependencies = { transport: cluster.transport, folder: '.', connect: async () => undefined, signal }
+        const dependencies = { transport, folder: place, connect: async () => undefined, signal }
         const hold = await enterGuard(request, dependencies, ({ type, message }) =>
           say({ type: 'event', kind: type, message }),
         )
