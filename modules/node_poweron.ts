@@ -15,7 +15,6 @@ export default defineAction({
   preview: async (ctx) => {
     await using power = await ctx.power()
     const how = power ? `by ${power.description}` : 'by hand: the host has no runbook_power'
-    ctx.log(`would turn it on ${how}, and wait for a new boot`)
     return { changed: true, msg: `would turn it on, ${how}`, changes: [{ summary: `power on ${how}` }] }
   },
   run: async (ctx, a) => {
@@ -27,8 +26,8 @@ export default defineAction({
     await ctx.disconnect()
     const answer = await node.answerOf(ctx, node.TRY_MS)
     const isUp = answer.kind === 'up' && answer.bootId !== oldBoot
-    const turned = isUp ? false : await node.turnOn(ctx, power)
     const timeoutMs = (power ? a.timeout : a.by_hand_timeout) * 1000
+    const turned = isUp ? false : await node.turnOn(ctx, power, timeoutMs)
     const bootId = isUp ? answer.bootId : await node.waitBack(ctx, { power, oldBoot, timeoutMs })
     if (record && oldBoot !== undefined) node.advance(ctx, record, { phase: 'up', rests: false })
     // A cycle that was given up before the power off: what it has stopped runs again.

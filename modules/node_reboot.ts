@@ -12,10 +12,11 @@ export default defineAction({
   }),
   returns: { boot_id: 'of the new boot', elapsed: 'seconds' },
   examples: [{ name: 'A new kernel', yaml: 'node_reboot:\n  timeout: 1200' }],
-  preview: async (ctx) => {
-    ctx.log('would reboot, and wait for a new boot')
-    return { changed: true, msg: 'would reboot', changes: [{ summary: 'reboot' }] }
-  },
+  preview: async () => ({
+    changed: true,
+    msg: 'would reboot',
+    changes: [{ summary: 'reboot, and wait for a new boot' }],
+  }),
   run: async (ctx, a) => {
     await using power = await ctx.power()
     const started = performance.now()

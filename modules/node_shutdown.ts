@@ -29,7 +29,6 @@ export default defineAction({
         ? [{ summary: `if that does not help: a soft off, at most ${a.controller_timeout} s; ${force}` }]
         : []),
     ]
-    for (const { summary } of changes) ctx.log(summary)
     return { changed: true, msg: 'would power off', changes }
   },
   run: async (ctx, a) => {

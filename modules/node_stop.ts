@@ -53,7 +53,6 @@ export default defineAction({
     const changes = steps.map(({ title, items, seconds: limit }) => ({
       summary: `${title}: ${items.join(', ')} (at most ${limit} s)`,
     }))
-    for (const { summary } of changes) ctx.log(`would stop ${summary}`)
     return { changed: true, msg: `would take ${steps.length} steps`, changes }
   },
 })

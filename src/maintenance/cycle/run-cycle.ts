@@ -53,7 +53,9 @@ export async function* runCycle(request: CycleRequest, services: CycleServices):
     yield { type: 'node_started', node }
     for await (const event of cycleNode(request, services, node)) {
       yield event
-      if (event.type === 'node_ended') ends.push(event)
+      if (event.type !== 'node_ended') continue
+      const { type, ...end } = event
+      ends.push(end)
     }
   }
   yield { type: 'cycle_ended', nodes: ends }
@@ -214,12 +216,15 @@ class RunResult {
   #recap: Recap | undefined
   #trouble: TaskResultEvent | undefined
   #last: TaskResultEvent | undefined
+  /** How it is known to be off, or what was checked. */
+  #proof = ''
 
   take(event: RunEvent): void {
     if (event.type === 'run_started') this.run = event.run
     if (event.type === 'recap') this.#recap = event
     if (event.type !== 'task_result') return
     this.#last = event
+    if (event.module === 'node_shutdown' || event.module === 'node_return') this.#proof = event.msg
     if (event.status === 'failed' || event.status === 'unreachable') this.#trouble = event
   }
 
@@ -236,7 +241,7 @@ class RunResult {
     if (!this.#recap || this.#recap.interrupted)
       return { outcome: 'stopped', words: `stopped after: ${this.#last?.task ?? 'nothing'}` }
     if (!isGood(this.#recap, node)) return { outcome: 'failed', words: 'failed' }
-    return { outcome: 'done', words: 'done' }
+    return { outcome: 'done', words: this.#proof || 'done' }
   }
 }
 

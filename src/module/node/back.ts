@@ -14,7 +14,7 @@ const WAKE_MS = 30_000
 const ON_MS = 180_000
 
 /** Turns the host on by what the inventory has, or tells the person to. */
-export async function turnOn(ctx: ActionContext, power: HostPower | undefined): Promise<boolean> {
+export async function turnOn(ctx: ActionContext, power: HostPower | undefined, timeoutMs: number): Promise<boolean> {
   if (!power) {
     ctx.log(`turn ${ctx.host} on by hand: it has no runbook_power`)
     return false
@@ -22,7 +22,7 @@ export async function turnOn(ctx: ActionContext, power: HostPower | undefined): 
   const was = await powerState(ctx, power)
   if (was === 'on') return false
   ctx.log(`power on: ${power.description}`)
-  await power.on({ signal: ctx.signal, timeoutMs: ON_MS })
+  await power.on({ signal: ctx.signal, timeoutMs: Math.min(timeoutMs, ON_MS) })
   return true
 }
 

@@ -85,10 +85,10 @@ export async function shutDown(ctx: ActionContext, power: HostPower | undefined,
     if (await isOwnMachine(answer.bootId)) throw mustNotBeOwn(ctx.host)
   }
   const { bootId } = record!
-  const before: Heard = answer.kind === 'up' ? await listen(ctx.address) : { ping: undefined, arp: undefined }
+  const before = record!.heard ?? (await listen(ctx.address))
   if (answer.kind === 'up' && !(await isUnderWay(ctx, record!))) {
     for (const text of await armWake(ctx, power?.wakes ?? [])) ctx.log(`Wake-on-LAN is not armed: ${text}`)
-    record = advance(ctx, record!, { phase: 'sent', sent: Date.now() })
+    record = advance(ctx, record!, { phase: 'sent', sent: Date.now(), heard: before })
     ctx.log(`power off: sent, its time is ${options.timeoutMs / 1000} s`)
     await sendDown(ctx, 'poweroff', options.message)
   }

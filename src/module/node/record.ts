@@ -1,4 +1,5 @@
 import type { ActionContext } from '../action.ts'
+import type { Heard } from './network.ts'
 
 /** Under which the journal keeps how far a host's cycle is. */
 const NAME = 'cycle'
@@ -24,6 +25,8 @@ export interface CycleRecord {
   readonly phase: Phase
   /** Milliseconds since the epoch. */
   readonly sent?: number | undefined
+  /** What was heard of it before it was sent down. */
+  readonly heard?: Heard | undefined
   /** It is a node of a cluster. */
   readonly joined: boolean
   /** It runs containers of Kubernetes. */
