@@ -5,7 +5,7 @@ import type { PowerFlags, PowerVerb } from './commands/power.ts'
 import { addCycle } from './cycle-options.ts'
 import { addFlow } from './flow-options.ts'
 import { addNetboot } from './netboot-program.ts'
-import { addNode, NODE_EXAMPLES } from './node-options.ts'
+import { addNode, NODE_EXAMPLES, time } from './node-options.ts'
 import type { RunFlags } from './run.ts'
 import { addSchedule, SCHEDULE_EXAMPLES } from './schedule-program.ts'
 import { addSecrets, SECRETS_EXAMPLES } from './secrets-program.ts'
@@ -288,6 +288,11 @@ function runOptions(command: Command, { check }: { check: boolean }): Command {
     .option('-u, --user <name>', 'log in as, where the inventory does not say')
     .option('--private-key <file>', 'key to log in with, where the inventory does not say')
     .option('-K, --ask-become-pass', 'ask once for the password of sudo, doas or su', false)
+    .option(
+      '--wait-lock <time>',
+      'how long to wait for another run on a host: 90s, 15m, 1h (default: not at all)',
+      time,
+    )
     .option(
       '--accept-new-host-keys',
       'record keys of hosts that are not known yet; a changed key is always refused',
