@@ -9,8 +9,8 @@ const ROOT_FOLDERS = ['/run', '/var/run'] as const
  * Nobody else may be able to hold a lock, for a lock that any user can hold stops all maintenance of the host. So it lies
  * in a folder of its own user: root's is /run/runbook. Another user's is /run/lock/runbook-UID (Debian) or
  * /tmp/runbook-UID, and where somebody has taken that name, one with a random end. Whoever is not root respects root's
- * lock, too: the kernel's list of locks (proc_locks(5)) tells of it without opening the file, and root's folder may be
- * read by all. Root does not wait for other users' locks, which may be anybody's, but says that they are held.
+ * lock, too, as far as /proc shows them root's processes: which one holds it stands in root's folder, that all may read.
+ * (/proc/locks would not do: in a container it leaves out what flock(1) has locked.) Root does not wait for other users' locks, which may be anybody's, but says that they are held.
  */
 export function lockLine(holder: string, roots: readonly string[] = ROOT_FOLDERS): string {
   const words = quote(holder.replace(/\s+/g, ' '))
@@ -19,8 +19,8 @@ export function lockLine(holder: string, roots: readonly string[] = ROOT_FOLDERS
     'die() { printf "%s\\n" "$1"; exit 1; }',
     'own() { [ -d "$1" ] && [ ! -h "$1" ] && [ "$(stat -c %u -- "$1" 2>/dev/null)" = "$u" ]; }',
     'start() { IFS= read -r s <"/proc/$1/stat" && set -- ${s##*) } && printf %s "${20}"; }',
-    // Device numbers as stat(1) and /proc/locks have them: gnu_dev_major(3).
-    'is_held() { set -- $(stat -c "%d %i" -- "$1" 2>/dev/null) && [ $# = 2 ] && grep -q "FLOCK .* $(printf "%02x:%02x" $((($1 >> 8) & 0xfff)) $((($1 & 0xff) | (($1 >> 12) & 0xfff00)))):$2 " /proc/locks 2>/dev/null; }',
+    // A link, for root reads those of others, and nothing that is read can keep it waiting.
+    'is_held() { l=$(readlink -- "$1/alive") || return 1; case ${l#*:} in ""|*[!0-9]*) return 1 ;; esac; [ "$(start "${l%:*}" 2>/dev/null)" = "${l#*:}" ]; }',
     'wait_for_end() { echo "locked$beside"; exec >/dev/null 2>&1; p=; while read -r a b; do [ "$a" != end ] || exit 0; p="$p $a:$b"; done',
     // Shells that run no script end with the connection, in the same moment as this one.
     'for a in $p; do while [ "$(start "${a%:*}")" = "${a#*:}" ]; do sleep 0.2 || sleep 1; done; done; exit 0; }',
@@ -32,14 +32,14 @@ export function lockLine(holder: string, roots: readonly string[] = ROOT_FOLDERS
     'mine() { for d in "$b/runbook-$u" "$b/runbook-$u".*; do own "$d" && return; done; return 1; }',
     'if [ "$u" = 0 ]; then [ -d "$d" ] || mkdir -m 755 -- "$d" || die "cannot make $d"',
     'own "$d" || die "$d is not a folder of root"',
-    'for o in "$b"/runbook-*; do if [ -d "$o" ] && is_held "$o/lock"; then beside=" beside $(stat -c %U -- "$o")"; fi; done',
+    'for o in "$b"/runbook-*; do if [ -d "$o" ] && is_held "$o"; then beside=" beside $(stat -c %U -- "$o")"; fi; done',
     'else mine || mkdir -m 700 -- "$b/runbook-$u" 2>/dev/null || mktemp -d "$b/runbook-$u.XXXXXX" >/dev/null || die "cannot make a folder in $b"',
     'mine || die "cannot make a folder in $b"',
-    'n=5; while is_held "$r/lock"; do n=$((n - 1)); [ $n -gt 0 ] || { IFS= read -r w <"$r/holder"; die "held $w"; }; sleep 0.2 || sleep 1; done',
+    'n=5; while is_held "$r"; do n=$((n - 1)); [ $n -gt 0 ] || { IFS= read -r w <"$r/holder"; die "held $w"; }; sleep 0.2 || sleep 1; done',
     'fi',
     'f=$d/lock h=$d/holder',
     `me=${words}", since $(date -u "+%Y-%m-%d %H:%M:%S") UTC (on the host: $(id -un), process $$)"`,
-    'tell() { umask 022; printf "%s\\n" "$me" >"$h"; }',
+    'tell() { umask 022; printf "%s\\n" "$me" >"$h"; ln -sfn "$$:$(start $$)" "$d/alive"; }',
     `command -v flock >/dev/null || { ${LOCK_BY_LINK}; }`,
     'umask 077; exec 9>>"$f" || die "cannot open $f"',
     // A run that ended just now may need a moment to let go.

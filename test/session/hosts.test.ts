@@ -189,5 +189,5 @@ t.test('a lock by link that a dead process left behind', asRoot, async (t) => {
   t.match(attempt(0), { status: 1, stdout: /^held run 5, since / })
   rmSync(link)
   t.match(attempt(0), { status: 0, stdout: 'locked\n' })
-  t.strictSame(readdirSync(join(run, 'runbook')), ['holder'], 'it is gone with its holder')
+  t.strictSame(readdirSync(join(run, 'runbook')), ['alive', 'holder'], 'it is gone with its holder')
 })
