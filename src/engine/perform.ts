@@ -103,6 +103,10 @@ export class Performer {
     await this.sleep(seconds(pause.evaluate(entry.scope), 'loop_control.pause'))
   }
 
+  get probeTimeoutMs(): number {
+    return this.host.play.run.input.probeTimeoutMs ?? PROBE_TIMEOUT_MS
+  }
+
   shell(entry: ModuleEntry | ActionEntry): Promise<Shell> {
     return entry.actor.link.shell(entry.become)
   }

@@ -46,6 +46,8 @@ export interface RunInput extends Selection {
   readonly becomePassword?: string | undefined
   /** How long a host that another run holds is waited for. */
   readonly waitLockMs?: number | undefined
+  /** How long a host may take to answer questions about its state; default two minutes. */
+  readonly probeTimeoutMs?: number | undefined
   /** Connection settings of the command line, under the inventory's. */
   readonly target?: Partial<Target> | undefined
   /** The folder of the (first) playbook. */
