@@ -2,7 +2,7 @@ import { type Change, type ChangeOutput, STALE } from '../module/change.ts'
 import { EVERYTHING, Touched } from '../module/resources.ts'
 import { SessionError } from '../session/session.ts'
 import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
-import { changeFailed, NOTHING, type Outcome, report } from './outcome.ts'
+import { changeFailed, NOTHING, notesOf, type Outcome, report } from './outcome.ts'
 import type { Performer } from './perform.ts'
 import { type Answer, type Reply, request } from './request.ts'
 import { upload } from './upload.ts'
@@ -304,7 +304,7 @@ export function outcomeOf(
     ...NOTHING,
     status: 'changed',
     changes,
-    msg: typeof data.msg === 'string' ? data.msg : '',
+    msg: typeof data.msg === 'string' ? data.msg : notesOf(member.changes, outputs),
     data,
     rc: typeof data.rc === 'number' ? data.rc : undefined,
     stdout: last?.stdout.toString('utf8'),
