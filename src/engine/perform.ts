@@ -172,7 +172,8 @@ export class Performer {
         return answer.value
       })
       const state = entry.read.from(values)
-      return { state, changes: entry.module.plan(entry.args, state) }
+      const changes = entry.module.plan(entry.args, state)
+      return { state, changes: entry.again ? changes.filter((c) => !c.transient) : changes }
     } catch (error) {
       if (
         entry.check &&

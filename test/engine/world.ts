@@ -58,6 +58,7 @@ export const modules = {
   }),
   cmd: defineModule({
     summary: 'A command that can touch everything',
+    once: true,
     args: z.strictObject({ say: text, rc: z.int().default(0) }),
     examples: [],
     plan: ({ say, rc }) => [
