@@ -2,6 +2,7 @@ import { args, change, defineModule, quoteAll, read, z } from '#module'
 
 export default defineModule({
   summary: 'Run a command, without a shell',
+  once: true,
   description:
     'Runs every time, unless `creates` is there or `removes` is gone. In check mode it does not run, except with ' +
     '`check_mode: false`. Say `changed_when: false` for a command that changes nothing.',

@@ -2,6 +2,7 @@ import { args, type Change, change, defineModule, type LoadedFile, quote, quoteA
 
 export default defineModule({
   summary: 'Run a script of the controller on the host',
+  once: true,
   description:
     'The script is sent to a file that only the task’s user can read, run by the interpreter of its first line (sh when ' +
     'there is none) and removed. Runs every time, unless `creates` is there or `removes` is gone.',

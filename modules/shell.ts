@@ -2,6 +2,7 @@ import { args, change, defineModule, quote, read, z } from '#module'
 
 export default defineModule({
   summary: 'Run a piece of shell',
+  once: true,
   description:
     'Runs every time, unless `creates` is there or `removes` is gone; not in check mode, except with `check_mode: false`. ' +
     'The shell is the host’s POSIX sh, which reads the text itself, so that other users do not see it in the process ' +

@@ -54,7 +54,8 @@ function nodeOptions(command: Command): Command {
 const UNITS: Readonly<Record<string, number>> = { '': 1000, s: 1000, m: 60_000, h: 3_600_000 }
 
 /** Milliseconds. */
-function time(text: string): number {
+/** `90s`, `15m`, `1h` in milliseconds. */
+export function time(text: string): number {
   const [, count, unit] = /^(\d{1,6})([smh]?)$/.exec(text) ?? []
   if (count === undefined || Number(count) === 0)
     throw new InvalidArgumentError('It must be a time such as 90s, 15m, 1h.')

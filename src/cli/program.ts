@@ -2,6 +2,7 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import type { ListFlags } from './commands/list.ts'
 import type { PowerFlags, PowerVerb } from './commands/power.ts'
+import { addConnection } from './connection-options.ts'
 import { addCycle } from './cycle-options.ts'
 import { addFlow } from './flow-options.ts'
 import { addNetboot } from './netboot-program.ts'
@@ -285,16 +286,9 @@ function runOptions(command: Command, { check }: { check: boolean }): Command {
     .option('-t, --tags <tags>', 'only tasks with these tags, separated by commas', list, [])
     .option('--skip-tags <tags>', 'no tasks with these tags', list, [])
     .option('-f, --forks <n>', 'hosts worked on at the same time', positive, 50)
-    .option('-u, --user <name>', 'log in as, where the inventory does not say')
-    .option('--private-key <file>', 'key to log in with, where the inventory does not say')
-    .option('-K, --ask-become-pass', 'ask once for the password of sudo, doas or su', false)
-    .option(
-      '--accept-new-host-keys',
-      'record keys of hosts that are not known yet; a changed key is always refused',
-      false,
-    )
     .option('--junit <file>', 'also write the results as JUnit XML, for CI systems')
     .option('--detailed-exitcode', 'exit with 8 when something changed, or would', false)
+  addConnection(command)
   if (check) command.option('-C, --check', 'touch nothing, show what would change', false)
   if (check && command.name() === 'apply') {
     addFlow(command)

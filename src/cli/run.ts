@@ -37,6 +37,8 @@ export interface RunFlags {
   readonly user?: string
   readonly privateKey?: string
   readonly askBecomePass: boolean
+  /** Milliseconds. */
+  readonly waitLock?: number
   readonly acceptNewHostKeys: boolean
   readonly detailedExitcode: boolean
 }
@@ -108,6 +110,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       prompt,
       step,
       becomePassword,
+      waitLockMs: flags.waitLock,
       target: targetOf(flags),
       baseDir,
       stop: interrupt.stop,

@@ -2,8 +2,8 @@ import { type Change, type ChangeOutput, STALE } from '../module/change.ts'
 import { EVERYTHING, Touched } from '../module/resources.ts'
 import { SessionError } from '../session/session.ts'
 import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
-import { changeFailed, NOTHING, type Outcome, report } from './outcome.ts'
-import { type Performer, PROBE_TIMEOUT_MS } from './perform.ts'
+import { changeFailed, NOTHING, notesOf, type Outcome, report } from './outcome.ts'
+import type { Performer } from './perform.ts'
 import { type Answer, type Reply, request } from './request.ts'
 import { upload } from './upload.ts'
 import { watching } from './watch.ts'
@@ -64,7 +64,7 @@ export async function applyBatch(
   }
   for (const [id, answer] of reply.answers) answers.set(id, answer)
   const goesOn = await settleAll(performer, batch, changing, reply, answers, finish)
-  return goesOn ? batch.end : undefined
+  return goesOn && !reply.unanswered ? batch.end : undefined
 }
 
 /** Which slots ride together: as long as no change before them touches what they read. */
@@ -163,12 +163,14 @@ async function carryOut(
     if (first.upload) await upload(shell, first.upload, abort)
     const part = changes.slice(from, to).map((c) => (c.script === undefined ? { ...c, script: ':' } : c))
     const { end, ...options } = watching(performer, entries.slice(from, to))
-    const reply = await request(shell, part, to === changes.length ? asks : [], { ...options, signal: abort }).finally(
-      end,
-    )
+    const reply = await request(shell, part, to === changes.length ? asks : [], {
+      ...options,
+      signal: abort,
+      asksTimeoutMs: performer.probeTimeoutMs,
+    }).finally(end)
     outputs.push(...reply.outputs)
     const failed = reply.outputs.length < part.length || reply.outputs.some((o, i) => !isOk(part[i]!, o))
-    if (failed || to === changes.length) return { outputs, answers: reply.answers }
+    if (failed || to === changes.length) return { ...reply, outputs }
     from = to
   }
 }
@@ -202,7 +204,13 @@ async function settleAll(
   // Where one ends the window, those behind it that were done are planned anew, and are found done then.
   for (const m of failedAt === -1 ? changing : changing.slice(0, failedAt))
     performer.attempted.set(slotKey(m.slot), report(m.changes))
-  const error = failedAt > 0 ? await askAgain(performer, changing.slice(0, failedAt), answers) : undefined
+  const errors = new Map<Member, Outcome>()
+  // Which question hangs, only asking them one by one tells.
+  const groups = reply.unanswered ? changing.map((m) => [m]) : failedAt > 0 ? [changing.slice(0, failedAt)] : []
+  for (const group of groups) {
+    const error = await askAgain(performer, group, answers)
+    if (error) for (const m of group) errors.set(m, error)
+  }
   for (const member of batch.members) {
     const { slot } = member
     if (slot.settled) {
@@ -217,7 +225,8 @@ async function settleAll(
     const notRun = behind.map((m) => m.slot.entry.name)
     let outcome: Outcome
     if (index === -1) outcome = performer.settled(slot, entry, member.state)
-    else if (error && index < failedAt) outcome = performer.judged(entry, { ...error, changes: report(member.changes) })
+    else if (errors.has(member))
+      outcome = performer.judged(entry, { ...errors.get(member)!, changes: report(member.changes) })
     else outcome = outcomeOf(performer, member, outputs.get(member)!, answers, notRun)
     if (!finish(slot, outcome)) return false
     // What was planned behind a failure did not run; a new window plans it anew (ignore_errors, other loop items).
@@ -226,22 +235,27 @@ async function settleAll(
   return true
 }
 
-/** The state after the changes of members in front of a failed one, which ended the request before the questions. */
+/** The state after the changes of members whose request ended before the questions. */
 async function askAgain(
   performer: Performer,
   members: readonly Member[],
   answers: Map<string, Answer>,
 ): Promise<Outcome | undefined> {
   const asks = members.flatMap((m) => moduleOf(m).read.asks)
+  if (asks.length === 0) return undefined
   const { abort } = performer.host.play.run.input
   for (;;) {
     try {
       const shell = await performer.shell(moduleOf(members[0]!))
-      const reply = await request(shell, [], asks, { timeoutMs: PROBE_TIMEOUT_MS, signal: abort })
+      const reply = await request(shell, [], asks, { timeoutMs: performer.probeTimeoutMs, signal: abort })
       for (const [id, answer] of reply.answers) answers.set(id, answer)
       return undefined
     } catch (error) {
-      if (!performer.lost(error)) return performer.unlucky(error)
+      if (performer.lost(error)) continue
+      const hint = 'the change was made; whether it took, nobody could see: something that this task looks at hangs'
+      return error instanceof SessionError && error.kind === 'timeout'
+        ? { ...performer.unlucky(error), hint }
+        : performer.unlucky(error)
     }
   }
 }
@@ -290,7 +304,7 @@ export function outcomeOf(
     ...NOTHING,
     status: 'changed',
     changes,
-    msg: typeof data.msg === 'string' ? data.msg : '',
+    msg: typeof data.msg === 'string' ? data.msg : notesOf(member.changes, outputs),
     data,
     rc: typeof data.rc === 'number' ? data.rc : undefined,
     stdout: last?.stdout.toString('utf8'),

@@ -74,6 +74,8 @@ export interface ModuleEntry extends Ready {
   readonly resources: readonly string[]
   /** Author's word that its command changes nothing: `changed_when: false` with `check_mode: false`. */
   readonly harmless: boolean
+  /** It came to its end in the run that is resumed: its state is made good where it is not as it was left, no more. */
+  readonly again?: boolean
   /** Its command goes on when the connection or the run ends. Milliseconds; `poll` 0 does not wait for it. */
   readonly detach: { readonly limit: number | undefined; readonly poll: number } | undefined
 }

@@ -9,7 +9,7 @@ import type { Entry } from './entry.ts'
 import { Handlers } from './handlers.ts'
 import type { HostState } from './host.ts'
 import { asTask } from './include.ts'
-import { sumUp, withResult } from './judge.ts'
+import { withResult } from './judge.ts'
 import type { Met } from './meeting.ts'
 import { failure, NOTHING, type Outcome } from './outcome.ts'
 import { Performer } from './perform.ts'
@@ -289,13 +289,7 @@ export class HostRun {
     }
     this.#progress = undefined
     this.#concluded++
-    const total =
-      progress.isLoop && progress.items.length > 0
-        ? sumUp(
-            progress.outcomes,
-            progress.items.map((item) => item.label ?? ''),
-          )
-        : progress.outcomes[0]!
+    const total = progress.total()
     this.#shared?.outcome.resolve(total)
     return concludeTask(this, entry, progress, total)
   }

@@ -16,6 +16,8 @@ export interface LinkOptions {
   readonly addSecret: (secret: string) => void
   /** Who holds the host's lock, in words; undefined takes no lock (check mode). */
   readonly holder: string | undefined
+  /** How long another run on the host is waited for. */
+  readonly waitLockMs?: number | undefined
   readonly signal: AbortSignal
   /** The run is to end after the steps that run: a lost host is not waited for any more. */
   readonly stop: AbortSignal
@@ -27,12 +29,8 @@ export interface LinkOptions {
 const RECONNECT_MS = 120_000
 /** A step of ours that goes on after its connection was lost holds the lock; we wait for it that long. */
 const OWN_LOCK_MS = 600_000
-
-interface Open {
-  readonly connection: Connection
-  /** Rejects when another run holds the host. */
-  readonly locked: Promise<void>
-}
+/** How often another run's lock is tried while it is waited for. */
+const LOCK_RETRY_MS = 2000
 
 /**
  * The way to one host for the length of a run: made when first used, made again after it was lost, and shared by all
@@ -41,8 +39,10 @@ interface Open {
 export class Link implements AsyncDisposable {
   readonly target: Target
   readonly #options: LinkOptions
-  #connection: Promise<Open> | undefined
+  #connection: Promise<Connection> | undefined
   #wasUp = false
+  /** When waiting for another run's lock is over; while one waits. */
+  #waitsUntil: number | undefined
   #shells = new Set<Shell>()
   #spent = 0
 
@@ -65,7 +65,8 @@ export class Link implements AsyncDisposable {
   /** The shell of the login user, or of `become`'s; connects when needed. Throws SessionError. */
   async shell(become?: Become): Promise<Shell> {
     const attempt = this.#connect()
-    const { connection, locked } = await attempt
+    const connection = await attempt
+    const locked = this.#lock(connection, become)
     try {
       // Lock and shell are asked for together: one after the other would cost round trips. No script runs without both.
       const [shell] = await Promise.all([connection.shell(become), locked])
@@ -77,8 +78,9 @@ export class Link implements AsyncDisposable {
         () => error,
         (refusal: unknown) => refusal,
       )
-      if (!isLeftBehind(reason)) throw reason
-      this.#wasUp = true
+      const waits = reason instanceof SessionError && reason.kind === 'locked' && (await this.#waits(reason))
+      if (!waits && !isLeftBehind(reason)) throw reason
+      if (!waits) this.#wasUp = true
       if (this.#connection === attempt) this.#forget()
       return this.shell(become)
     }
@@ -92,9 +94,9 @@ export class Link implements AsyncDisposable {
 
   /** Ends the connection; the next use makes a new one. */
   async drop(): Promise<void> {
-    const open = await this.#connection?.catch(() => undefined)
+    const connection = await this.#connection?.catch(() => undefined)
     this.#forget()
-    await open?.connection.close()
+    await connection?.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,18 +109,12 @@ export class Link implements AsyncDisposable {
     this.#shells = new Set()
   }
 
-  #connect(): Promise<Open> {
+  #connect(): Promise<Connection> {
     if (!this.#connection) {
       const attempt = this.#wasUp ? this.#reconnect() : this.#open()
       this.#connection = attempt
       attempt.then(
-        ({ connection, locked }) => {
-          locked.then(
-            () => {
-              this.#wasUp = true
-            },
-            () => connection.close(),
-          )
+        (connection) => {
           void connection.closed.then(() => {
             if (this.#connection === attempt) this.#forget()
           })
@@ -131,25 +127,46 @@ export class Link implements AsyncDisposable {
     return this.#connection
   }
 
-  async #open(): Promise<Open> {
-    const { connect, prompt, addSecret, holder, signal } = this.#options
-    const connection = await connect(this.target, { prompt, addSecret, signal })
-    return { connection, locked: holder === undefined ? Promise.resolve() : connection.lock(holder) }
+  #open(): Promise<Connection> {
+    const { connect, prompt, addSecret, note, signal } = this.#options
+    return connect(this.target, { prompt, addSecret, note, signal })
   }
 
-  async #reconnect(): Promise<Open> {
+  /** Nobody works on a host that another run holds: refused, the connection ends. */
+  async #lock(connection: Connection, become: Become | undefined): Promise<void> {
+    const { holder } = this.#options
+    try {
+      if (holder !== undefined) await connection.lock(holder, become)
+      this.#wasUp = true
+      this.#waitsUntil = undefined
+    } catch (error) {
+      await connection.close()
+      throw error
+    }
+  }
+
+  /** `--wait-lock`: whether to try again. */
+  async #waits({ message }: SessionError): Promise<boolean> {
+    const { waitLockMs = 0, note, signal, stop } = this.#options
+    if (this.#waitsUntil === undefined && waitLockMs > 0) note(`waiting up to ${waitLockMs / 1000} s: ${message}`)
+    this.#waitsUntil ??= performance.now() + waitLockMs
+    const left = this.#waitsUntil - performance.now()
+    const either = AbortSignal.any([signal, stop])
+    if (left <= 0 || either.aborted) return false
+    await sleep(Math.min(left, LOCK_RETRY_MS), undefined, { signal: either }).catch(() => {})
+    return !either.aborted
+  }
+
+  async #reconnect(): Promise<Connection> {
     const started = performance.now()
     let wait = 250
     let said = false
     for (;;) {
       try {
-        const open = await this.#open()
-        await open.locked.catch(async (error) => {
-          await open.connection.close()
-          throw error
-        })
+        const connection = await this.#open()
+        await this.#lock(connection, undefined)
         this.#options.note(`connected again after ${Math.round((performance.now() - started) / 1000)} s`)
-        return open
+        return connection
       } catch (error) {
         if (!(error instanceof SessionError) || this.#options.signal.aborted || this.#options.stop.aborted) throw error
         const ownLock =
@@ -177,7 +194,7 @@ export class Link implements AsyncDisposable {
 /** Whether a lock is held by nothing but the last step of a run that was started on this machine and has died since. */
 function isLeftBehind(error: unknown): boolean {
   if (!(error instanceof SessionError) || error.kind !== 'locked') return false
-  const [, machine, pid] = /of \S+@(\S+), pid (\d+)$/m.exec(error.message) ?? []
+  const [, machine, pid] = /of \S+@(\S+), pid (\d+)\b/.exec(error.message) ?? []
   if (machine !== hostname() || pid === undefined) return false
   try {
     process.kill(Number(pid), 0)

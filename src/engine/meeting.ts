@@ -86,7 +86,7 @@ export class Meeting {
     let first: Place | undefined
     for (const { place } of this.#waiting.values())
       if (!first || comparePositions(place.position, first.position) < 0) first = place
-    const present = this.#batch.filter((h) => this.#waiting.get(h)?.place.key === first!.key)
+    const present = this.#batch.filter((h) => isSame(first!, this.#waiting.get(h)?.place))
     const snapshot = new Map(this.#batch.map((h) => [h, { vars: h.vars, facts: h.facts }]))
     for (const host of present) this.#met.set(host, snapshot)
     const met: Met = { hosts: present, outcome: Promise.withResolvers(), goesOn: undefined }
@@ -96,4 +96,9 @@ export class Meeting {
       arrival.resolve(met)
     }
   }
+}
+
+/** A task can stand in two places: a handler in a flush of a rescue part, and in the one at the end of the section. */
+function isSame(a: Place, b: Place | undefined): boolean {
+  return b !== undefined && a.key === b.key && comparePositions(a.position, b.position) === 0
 }

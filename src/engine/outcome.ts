@@ -122,3 +122,11 @@ function signalName(rc: number): string {
 export function report(changes: readonly Change[]): ReportedChange[] {
   return changes.map(({ summary, diff }) => (diff ? { summary, diff } : { summary }))
 }
+
+/** What scripts of ours have to say of changes that were made: lines `note: …`. A command's output is its own. */
+export function notesOf(changes: readonly Change[], outputs: readonly ChangeOutput[]): string {
+  const said = outputs.flatMap(({ stderr }, i) =>
+    changes[i]?.cmd === undefined ? stderr.toString('utf8').split('\n') : [],
+  )
+  return said.flatMap((line) => (line.startsWith('note: ') ? [line.slice(6)] : [])).join('; ')
+}

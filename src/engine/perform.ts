@@ -103,6 +103,10 @@ export class Performer {
     await this.sleep(seconds(pause.evaluate(entry.scope), 'loop_control.pause'))
   }
 
+  get probeTimeoutMs(): number {
+    return this.host.play.run.input.probeTimeoutMs ?? PROBE_TIMEOUT_MS
+  }
+
   shell(entry: ModuleEntry | ActionEntry): Promise<Shell> {
     return entry.actor.link.shell(entry.become)
   }
@@ -168,7 +172,8 @@ export class Performer {
         return answer.value
       })
       const state = entry.read.from(values)
-      return { state, changes: entry.module.plan(entry.args, state) }
+      const changes = entry.module.plan(entry.args, state)
+      return { state, changes: entry.again ? changes.filter((c) => !c.transient) : changes }
     } catch (error) {
       if (
         entry.check &&

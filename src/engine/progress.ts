@@ -2,7 +2,8 @@ import type { Task } from '../playbook/playbook.ts'
 import { UserError } from '../shared/errors.ts'
 import type { Scope } from '../values/index.ts'
 import type { Entry, Item } from './entry.ts'
-import type { Outcome } from './outcome.ts'
+import { sumUp } from './judge.ts'
+import { NOTHING, type Outcome } from './outcome.ts'
 
 const NO_ITEM: Item = { index: 0, value: undefined, label: undefined, vars: new Map() }
 
@@ -13,6 +14,9 @@ export class Progress {
   readonly outcomes: Outcome[] = []
   /** `loop_control.break_when` held: the items that are left do not run. */
   broken = false
+
+  /** What `register` got in the run that is resumed, where the task came to its end in it and is looked at again. */
+  earlier: Readonly<Record<string, unknown>> | undefined
 
   /** The one entry of a task whose loop could not be evaluated, or need not be. */
   readonly only: Entry | undefined
@@ -30,6 +34,20 @@ export class Progress {
   /** A task with one entry that is known already. */
   static of(task: Task, entry: Entry, key = ''): Progress {
     return new Progress(task, [NO_ITEM], key, entry)
+  }
+
+  /** How the task ended: where nothing had to be done again, as it ended in the run that is resumed. */
+  total(): Outcome {
+    const outcome =
+      this.isLoop && this.items.length > 0
+        ? sumUp(
+            this.outcomes,
+            this.items.map((item) => item.label ?? ''),
+          )
+        : this.outcomes[0]!
+    if (!this.earlier || outcome.status !== 'ok') return outcome
+    const msg = 'still as the run that is resumed left it'
+    return { ...NOTHING, status: 'ok', msg, data: this.earlier, elapsedMs: outcome.elapsedMs, resumed: true }
   }
 
   get isLoop(): boolean {

@@ -22,6 +22,8 @@ export interface Reply {
   readonly outputs: readonly ChangeOutput[]
   /** Answers by ask id; empty when a change failed. */
   readonly answers: Answers
+  /** The changes were made, and then the questions took too long. */
+  readonly unanswered?: boolean
 }
 
 /** Asks without repetitions, grouped by kind in order of first use. */
@@ -49,6 +51,8 @@ rb_mark() { rb_r=$?; printf '\\036%s r %s\\n' "$RB_N" "$rb_r"; }
 
 export interface RequestOptions {
   readonly timeoutMs?: number | undefined
+  /** Milliseconds for the questions behind changes, which may take as long as they like. */
+  readonly asksTimeoutMs?: number | undefined
   readonly signal?: AbortSignal | undefined
   /** Output of the changes as it comes; `index` counts the changes. */
   readonly onOutput?: ((index: number, stream: 'stdout' | 'stderr', chunk: Buffer) => void) | undefined
@@ -68,12 +72,27 @@ export async function request(
   const nonce = randomBytes(9).toString('hex')
   const groups = groupAsks(asks)
   const script = compile(nonce, changes, groups, options.wrap)
-  const { timeoutMs, signal } = options
+  const { timeoutMs, signal, asksTimeoutMs } = options
+  const late = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const onEnd = (index: number): void => {
+    if (index === changes.length - 1 && asks.length > 0 && asksTimeoutMs !== undefined)
+      timer = setTimeout(() => late.abort(), asksTimeoutMs)
+    options.onEnd?.(index)
+  }
   const expected = changes.length + groups.reduce((n, { kind, keys }) => n + kind.sections(keys), 0)
-  const output = collect(nonce, changes.length, expected, options)
+  const output = collect(nonce, changes.length, expected, { ...options, onEnd })
   // Nothing is kept below: a command may print more than anybody keeps, and the marks behind it must still be seen.
-  const { rc } = await shell.run(script, { timeoutMs, signal, maxOutput: 0, onOutput: output.take })
-  return parse(changes, groups, output, rc)
+  const either = asksTimeoutMs === undefined ? signal : AbortSignal.any([late.signal, ...(signal ? [signal] : [])])
+  try {
+    const { rc } = await shell.run(script, { timeoutMs, signal: either, maxOutput: 0, onOutput: output.take })
+    return parse(changes, groups, output, rc)
+  } catch (error) {
+    if (error !== late.signal.reason) throw error
+    return { outputs: outputsOf(output), answers: new Map(), unanswered: true }
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Bytes of each stream that are kept of a change, and of an answer. */
@@ -153,12 +172,10 @@ function compile(
 }
 
 function parse(changes: readonly Change[], groups: readonly Group[], output: Output, rc: number): Reply {
-  const outputs: ChangeOutput[] = []
-  const sections: Section[] = []
-  for (const { body, words, truncated } of output.stdout) {
-    if (words[0] === 'c') outputs.push(changeOutput(Number(words[1]), body, truncated, outputs.length, output))
-    else if (words[0] === 'r') sections.push({ out: body, rc: Number(words[1]) })
-  }
+  const outputs = outputsOf(output)
+  const sections = output.stdout.flatMap(({ body, words }): Section[] =>
+    words[0] === 'r' ? [{ out: body, rc: Number(words[1]) }] : [],
+  )
   const failed = outputs.some((o, i) => !(changes[i]?.okCodes ?? [0]).includes(o.rc))
   const answers = new Map<string, Answer>()
   if (failed) return { outputs, answers }
@@ -199,6 +216,12 @@ function answerAll(
       }
     })
   }
+}
+
+function outputsOf(output: Output): ChangeOutput[] {
+  return output.stdout
+    .filter(({ words }) => words[0] === 'c')
+    .map(({ body, words, truncated }, i) => changeOutput(Number(words[1]), body, truncated, i, output))
 }
 
 function changeOutput(rc: number, stdout: Buffer, truncated: boolean, index: number, output: Output): ChangeOutput {

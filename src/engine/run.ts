@@ -44,6 +44,10 @@ export interface RunInput extends Selection {
   /** `--step`: asked before each task. */
   readonly step?: AskStep | undefined
   readonly becomePassword?: string | undefined
+  /** How long a host that another run holds is waited for. */
+  readonly waitLockMs?: number | undefined
+  /** How long a host may take to answer questions about its state; default two minutes. */
+  readonly probeTimeoutMs?: number | undefined
   /** Connection settings of the command line, under the inventory's. */
   readonly target?: Partial<Target> | undefined
   /** The folder of the (first) playbook. */
@@ -184,6 +188,7 @@ export class Run {
       prompt: input.prompt,
       addSecret: (secret) => input.redactor.add(secret),
       holder: input.check ? undefined : `run ${id} of ${userInfo().username}@${hostname()}, pid ${process.pid}`,
+      waitLockMs: input.waitLockMs,
       signal: input.abort,
       stop: input.stop,
       note: (msg) => this.emit({ type: 'host_note', host: host.name, level: 'warning', msg }),

@@ -125,11 +125,12 @@ class WindowBuilder {
   /** Adds a task, item by item. Throws PendingError when not even its first item can be rendered. */
   async add(task: Task, started: Progress | undefined, ahead: Cursor): Promise<void> {
     this.#outer = ahead.vars
-    const progress = started ?? this.#resume(task, ahead.key) ?? (await this.#begin(task, ahead.key))
+    const progress = started ?? (await this.#resume(task, ahead.key)) ?? (await this.#begin(task, ahead.key))
     const overlay = new Map(this.overlay)
     const added: Slot[] = []
     for (const item of progress.items.slice(progress.outcomes.length)) {
-      const entry = progress.only ?? (await this.#next(task, item, overlay, added.length > 0))
+      const next = progress.only ?? (await this.#next(task, item, overlay, added.length > 0))
+      const entry: typeof next = next?.kind === 'module' && progress.earlier ? { ...next, again: true } : next
       if (!entry || !this.#fits(entry)) {
         this.full = true
         break
@@ -162,14 +163,24 @@ class WindowBuilder {
     }
   }
 
-  /** A task that came to its end in the run that is resumed is not done again; what it gave is taken from there. */
-  #resume(task: Task, key: string): Progress | undefined {
+  /**
+   * A task that came to its end in the run that is resumed is not done again; what it gave is taken from there. Whether a
+   * state still is as declared is looked at: hours may lie between the two, a reboot, a hand.
+   */
+  async #resume(task: Task, key: string): Promise<Progress | undefined> {
     const earlier = this.#play.earlier(this.#state, task.id + key)
     // What notified a handler then has no part in what notifies it now.
     if (!earlier || task.moduleName === 'meta' || this.#play.handlers.includes(task as Handler)) return undefined
     if (task.module.type === 'module' && task.module.provides) return undefined
     if (task.register !== undefined && (!earlier.result || JSON.stringify(earlier.result).includes(REDACTED)))
       return undefined
+    const { module } = task
+    const declares = module.type === 'module' && !module.readOnly && !module.once
+    if (declares && (earlier.status === 'ok' || earlier.status === 'changed')) {
+      const progress = await this.#begin(task, key)
+      progress.earlier = earlier.result ?? {}
+      return progress
+    }
     const scope = taskScope(this.#play, this.#state, task, this.overlay, this.#outer)
     const entry: Entry = {
       kind: 'resumed',

@@ -41,6 +41,8 @@ export interface ModuleSpec<A extends z.ZodType, R extends Reads> extends Docume
   result?(args: z.output<A>, state: StateOf<R>, outputs: readonly ChangeOutput[]): ResultData
   /** True when a module never changes the host (stat, assert, debug): it runs in check mode as always. */
   readonly readOnly?: boolean
+  /** It runs something of the user's, of which nobody knows what it does twice: a resumed run does not do it again. */
+  readonly once?: boolean
   /**
    * What `result` gives becomes variables of the host (set_fact), or its facts (facts), besides going to `register`.
    */
@@ -86,6 +88,7 @@ export interface Module {
   readonly freeForm: string | undefined
   readonly returns: Readonly<Record<string, string>>
   readonly readOnly: boolean
+  readonly once: boolean
   readonly provides: 'variables' | 'facts' | undefined
   probe(args: unknown): Read<unknown>
   plan(args: unknown, state: unknown): readonly Change[]
@@ -107,6 +110,7 @@ export function defineModule<A extends z.ZodType, R extends Reads = Record<strin
     freeForm: spec.freeForm,
     returns: spec.returns ?? {},
     readOnly: spec.readOnly ?? false,
+    once: spec.once ?? false,
     provides: spec.provides,
     probe: (args) => (spec.probe ? all(spec.probe(args as z.output<A>)) : known({})),
     plan: (args, state) => spec.plan(args as z.output<A>, state as StateOf<R>),

@@ -22,8 +22,8 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
   const shells = new Map<string, Promise<Shell>>()
   const passwords = new Map<string, Promise<string>>()
   let lost: SessionError | undefined
-  let lock: Promise<void> | undefined
   let held: Lock | undefined
+  const locks = new Map<'login' | 'root', Promise<void>>()
   const queues: ScriptQueue[] = []
   /** The shells that scripts may go on in when the connection is lost. */
   const running: Booted[] = []
@@ -140,6 +140,32 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
     }
   }
 
+  const shell = (wanted?: Become): Promise<Shell> => {
+    // Who is the user already needs no sudo, and a bare host may have none.
+    const become = wanted?.user === transport.user ? undefined : wanted
+    const key = become ? `${become.method} ${become.user}` : ''
+    let known = shells.get(key)
+    if (!known) {
+      known = makeShell(become)
+      shells.set(key, known)
+      known.catch(() => shells.delete(key))
+    }
+    return known
+  }
+
+  /** Root's lock stands above that of the login user, which has to respect it. */
+  const takeRunLock = async (holder: string, become: Become | undefined): Promise<void> => {
+    // A wrong password shall be given once.
+    if (become && askPassword(become)) await shell(become)
+    const taken = await takeLock(host, (line) => open(become, line, 'lasting'), holder)
+    const ours = held !== undefined && taken.beside === transport.user
+    held?.close()
+    held = taken
+    running.forEach(taken.watch)
+    if (taken.beside !== undefined && !ours)
+      options.note?.(`${taken.beside} holds a lock of its own there: a run without become?`)
+  }
+
   const close = async () => {
     if (!lost && queues.every((queue) => queue.idle)) held?.release()
     lost ??= new SessionError('lost', host, CLOSED)
@@ -149,30 +175,16 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
 
   return {
     host,
-    shell: (wanted) => {
-      // Who is the user already needs no sudo, and a bare host may have none.
-      const become = wanted?.user === transport.user ? undefined : wanted
-      const key = become ? `${become.method} ${become.user}` : ''
-      let shell = shells.get(key)
-      if (!shell) {
-        shell = makeShell(become)
-        shells.set(key, shell)
-        shell.catch(() => shells.delete(key))
-      }
-      return shell
-    },
-    lock: (holder) => {
-      lock ??= takeLock(host, (line) => open(undefined, line, 'lasting'), holder).then(
-        (taken) => {
-          held = taken
-          running.forEach(taken.watch)
-        },
-        (error) => {
-          lock = undefined
-          throw error
-        },
-      )
-      return lock
+    shell,
+    lock: (holder, wanted) => {
+      const asRoot = wanted?.user === 'root' && transport.user !== 'root' ? wanted : undefined
+      const known = locks.get('root') ?? (asRoot ? undefined : locks.get('login'))
+      if (known) return known
+      const which = asRoot ? 'root' : 'login'
+      const taken = takeRunLock(holder, asRoot)
+      locks.set(which, taken)
+      taken.catch(() => locks.delete(which))
+      return taken
     },
     closed,
     close,

@@ -72,8 +72,11 @@ export interface Connection extends AsyncDisposable {
   readonly host: string
   /** The shell of the login user, or of another one; become the login user is no becoming. The same shell for the same user each time. */
   shell(become?: Become): Promise<Shell>
-  /** Takes the run lock of this host for this connection's lifetime; throws SessionError `locked` with the holder's words. */
-  lock(holder: string): Promise<void>
+  /**
+   * Takes the run lock of this host for this connection's lifetime: that of the login user, or root's where `become` is
+   * root, which then takes the place of the other. Throws SessionError `locked` with the holder's words.
+   */
+  lock(holder: string, become?: Become): Promise<void>
   /** Settles when the connection is gone for whatever reason. */
   readonly closed: Promise<void>
   /** Ends at once, without waiting for scripts. Never throws. */
@@ -139,6 +142,8 @@ export interface ConnectOptions {
   signal?: AbortSignal | undefined
   /** Told of every password and passphrase, before its use. */
   addSecret?: ((secret: string) => void) | undefined
+  /** Told what somebody should know who watches. */
+  note?: ((msg: string) => void) | undefined
 }
 
 export type Connect = (target: Target, options?: ConnectOptions) => Promise<Connection>

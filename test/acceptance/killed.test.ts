@@ -95,7 +95,7 @@ t.test(`killed ${ROUNDS} times`, { skip: skipWithoutLab() }, async (t) => {
   t.equal(last.code, 0)
   for (const name of names) t.match(last.hosts[name], { changed: 0, failed: 0 }, 'nothing is left to do')
   for (const name of names)
-    t.equal(await sh(lab, name, 'find / -xdev -name ".rb-*"; flock -w 3 /run/lock/runbook.lock echo free'), 'free\n')
+    t.equal(await sh(lab, name, 'find / -xdev -name ".rb-*"; flock -w 3 /run/runbook/lock echo free'), 'free\n')
 })
 
 /** What ordinary tools say of a host. */

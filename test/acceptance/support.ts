@@ -114,7 +114,7 @@ export function stateOf(lab: Lab, host: string): Promise<string> {
     lab,
     host,
     `find /etc /root /home /opt /srv /usr/local /tmp /var/tmp -xdev -name 'systemd-private*' -prune -o \
-       ! -path /tmp ! -path /var/tmp ! -name 'runbook.lock' -printf '%p %y %m %U %G %s %T@ %l\\n' | sort
+       ! -path /tmp ! -path /var/tmp -printf '%p %y %m %U %G %s %T@ %l\\n' | sort
      systemctl list-unit-files --no-legend
      systemctl show -p Id,InvocationID systemd-journald.service cron.service ssh.service
      cat /proc/swaps; sysctl -a 2>/dev/null | grep '^net\\.ipv4\\.\\(ip_forward\\|ip_local_port\\|conf.all.rp_filter\\)'`,

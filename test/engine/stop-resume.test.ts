@@ -127,6 +127,34 @@ t.test('resume: meta and set_fact are done anew, registers are as they were', as
   t.strictSame(await resumed([play(list)], 'm'), { log: [], trace: ['a ok', 's ok', 'b ok', 'c ok', 'm ok'] })
 })
 
+t.test('resume: a declared state is looked at again, and its register is as it was where it still holds', async (t) => {
+  const playbooks = await load([
+    play([
+      { name: 'a', set: { key: 'a', value: 1 }, register: 'r' },
+      { name: 'l', set: { key: '{{ item }}', value: 1 }, loop: ['x', 'y'], register: 'l' },
+      { name: 'b', cmd: { say: 'b' } },
+      { name: 'c', cmd: { say: 'a {{ r.changed }}, x {{ l.results.[0].changed }}, y {{ l.results.[1].changed }}' } },
+    ]),
+  ])
+  for (const [drift, trace, said] of [
+    [[], ['a ok', 'l ok', 'b ok', 'c changed'], 'a true, x true, y true'],
+    [['a'], ['a changed', 'l ok', 'b ok', 'c changed'], 'a true, x true, y true'],
+    [['y'], ['a ok', 'l changed', 'b ok', 'c changed'], 'a true, x false, y true'],
+  ] as const) {
+    const host = new FakeHost('h1')
+    const journal = new FakeJournal()
+    await runPlays(undefined, 1, { playbooks, hosts: [host], journal })
+    // As if it had been killed behind b.
+    journal.results.splice(journal.results.findIndex((r) => r.task === 'b') + 1)
+    for (const key of drift) host.keys.set(key, 'by hand')
+    const before = host.log.length
+    const second = await runPlays(undefined, 1, { playbooks, hosts: [host], journal, resume: 'x' })
+    t.strictSame(second.trace('h1'), trace)
+    t.ok(host.log.slice(before).includes(said), host.log.join())
+    for (const key of ['a', 'x', 'y']) t.equal(host.keys.get(key), '1', key)
+  }
+})
+
 t.test('resume: a run_once task', async (t) => {
   const list = [
     { name: 'once', cmd: { say: 'once' }, run_once: true, register: 'r' },

@@ -58,6 +58,7 @@ export const modules = {
   }),
   cmd: defineModule({
     summary: 'A command that can touch everything',
+    once: true,
     args: z.strictObject({ say: text, rc: z.int().default(0) }),
     examples: [],
     plan: ({ say, rc }) => [
@@ -132,7 +133,8 @@ export const source: ModuleSource = {
 export interface Fate {
   /** Steps (changes and groups of questions) that are still done; all without it. */
   readonly steps?: number | undefined
-  readonly error: SessionError['kind']
+  /** `hang`: what was done is told, and then nothing more comes. */
+  readonly error: SessionError['kind'] | 'hang'
 }
 
 /** What is on a host; outlives its connections. */
@@ -177,7 +179,13 @@ export class FakeHost {
         const fate: Fate | undefined = this.gone ? { steps: 0, error: 'lost' } : this.fate(this.requests.length)
         const { stdout, stderr, rc, steps } = this.interpret(text, fate?.steps)
         this.requests.push(steps)
-        if (fate) {
+        if (fate?.error === 'hang') {
+          if (stdout.length > 0) options.onOutput?.('stdout', stdout)
+          if (stderr.length > 0) options.onOutput?.('stderr', stderr)
+          await new Promise((_, reject) =>
+            options.signal?.addEventListener('abort', () => reject(options.signal!.reason)),
+          )
+        } else if (fate) {
           if (fate.error === 'lost') await close()
           throw new SessionError(fate.error, name, `the test says ${fate.error}`)
         }

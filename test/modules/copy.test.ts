@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
 import { join } from 'node:path'
@@ -164,4 +165,29 @@ inEachShell('template', async (t, bench) => {
   })
   t.equal(result.dest, join(bench.host, 'a.conf'))
   t.equal(modeOf(join(bench.host, 'a.conf')), '0600')
+})
+
+const XATTR = `import os, sys
+if sys.argv[1] == 'set':
+    os.setxattr(sys.argv[2], 'user.origin', b'mine')
+    # One entry each for owner, user 1234, group, mask, others: acl(5), linux/posix_acl_xattr.h
+    entry = lambda tag, perm, id=0xffffffff: tag.to_bytes(2, 'little') + perm.to_bytes(2, 'little') + id.to_bytes(4, 'little')
+    acl = entry(1, 6) + entry(2, 6, 1234) + entry(4, 4) + entry(16, 6) + entry(32, 0)
+    os.setxattr(sys.argv[2], 'system.posix_acl_access', (2).to_bytes(4, 'little') + acl)
+print(sorted((n, os.getxattr(sys.argv[2], n)) for n in os.listxattr(sys.argv[2])))`
+const xattr = (verb: 'set' | 'get', path: string) =>
+  spawnSync('python3', ['-c', XATTR, verb, path], { encoding: 'utf8' }).stdout
+
+inEachShell('what is replaced keeps its access control list and extended attributes', async (t, bench) => {
+  const path = join(bench.host, 'file')
+  fs.writeFileSync(path, 'old')
+  const before = xattr('set', path)
+  if (!before.includes('user.origin')) return void t.comment('no python3, or a file system without extended attributes')
+  fs.linkSync(path, join(bench.host, 'other name'))
+  const { outputs } = await converge(t, bench, copy, { dest: path, content: 'new' })
+  t.equal(fs.readFileSync(path, 'utf8'), 'new')
+  t.equal(modeOf(path), '0660', 'the mask of the list')
+  t.match(outputs[0]!.stderr.toString(), /^note: .*file has other names \(hard links\)/)
+  if (bench.shell.argv.includes('/bin/busybox')) return
+  t.equal(xattr('get', path), before)
 })

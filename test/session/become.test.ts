@@ -141,7 +141,12 @@ t.test('real sudo and su', { skip }, async (t) => {
     await t.rejects(root.run(`sleep ${seconds}`, { timeoutMs: 100 }), sessionError('timeout'))
     t.equal(spawnSync('pgrep', ['-f', `^sleep ${seconds}`], { encoding: 'utf8' }).stdout, '')
     t.match((await root.run('id -un')).stdout.toString(), 'root')
-    await patiently(() => connection.lock(`run 1 by ${free}`))
+    // Root's lock takes the place of the login user's.
+    await patiently(() => connection.lock(`run 0 by ${free}`))
+    await patiently(() => connection.lock(`run 1 by ${free}`, sudo('root')))
+    await connection.lock(`run 1 by ${free}`)
+    await using third = connectAs(free)
+    await t.rejects(third.lock('run 3'), sessionError('locked', new RegExp(`run 1 by ${free}`)), 'not root')
     await using second = connectAs('root')
     await t.rejects(second.lock('run 2 by root'), sessionError('locked', new RegExp(`run 1 by ${free}`)))
   })

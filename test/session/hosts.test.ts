@@ -1,13 +1,25 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Channel } from '../../src/session/channel.ts'
 import { makeConnection } from '../../src/session/connection.ts'
 import { openLocal, spawnChannel } from '../../src/session/local.ts'
-import { lockLine } from '../../src/session/lock.ts'
+import { lockLine } from '../../src/session/lock-line.ts'
 import { patiently, sessionError } from './match.ts'
 
 const missing = (program: string) =>
@@ -82,7 +94,10 @@ t.test('a host with nothing but busybox', { skip: missing('busybox') }, async (t
   }
   await connection.lock('busy')
   await using second = loginShell(busybox, (command) => ['sh', '-c', command], { PATH: bin, HOME: folder })
-  await t.rejects(second.lock('other'), sessionError('locked', /: busy$/))
+  await t.rejects(
+    second.lock('other'),
+    sessionError('locked', /: busy, since [\d-]+ [\d:]+ UTC \(on the host: \w+, process \d+\)$/),
+  )
   await connection.close()
   await sleep(100)
   await second.lock('after the end of the first')
@@ -104,54 +119,75 @@ t.test('no shell at all', async (t) => {
   )
 })
 
-t.test('the lock does not follow what others left in a folder that everybody may write to', async (t) => {
-  const victim = join(folder, 'victim')
-  writeFileSync(victim, 'precious')
-  const place = join(folder, 'runbook.lock')
-  const run = () =>
-    spawnSync('sh', ['-c', lockLine('me').replaceAll('/run/lock', folder).replaceAll('/tmp', folder)], {
-      encoding: 'utf8',
-      input: '',
-    })
-  symlinkSync(victim, place)
-  t.match(run(), { status: 1, stdout: /is not a plain file/ })
-  t.equal(readFileSync(victim, 'utf8'), 'precious')
-  rmSync(place)
-  symlinkSync(join(folder, 'nowhere'), place)
-  t.match(run(), { status: 1, stdout: /is not a plain file/ })
-  rmSync(place)
-  t.match(run(), { status: 0, stdout: 'locked\n' })
-  t.equal(statSync(place).mode & 0o777, 0o666)
+/** A host's folders, and what a user's attempt to take the lock there says; the lock is given up at once. */
+function lockPlace(t: Test, before = '') {
+  const run = mkdtempSync(join(folder, 'run-'))
+  chmodSync(run, 0o755)
+  const shared = join(run, 'lock')
+  mkdirSync(shared)
+  chmodSync(shared, 0o1777)
+  const line = (holder: string) => `${before}${lockLine(holder, [run])}`
+  const attempt = (uid: number, holder = 'me') =>
+    spawnSync('sh', ['-c', line(holder)], { encoding: 'utf8', input: '', uid, gid: uid, cwd: '/' })
+  /** Holds the lock until the test ends. */
+  const hold = async (uid: number, holder: string) => {
+    const child = spawn('sh', ['-c', line(holder)], { uid, gid: uid, cwd: '/', stdio: ['pipe', 'pipe', 'inherit'] })
+    t.teardown(() => child.stdin.end())
+    const [said] = (await once(child.stdout, 'data')) as [Buffer]
+    return said.toString()
+  }
+  return { run, shared, attempt, hold }
+}
+
+const asRoot = { skip: process.getuid?.() === 0 ? false : 'needs root' }
+const [ALICE, MALLORY] = [64001, 64002]
+
+t.test('nobody else can hold a lock, or make it unusable', asRoot, async (t) => {
+  chmodSync(folder, 0o755)
+  const { run, shared, attempt, hold } = lockPlace(t)
+  t.match(attempt(0), { status: 0, stdout: 'locked\n' })
+  t.equal(statSync(join(run, 'runbook')).mode & 0o777, 0o755)
+  const lock = join(run, 'runbook/lock')
+  t.equal(statSync(lock).mode & 0o777, 0o600, 'only root can open it, and so lock it')
+  t.not(spawnSync('flock', ['-n', lock, 'true'], { uid: MALLORY, gid: MALLORY }).status, 0)
+
+  // The names of Alice's folder are taken.
+  const planted = join(shared, `runbook-${ALICE}`)
+  mkdirSync(planted)
+  chownSync(planted, MALLORY, MALLORY)
+  symlinkSync('/etc', `${planted}.aaaaaa`)
+  t.match(attempt(ALICE), { status: 0, stdout: 'locked\n' })
+  t.equal(await hold(ALICE, 'run 1 of alice'), 'locked\n')
+  t.match(attempt(ALICE), { status: 1, stdout: /^held run 1 of alice, since [\d-]+ [\d:]+ UTC \(on the host: / })
+  t.match(attempt(MALLORY), { status: 0, stdout: 'locked\n' }, 'of others they know nothing')
+  t.match(attempt(0), { status: 0, stdout: /^locked beside / }, 'root hears of it and goes on')
+
+  rmSync(join(run, 'runbook'), { recursive: true })
+  symlinkSync('/tmp', join(run, 'runbook'))
+  t.match(attempt(0), { status: 1, stdout: /is not a folder of root/ })
 })
 
-t.test('a lock by link that a dead process left behind', async (t) => {
-  const run = () =>
-    spawnSync(
-      'sh',
-      [
-        '-c',
-        `flock() { :; }; command() { false; }; ${lockLine('me').replaceAll('/run/lock', folder).replaceAll('/tmp', folder)}`,
-      ],
-      {
-        encoding: 'utf8',
-        input: '',
-      },
-    )
-  const link = join(folder, 'runbook.lock.link')
-  symlinkSync('999999999 1 gone', link)
-  t.match(run(), { status: 0, stdout: 'locked\n' }, 'no such process')
+t.test("who is not root respects root's lock", asRoot, async (t) => {
+  const { attempt, hold } = lockPlace(t)
+  t.equal(await hold(0, 'run 1 of root'), 'locked\n')
+  for (const uid of [0, ALICE]) t.match(attempt(uid), { status: 1, stdout: /^held run 1 of root, since / }, `${uid}`)
+})
+
+t.test('a lock by link that a dead process left behind', asRoot, async (t) => {
+  const { run, attempt } = lockPlace(t, 'flock() { :; }; command() { false; }; ')
+  t.match(attempt(0), { status: 0, stdout: 'locked\n' })
+  const link = join(run, 'runbook/lock.link')
+  symlinkSync('999999999 1', link)
+  t.match(attempt(0), { status: 0, stdout: 'locked\n' }, 'no such process')
   // Process 1 lives, but has another start time than the holder had.
-  symlinkSync('1 999999999 gone', link)
-  t.match(run(), { status: 0, stdout: 'locked\n' }, 'another process')
+  symlinkSync('1 999999999', link)
+  t.match(attempt(0, 'run 5'), { status: 0, stdout: 'locked\n' }, 'another process')
   const start = readFileSync('/proc/self/stat', 'utf8')
     .replace(/^.*\) /, '')
     .split(' ')[19]
-  symlinkSync(`${process.pid} ${start} run 5 by me`, link)
-  t.match(run(), { status: 1, stdout: 'held run 5 by me\n' })
+  symlinkSync(`${process.pid} ${start}`, link)
+  t.match(attempt(0), { status: 1, stdout: /^held run 5, since / })
   rmSync(link)
-  t.match(run(), { status: 0, stdout: 'locked\n' })
-  t.notOk(
-    readdirSync(folder).some((name) => name.startsWith('runbook.lock.link')),
-    'it is gone with its holder',
-  )
+  t.match(attempt(0), { status: 0, stdout: 'locked\n' })
+  t.strictSame(readdirSync(join(run, 'runbook')), ['alive', 'holder'], 'it is gone with its holder')
 })

@@ -162,7 +162,7 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
       const third = await connect(target)
       await connection1.close()
       await patiently(() => third.lock('run 9'))
-      await t.rejects(other.lock('run 8'), sessionError('locked', /: run 9$/), 'not the words before')
+      await t.rejects(other.lock('run 8'), sessionError('locked', /: run 9, since/), 'not the words before')
       await third.close()
       await other.close()
     })

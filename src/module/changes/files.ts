@@ -233,7 +233,8 @@ function ancestors(path: string): string[] {
  * a home folder or /tmp it would have root write, chown or chmod what its maker wants.
  * `rb_place TEMP PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT` puts a file that stands beside PATH in its place. A PATH that is a
  * mount point of its own (/etc/hosts in a container) cannot be renamed over and is written in place. `restorecon` runs
- * only where SELinux is on. All work with coreutils and with busybox.
+ * only where SELinux is on. `rb_keep OLD NEW` takes over access control lists and extended attributes (chown(2) behind it
+ * takes capabilities off, as a write would have). All work with coreutils and with busybox.
  */
 export const FILE_PRELUDE = `
 rb_trust() (
@@ -281,6 +282,7 @@ rb_place() (
   rb_target "$2" || exit 1
   m=$3
   if [ -e "$p" ]; then
+    rb_keep "$p" "$t"
     [ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g -- "$p")" "$t" || exit 1
     [ -n "$m" ] || m=$(stat -c %a -- "$p") || exit 1
   fi
@@ -303,6 +305,14 @@ rb_place() (
   if grep -qsF -- " $p " /proc/self/mountinfo; then cat -- "$t" > "$p" || exit 1; else mv -f -- "$t" "$p" || exit 1; fi
   [ ! -e /sys/fs/selinux/enforce ] || restorecon "$p" 2>/dev/null || :
 )
+rb_keep() {
+  [ "$(stat -c %h -- "$1")" = 1 ] || echo "note: $1 has other names (hard links); they keep the old content" >&2
+  cp --attributes-only --preserve=mode,xattr -- "$1" "$2" 2>/dev/null && return
+  if command -v getfacl >/dev/null && command -v setfacl >/dev/null; then
+    getfacl -cE -- "$1" 2>/dev/null | setfacl --set-file=- -- "$2" 2>/dev/null && return
+  fi
+  case $(ls -ld -- "$1") in ??????????+*) echo "note: the access control list of $1 is lost: this host has neither GNU cp nor setfacl" >&2 ;; esac
+}
 rb_validate() {
   case $1 in *%s*) ;; *) echo "validate must contain %s" >&2; return 1 ;; esac
   sh -c "\${1%%%s*}\\"\\$1\\"\${1#*%s}" sh "$2" </dev/null >&2
