@@ -289,13 +289,9 @@ function runOptions(command: Command, { check }: { check: boolean }): Command {
     .option('-u, --user <name>', 'log in as, where the inventory does not say')
     .option('--private-key <file>', 'key to log in with, where the inventory does not say')
     .option('-K, --ask-become-pass', 'ask once for the password of sudo, doas or su', false)
-    .option(
-      '--accept-new-host-keys',
-      'record keys of hosts that are not known yet; a changed key is always refused',
-      false,
-    )
+    .option('--accept-new-host-keys', 'record keys of hosts that are not known yet; a changed key is refused', false)
     .option('--junit <file>', 'also write the results as JUnit XML, for CI systems')
-    .option('--report <file>', 'also write a page (HTML): hosts by tasks, with durations, diffs and errors')
+    .option('--report <file>', 'also write a page (HTML): hosts by tasks, durations, diffs, errors')
     .option('--detailed-exitcode', 'exit with 8 when something changed, or would', false)
   if (check) command.option('-C, --check', 'touch nothing, show what would change', false)
   if (check && command.name() === 'apply') {

@@ -19,7 +19,7 @@ export interface Page extends AsyncDisposable {
   click(x: number, y: number): Promise<void>
   key(name: string): Promise<void>
   screenshot(): Promise<Buffer>
-  /** What the page logged or threw. */
+  /** Errors that the page logged or threw; what its policy forbade is one. */
   readonly complaints: readonly string[]
 }
 
@@ -52,7 +52,8 @@ export async function openBrowser(): Promise<Page> {
     const message = JSON.parse(String(data))
     waiting.get(message.id)?.(message.error ? { error: message.error } : message.result)
     waiting.delete(message.id)
-    if (message.method === 'Log.entryAdded') complaints.push(message.params.entry.text)
+    if (message.method === 'Log.entryAdded' && message.params.entry.level === 'error')
+      complaints.push(message.params.entry.text)
     if (message.method === 'Runtime.exceptionThrown') complaints.push(JSON.stringify(message.params.exceptionDetails))
   })
   let id = 0

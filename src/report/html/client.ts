@@ -199,12 +199,14 @@ export function client(data: PageData, paint: typeof Paint, panel: typeof Panel)
       const [at] = group as [number]
       const line = document.createElement('button')
       const title = document.createElement('b')
-      title.textContent = data.tasks[data.results[at + 1]!]!.name
+      const task = data.tasks[data.results[at + 1]!]!
+      title.textContent = task.name
+      const play = data.plays.length > 1 ? ` in ${data.plays[task.play]}` : ''
       const names = group.slice(0, 5).map((one) => data.hosts[data.results[one]!])
       const more = group.length > 5 ? ` and ${group.length - 5} more` : ''
       const text = document.createElement('span')
       text.textContent = (data.details[data.results[at + 5]!]?.msg ?? '').split('\n')[0]!
-      line.append(title, ` on ${names.join(', ')}${more}`, text)
+      line.append(title, `${play} on ${names.join(', ')}${more}`, text)
       line.addEventListener('click', () => {
         show(at)
         reveal(at)

@@ -40,6 +40,12 @@ export function paint(data: PageData, view: View): void {
     }
     return `${text.slice(0, low)}…`
   }
+  /** Names of hosts differ at their ends. */
+  const ending = (text: string, room: number): string => {
+    let from = 0
+    while (from < text.length && c.measureText(from > 0 ? `…${text.slice(from)}` : text).width > room) from++
+    return from > 0 ? `…${text.slice(from)}` : text
+  }
   c.clearRect(0, 0, width, height)
   c.textBaseline = 'middle'
   c.font = '12px system-ui, sans-serif'
@@ -68,7 +74,8 @@ export function paint(data: PageData, view: View): void {
       const wide = mode === 'grid' ? step - 1 : Math.max(2, (took / 1000) * step)
       if (x > width || x + wide < labels) continue
       c.fillStyle = colour(name)
-      c.fillRect(x, y + 2, wide, row - 4)
+      // Neighbours of one colour are told apart by the gap.
+      c.fillRect(x, y + 2, mode === 'time' && wide > 4 ? wide - 1 : wide, row - 4)
       const mark = marks[name]
       if (mark && wide >= 7) {
         c.fillStyle = colour('bg')
@@ -91,7 +98,7 @@ export function paint(data: PageData, view: View): void {
   c.textAlign = 'left'
   for (let i = first; i <= last; i++) {
     c.fillStyle = colour('fg')
-    c.fillText(fit(data.hosts[order[i]!]!, labels - 18), 10, head + i * row - top + row / 2)
+    c.fillText(ending(data.hosts[order[i]!]!, labels - 18), 10, head + i * row - top + row / 2)
   }
 
   c.fillStyle = colour('bg')
