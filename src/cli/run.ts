@@ -30,6 +30,8 @@ export interface RunFlags {
   readonly junit?: string
   readonly report?: string
   readonly step?: boolean
+  /** Seconds. */
+  readonly factsMaxAge?: number
   readonly check: boolean
   readonly diff: boolean
   readonly forks: number
@@ -106,6 +108,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       check: flags.check,
       diff: flags.diff,
       forks: flags.forks,
+      factsMaxAgeMs: flags.factsMaxAge === undefined ? undefined : flags.factsMaxAge * 1000,
       resume,
       journal,
       connect,

@@ -21,7 +21,7 @@ export function addYaml(builder: Builder, file: SourceFile): void {
   if (plugin) {
     throw new UserError({
       message: 'inventory plugins are not supported',
-      place: groups.entries.get('plugin')!.keyPlace,
+      place: plugin.place,
       hint: 'constructed is; for others use an executable inventory',
     })
   }
