@@ -1,5 +1,5 @@
 /** Options of `apply` that look at a run beforehand or steer its way. */
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 
 export function addFlow(command: Command): void {
   command
@@ -11,6 +11,7 @@ export function addFlow(command: Command): void {
         .default(false)
         .conflicts('resume'),
     )
+    .option('--facts-max-age <seconds>', 'keep gathered facts, and use those that are younger than this', seconds)
     .addOption(new Option('--step', 'ask before each task').default(false).conflicts('resume'))
     .addOption(
       new Option(
@@ -18,4 +19,9 @@ export function addFlow(command: Command): void {
         'leave out the tasks before the one of this name, or pattern of a name',
       ).conflicts('resume'),
     )
+}
+
+function seconds(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('a number of seconds, such as 3600')
+  return Number(text)
 }

@@ -214,9 +214,10 @@ function addHistory(parent: Command, command: AddCommand, done: (exitCode: numbe
       parent,
       'show',
       'What a run said, again',
-      '  runbook history show 20261120-0315\n  runbook history show 20261120-0315 --output json',
+      '  runbook history show 20261120-0315\n  runbook history show 20261120-0315 --html run.html',
     ).argument('<id>', 'the run, or the beginning of its id'),
   )
+    .option('--html <file>', 'write a page instead: hosts by tasks, with durations, diffs and errors')
     .addOption(folder())
     .action(async (id: string, flags: Flags) => {
       const { showRun } = await import('./commands/history.ts')
@@ -287,6 +288,7 @@ function runOptions(command: Command, { check }: { check: boolean }): Command {
     .option('--skip-tags <tags>', 'no tasks with these tags', list, [])
     .option('-f, --forks <n>', 'hosts worked on at the same time', positive, 50)
     .option('--junit <file>', 'also write the results as JUnit XML, for CI systems')
+    .option('--report <file>', 'also write a page (HTML): hosts by tasks, durations, diffs, errors')
     .option('--detailed-exitcode', 'exit with 8 when something changed, or would', false)
   addConnection(command)
   if (check) command.option('-C, --check', 'touch nothing, show what would change', false)

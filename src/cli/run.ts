@@ -5,6 +5,7 @@ import { runPlaybooks } from '../engine/run.ts'
 import { openJournal } from '../journal/open.ts'
 import { loadPlaybooks, playbookHash } from '../playbook/index.ts'
 import { createReporter, type OutputName } from '../report/create.ts'
+import { htmlReport } from '../report/html/page.ts'
 import { junitFile } from '../report/junit.ts'
 import type { Verbosity } from '../report/reporter.ts'
 import { connect } from '../session/connect.ts'
@@ -27,7 +28,10 @@ export interface RunFlags {
   readonly startAtTask?: string
   readonly retryFailed?: boolean
   readonly junit?: string
+  readonly report?: string
   readonly step?: boolean
+  /** Seconds. */
+  readonly factsMaxAge?: number
   readonly check: boolean
   readonly diff: boolean
   readonly forks: number
@@ -88,10 +92,13 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
   if (becomePassword) redactor.add(becomePassword)
   using interrupt = listenForInterrupt((text) => reporter.warn(text))
 
-  const junit = flags.junit === undefined ? undefined : junitFile(flags.junit)
+  let junit: ReturnType<typeof junitFile> | undefined
+  let report: ReturnType<typeof htmlReport> | undefined
   let id: string | undefined
   let exitCode: number = EXIT.bug
   try {
+    junit = flags.junit === undefined ? undefined : junitFile(flags.junit)
+    report = flags.report === undefined ? undefined : htmlReport(flags.report, '--report')
     const events = runPlaybooks({
       playbooks,
       inventory,
@@ -103,6 +110,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       check: flags.check,
       diff: flags.diff,
       forks: flags.forks,
+      factsMaxAgeMs: flags.factsMaxAge === undefined ? undefined : flags.factsMaxAge * 1000,
       resume,
       journal,
       connect,
@@ -131,9 +139,11 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       if (event.type === 'recap') exitCode = exitCodeOf(event, { detailed: flags.detailedExitcode })
       reporter.event(event)
       junit?.event(event)
+      report?.event(event)
     }
   } finally {
     junit?.close((text) => reporter.warn(text))
+    report?.close((text) => reporter.warn(text))
     await reporter.close()
     if (id !== undefined) journal.end(id, exitCode)
   }

@@ -156,6 +156,8 @@ async function follow(performer: Performer, flow: string): Promise<void> {
   if (flow === 'end_host') host.left = true
   else if (flow === 'end_batch') host.play.ended ??= 'batch'
   else if (flow === 'end_play') host.play.ended = 'play'
-  else if (flow === 'clear_facts') host.state.facts = undefined
-  else if (flow === 'reset_connection') await host.state.link.drop()
+  else if (flow === 'clear_facts') {
+    host.state.facts = undefined
+    host.play.run.factsCache?.forget(host.state.link.target)
+  } else if (flow === 'reset_connection') await host.state.link.drop()
 }

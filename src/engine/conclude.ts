@@ -99,7 +99,10 @@ function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
   if (values.length > 0) state.setVars(values)
   const owner = task.delegateFacts && 'actor' in entry ? entry.actor : state
   if (outcome.sets) owner.setVars(Object.entries(outcome.sets))
-  if (outcome.facts) owner.facts = { ...owner.facts, ...outcome.facts }
+  if (outcome.facts) {
+    owner.facts = { ...owner.facts, ...outcome.facts }
+    host.play.run.factsCache?.write(owner.link.target, owner.facts)
+  }
 }
 
 /** Members of a result that hold what a command, a file or a web service said. */

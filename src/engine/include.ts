@@ -61,9 +61,9 @@ const tasks = new WeakMap<Include, Task>()
 export function asTask(include: Include): Task {
   const known = tasks.get(include)
   if (known) return known
-  const { id, name, place, vars, tags, loop, role, when } = include
+  const { id, name, place, vars, defaultVars, tags, loop, role, when } = include
   const moduleName = `include_${include.what}`
-  const task = ownTask({ id, name, place, vars, tags, loop, role, when, moduleName, module: none })
+  const task = ownTask({ id, name, place, vars, defaultVars, tags, loop, role, when, moduleName, module: none })
   tasks.set(include, task)
   return task
 }

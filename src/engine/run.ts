@@ -11,6 +11,7 @@ import type { Redactor } from '../shared/redact.ts'
 import { makeScope } from '../values/index.ts'
 import { Clusters } from './clusters.ts'
 import { ControllerFiles } from './controller-files.ts'
+import { FactsCache } from './facts-cache.ts'
 import { gatherTask } from './gather.ts'
 import { HostState } from './host.ts'
 import { HostRun } from './host-run.ts'
@@ -35,6 +36,8 @@ export interface RunInput extends Selection {
   readonly diff: boolean
   /** Hosts that are worked on at the same time. */
   readonly forks: number
+  /** Milliseconds that gathered facts are kept for later runs, and taken from earlier ones; undefined: neither. */
+  readonly factsMaxAgeMs?: number | undefined
   /** The run to go on with: tasks that came to their end in it are not done again. */
   readonly resume?: string | undefined
   readonly journal: Journal
@@ -76,6 +79,7 @@ export class Run {
   readonly files = new ControllerFiles()
   readonly clusters: Clusters
   readonly forks: Semaphore
+  readonly factsCache: FactsCache | undefined
   readonly stepper: Stepper | undefined
   /** Group names to the names of their hosts. */
   readonly groupNames: Readonly<Record<string, readonly string[]>>
@@ -92,6 +96,7 @@ export class Run {
     this.input = input
     this.clusters = new Clusters(input.redactor)
     this.forks = new Semaphore(input.forks)
+    this.factsCache = input.factsMaxAgeMs === undefined ? undefined : new FactsCache(input.baseDir, input.factsMaxAgeMs)
     this.stepper = input.step && new Stepper(input.step)
     // Every host listens; that many are no leak.
     setMaxListeners(0, input.stop, input.abort)
@@ -129,7 +134,11 @@ export class Run {
       await this.#askAll(plays.map(({ play }) => play))
       for (const { play, hosts } of plays) {
         if (this.stopping) break
-        if (play.sections.length > 0 && !(await this.#play(await withFacts(play), hosts))) break
+        if (
+          play.sections.length > 0 &&
+          !(await this.#play(await withFacts(play, this.factsCache !== undefined), hosts))
+        )
+          break
       }
       this.emit(this.#recap())
       this.events.end()
@@ -161,6 +170,7 @@ export class Run {
       const host = this.input.inventory.hosts.get(name) ?? this.input.inventory.match(name)[0]
       if (!host) throw new UserError(`there is no host "${name}" in the inventory`)
       state = new HostState(host, this.#link(host, NO_REMOTE))
+      state.facts = this.factsCache?.read(state.link.target)
       this.#states.set(name, state)
     }
     return state
@@ -292,10 +302,10 @@ function handlerName({ name, id }: Handler): string {
 }
 
 /** Facts are read by a task in front of all others. */
-async function withFacts(play: Play): Promise<Play> {
+async function withFacts(play: Play, cached: boolean): Promise<Play> {
   const [first, ...others] = play.sections
   if (!play.gatherFacts || !first) return play
-  const task = await gatherTask(play)
+  const task = await gatherTask(play, cached)
   return { ...play, sections: [{ ...first, steps: [task, ...first.steps] }, ...others] }
 }
 

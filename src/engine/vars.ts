@@ -1,5 +1,5 @@
 import type { Task } from '../playbook/playbook.ts'
-import type { Layer, Scope } from '../values/index.ts'
+import type { Layer, Scope, ScopeOptions } from '../values/index.ts'
 import { makeScope, PENDING, PendingError } from '../values/index.ts'
 import type { HostState } from './host.ts'
 import type { PlayRun } from './play.ts'
@@ -28,8 +28,14 @@ export function taskScope(
   if (overlay.size > 0) layers.push({ name: 'not known yet', vars: overlay })
   if (item) layers.push({ name: 'loop item', vars: item })
   layers.push({ name: 'command line', vars: play.run.input.extraVars }, { name: 'runbook', vars: magic(play, state) })
-  return makeScope(layers, { redactor: play.run.input.redactor, directory: play.run.input.baseDir })
+  return makeScope(layers, optionsOf(play))
 }
+
+const optionsOf = ({ run, rehearsal }: PlayRun): ScopeOptions => ({
+  redactor: run.input.redactor,
+  directory: run.input.baseDir,
+  readOnly: run.input.check || rehearsal,
+})
 
 /** A scope for a host outside of any task: what other hosts see of it. */
 export function hostScope(play: PlayRun, state: HostState): Scope {
@@ -44,7 +50,7 @@ export function hostScope(play: PlayRun, state: HostState): Scope {
       { name: 'command line', vars: play.run.input.extraVars },
       { name: 'runbook', vars: magic(play, state) },
     ],
-    { redactor: play.run.input.redactor, directory: play.run.input.baseDir },
+    optionsOf(play),
   )
 }
 

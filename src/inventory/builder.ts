@@ -2,6 +2,7 @@
 import { Problems } from '../shared/errors.ts'
 import type { Place } from '../shared/source.ts'
 import type { Layer } from '../values/index.ts'
+import type { Constructed } from './constructed.ts'
 import { type Group, type Host, Inventory } from './inventory.ts'
 
 /** What a source says about one thing: the variables of one layer, in one file. */
@@ -27,6 +28,7 @@ export class Builder {
   readonly problems = new Problems()
   readonly #groups = new Map<string, GroupDraft>()
   readonly #hosts = new Map<string, Member>()
+  readonly #constructed: Constructed[] = []
 
   constructor() {
     this.group('all')
@@ -73,8 +75,20 @@ export class Builder {
     return this.#hosts.has(host)
   }
 
+  /** Groups and variables that are worked out when all sources have been read, in their order. */
+  construct(constructed: Constructed): void {
+    this.#constructed.push(constructed)
+  }
+
   /** `folders` holds the vars folders beside the inventories and beside the playbooks, in this order. */
   async build(folders: readonly VarsFolders[]): Promise<Inventory> {
+    // Each sees what those before it have made of the hosts.
+    for (const constructed of this.#constructed)
+      for (const host of (await this.#assemble(folders)).hosts.values()) constructed.apply(this, host)
+    return this.#assemble(folders)
+  }
+
+  async #assemble(folders: readonly VarsFolders[]): Promise<Inventory> {
     const parents = this.#parents()
     const depth = depths(this.#groups, parents)
     const order = [...this.#groups.keys()].sort(

@@ -3,6 +3,7 @@ import { didYouMean, UserError } from '../shared/errors.ts'
 import type { SourceFile } from '../shared/source.ts'
 import { parseYaml, type YamlEntry, type YamlMap, type YamlNode } from '../shared/yaml.ts'
 import type { Builder } from './builder.ts'
+import { readConstructed } from './constructed.ts'
 import { parseHosts } from './ranges.ts'
 import { varsOf } from './vars-files.ts'
 
@@ -12,11 +13,16 @@ const KEYS = ['hosts', 'vars', 'children']
 export function addYaml(builder: Builder, file: SourceFile): void {
   const root = parseYaml(file)
   const groups = mapOf(builder, root, 'an inventory is a map of groups')
-  if (groups?.get('plugin')) {
+  const plugin = groups?.get('plugin')
+  if (groups && plugin?.kind === 'scalar' && /^(ansible\.builtin\.)?constructed$/.test(String(plugin.value))) {
+    builder.construct(readConstructed(groups, builder.problems))
+    return
+  }
+  if (plugin) {
     throw new UserError({
       message: 'inventory plugins are not supported',
-      place: groups.entries.get('plugin')!.keyPlace,
-      hint: 'use an executable inventory',
+      place: plugin.place,
+      hint: 'constructed is; for others use an executable inventory',
     })
   }
   for (const entry of groups?.entries.values() ?? []) addGroup(builder, entry, file)

@@ -37,8 +37,8 @@ export interface Context {
   readonly level: 'task' | 'handler'
   /** Where handlers of roles go. */
   readonly handlers: Handler[]
-  /** Tasks that still have to be told the defaults of all roles, see `completeTasks`. */
-  readonly tasks: [Task, RoleContext | undefined][]
+  /** Tasks and includes that still have to be told the defaults of all roles, see `completeTasks`. */
+  readonly tasks: [Pick<Task, 'defaultVars'>, RoleContext | undefined][]
 }
 
 /** Writes the defaults of all roles onto tasks: known only when the last role has been read. */

@@ -103,7 +103,7 @@ async function makeInclude(
       if (known) made.set(JSON.stringify([name, tasksFrom]), Promise.resolve(known))
     }
   }
-  return {
+  const include: Include = {
     kind: 'include',
     id,
     name: keywords.name ?? constant(entry.key),
@@ -119,7 +119,10 @@ async function makeInclude(
     role: role?.name,
     known,
     load,
+    defaultVars: [],
   }
+  inside.tasks.push([include, role])
+  return include
 }
 
 function readTarget(entry: YamlEntry, word: StepWord, { loader }: Context): Target {

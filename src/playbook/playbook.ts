@@ -97,6 +97,8 @@ export interface Include {
   /** Evaluated once, at the include. */
   readonly when: readonly Expression[]
   readonly loop: Loop | undefined
+  /** Role defaults, as of a task. */
+  readonly defaultVars: readonly VarsLayer[]
   /** Of the include and what is around it; the steps inside have them too. */
   readonly vars: readonly VarsLayer[]
   readonly tags: readonly string[]

@@ -1,6 +1,5 @@
-import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
-import { UserError } from '../shared/errors.ts'
 import type { RunEvent, TaskResultEvent } from '../shared/events.ts'
+import { openOutputFile } from './output-file.ts'
 
 /** The results of one host in one play. */
 interface Suite {
@@ -31,9 +30,7 @@ export interface JUnitFile {
  * file cannot be written: a run of an hour must not end with that.
  */
 export function junitFile(path: string): JUnitFile {
-  // Beside the file, so that the rename stays on one file system.
-  const temporary = `${path}.${process.pid}.new`
-  const file = openNew(path, temporary)
+  const file = openOutputFile(path, '--junit')
   const suites = new Map<string, Suite>()
   let run = ''
   return {
@@ -49,30 +46,11 @@ export function junitFile(path: string): JUnitFile {
       add(suite, event)
     },
     close(warn) {
-      try {
-        if (run === '') return
-        for (const text of document(run, [...suites.values()])) writeSync(file, text)
-        closeSync(file)
-        renameSync(temporary, path)
-      } catch (error) {
-        warn(cannotWrite(path, error))
-      } finally {
-        rmSync(temporary, { force: true })
-      }
+      if (run === '') file.discard()
+      else file.write(document(run, [...suites.values()]), warn)
     },
   }
 }
-
-function openNew(path: string, temporary: string): number {
-  try {
-    return openSync(temporary, 'wx')
-  } catch (error) {
-    throw new UserError(cannotWrite(path, error))
-  }
-}
-
-const cannotWrite = (path: string, error: unknown): string =>
-  `--junit ${path} cannot be written: ${(error as Error).message}`
 
 const newSuite = ({ host, play, at, elapsedMs }: TaskResultEvent): Suite => ({
   host,

@@ -33,6 +33,7 @@ import {
   versionTest,
   word,
 } from './helper-parts.ts'
+import { passwordOf } from './password.ts'
 import type { ScopeOptions } from './scope.ts'
 
 export interface Helper {
@@ -102,6 +103,20 @@ export const helpers: Readonly<Record<string, Helper>> = {
     min: 1,
     max: 1,
     call: ([path], options) => readText(resolve(options.directory ?? '.', text(path))),
+  },
+
+  password: {
+    signature: 'password path [length] [characters]',
+    summary:
+      'A secret kept in a file on the controller (0600), made when it is not there: 20 letters and digits if not given',
+    examples: [],
+    min: 1,
+    max: 3,
+    call: ([path, length = 20, characters], { directory = '.', readOnly, redactor }) => {
+      const secret = passwordOf(resolve(directory, text(path)), integer(length), characters, readOnly === true)
+      redactor?.add(secret)
+      return secret
+    },
   },
 
   upper: pure('upper text', 'In capitals', '{{ upper "node" }}', 'NODE', ([a]) => text(a).toUpperCase()),

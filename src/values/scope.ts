@@ -34,6 +34,8 @@ export interface ScopeOptions {
   readonly redactor?: Redactor | undefined
   /** The folder to which the `file` helper is relative; the working directory without it. */
   readonly directory?: string | undefined
+  /** Nothing may be written on the controller: the `password` helper makes up one that is not kept. */
+  readonly readOnly?: boolean | undefined
   /** What the `env` helper reads; the process's environment without it. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
 }

@@ -50,8 +50,18 @@ t.test('on hosts', { skip: skipWithoutLab() }, async (t) => {
 
   const plain = examples.filter(({ keyword }) => !ROWS[keyword]!.alone && !ROWS[keyword]!.typed)
   t.equal((await runbook(['validate', ...plain.map(path)])).code, 0)
-  const args = ['apply', ...plain.map(path), '-i', ...inventories, '--output', 'json']
+  const page = join(folder, 'run.html')
+  const args = ['apply', ...plain.map(path), '-i', ...inventories, '--output', 'json', '--report', page]
   const together = await runbook(args)
+  await t.test('the page of this run', async (t) => {
+    const html = readFileSync(page, 'utf8')
+    t.notMatch(html, /correct-horse/, 'what no_log hides')
+    t.match(html, /Say hello to n1/)
+    const { run } = together.recap as { run: string }
+    const again = join(folder, 'again.html')
+    t.equal((await runbook(['history', 'show', run, '--folder', folder, '--html', again])).code, 0)
+    t.equal(readFileSync(again, 'utf8'), html, 'the journal gives the same')
+  })
   // A host that fails takes no part in what comes after it: the first row that did not end is the wrong one.
   for (const example of plain) {
     await t.test(example.keyword, async (t) => {

@@ -1,8 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { UserError } from '../../src/shared/errors.ts'
+import { Redactor } from '../../src/shared/redact.ts'
 import { cidrContains, cidrIp, cidrNetmask, cidrNetwork } from '../../src/values/cidr.ts'
 import { helpersAsMarkdown } from '../../src/values/document.ts'
 import { helpers } from '../../src/values/helpers.ts'
@@ -13,7 +14,7 @@ import { expression, plain, problem, text } from './support.ts'
 t.test('every helper is documented and its examples hold', async (t) => {
   for (const [name, helper] of Object.entries(helpers)) {
     t.ok(helper.signature.startsWith(name), name)
-    if (name !== 'file') t.ok(helper.examples.length > 0, `${name} has an example`)
+    if (name !== 'file' && name !== 'password') t.ok(helper.examples.length > 0, `${name} has an example`)
     for (const [template, result] of helper.examples) t.same(text(template).evaluate(plain({})), result, template)
   }
 })
@@ -49,6 +50,37 @@ t.test('more of them', async (t) => {
     { env: { A: 'b' } },
   )
   for (const [source, expected] of table) t.same(text(source).evaluate(withEnv), expected, source)
+})
+
+t.test('a password is made once, and kept for its owner only', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'runbook-password-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const redactor = new Redactor()
+  const scope = plain({}, { directory: folder, redactor })
+  const [dry] = ['{{ password "secrets/db" }}'].map((one) =>
+    text(one).evaluate(plain({}, { directory: folder, readOnly: true })),
+  )
+  t.throws(() => statSync(join(folder, 'secrets')), 'a dry run keeps nothing')
+  const made = text('{{ password "secrets/db" }}').evaluate(scope) as string
+  t.match(made, /^[A-Za-z0-9]{20}$/)
+  t.not(made, dry)
+  t.equal(text('{{ password "secrets/db" 40 }}').evaluate(scope), made, 'what is there stays')
+  t.equal(expression('password("secrets/db")').evaluate(scope), made)
+  t.equal(statSync(join(folder, 'secrets/db')).mode & 0o777, 0o600)
+  t.equal(statSync(join(folder, 'secrets')).mode & 0o777, 0o700)
+  t.same(readdirSync(join(folder, 'secrets')), ['db'])
+  t.equal(redactor.redact(`it is ${made}`), 'it is ********')
+  t.match(text('{{ password "pin" 12 "01" }}').evaluate(scope), /^[01]{12}$/)
+  writeFileSync(join(folder, 'ansible'), 'from-ansible salt=abc\n', { mode: 0o644 })
+  t.equal(text('{{ password "ansible" }}').evaluate(scope), 'from-ansible')
+  t.equal(statSync(join(folder, 'ansible')).mode & 0o777, 0o600)
+  writeFileSync(join(folder, 'empty'), '')
+  for (const wrong of ['"empty"', '"x" 4', '"x" 20 "a"', '"x" 20 "a b"', '"pin/below"'])
+    t.match(
+      problem(() => text(`{{ password ${wrong} }}`).evaluate(scope)),
+      /password/,
+      wrong,
+    )
 })
 
 t.test('wrong arguments', async (t) => {

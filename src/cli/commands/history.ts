@@ -4,6 +4,7 @@ import type { RunRecord } from '../../journal/journal.ts'
 import { JOURNAL_FILE, JOURNAL_FOLDER, openJournal } from '../../journal/open.ts'
 import { createReporter, type OutputName } from '../../report/create.ts'
 import { duration } from '../../report/duration.ts'
+import { htmlReport } from '../../report/html/page.ts'
 import type { Verbosity } from '../../report/reporter.ts'
 import { UserError } from '../../shared/errors.ts'
 import { quoteAll } from '../../shared/quote.ts'
@@ -44,7 +45,7 @@ export function listRuns(folder: string, limit: number): number {
 export async function showRun(
   folder: string,
   id: string,
-  { output, verbose, diff }: { output?: OutputName; verbose: Verbosity; diff: boolean },
+  { output, verbose, diff, html }: { output?: OutputName; verbose: Verbosity; diff: boolean; html?: string },
 ): Promise<number> {
   const found = journalFolders(folder).flatMap((at) => {
     using journal = openJournal(at)
@@ -59,6 +60,14 @@ export async function showRun(
   }
   const { run, at } = first
   using journal = openJournal(at)
+  if (html !== undefined) {
+    const report = htmlReport(html, '--html')
+    for (const event of journal.events(run.id)) report.event(event)
+    report.close((text) => {
+      throw new UserError(text)
+    })
+    return EXIT.done
+  }
   const reporter = await createReporter({ output: output ?? 'plain', verbosity: verbose, diff })
   if (output !== 'json')
     process.stdout.write(`${run.id}  ${time(run.startedAt)}  ${outcome(run)}  ${run.user}  ${quoteAll(run.command)}\n`)

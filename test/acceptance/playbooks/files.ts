@@ -14,7 +14,9 @@ export const FILES: Readonly<Record<string, string>> = {
   'roles/web/tasks/extra.yml': `
 - { shell: 'echo \${APPLIED:-none}', register: extra_env }
 - { set_fact: { extra: "{{ flavour }}, {{ level }}" } }
+- { name: "Include {{ flavour }}", include_tasks: "{{ flavour }}.yml", when: flavour == "plain" }
 `,
+  'roles/web/tasks/plain.yml': '- { set_fact: { plainly: true } }\n',
   'roles/web/tasks/notifying.yml': '- { command: "true", notify: Web handler }\n',
   'roles/web/handlers/main.yml': '- { name: Web handler, command: touch /srv/web-main }\n',
   'roles/web/handlers/other.yml': '- { name: Web handler, command: touch /srv/web-other }\n',

@@ -199,7 +199,7 @@ export const ROWS: Readonly<Record<string, Row>> = {
   'meta: clear_facts': { after: [that('!known')] },
   'meta: reset_connection': { after: [that('one.stdout != two.stdout')] },
   'meta: noop': {},
-  'role: defaults': { after: [that('extra == "plain, given"')] },
+  'role: defaults': { after: [that('extra == "plain, given"', 'plainly')] },
   'role: vars': { before: ['{set_fact: {nothing: 1}}'], after: [that('extra == "plain, from vars"')] },
   'role: handlers': { after: ['{meta: flush_handlers}', exists('/srv/web-main')] },
   'role: files, templates': {
