@@ -60,9 +60,17 @@ export class Rack {
       await rack.power('hard-off')
       rmSync(folder, { recursive: true, force: true })
     })
-    space.ip('tuntap add tap0 mode tap')
-    space.ip('link set tap0 up')
-    space.ip('addr add 10.77.0.1/24 dev tap0')
+    // A bridge with a second port: our side of the wire is up while the machine is off.
+    for (const command of [
+      'tuntap add tap0 mode tap',
+      'link add br0 type bridge',
+      'link add dummy0 type dummy',
+      ...['tap0', 'dummy0'].map((port) => `link set ${port} master br0`),
+      ...['tap0', 'dummy0', 'br0'].map((link) => `link set ${link} up`),
+      'addr add 10.77.0.1/24 dev br0',
+    ]) {
+      space.ip(command)
+    }
     rack.#write(files, options)
     return rack
   }
@@ -76,7 +84,7 @@ export class Rack {
     writeFileSync(join(folder, 'machine/qemu.json'), JSON.stringify(this.#qemu(firmware)))
     writeFileSync(
       join(folder, 'netboot.yml'),
-      `interfaces: [tap0]
+      `interfaces: [br0]
 networks: [{subnet: 10.77.0.0/24, pool: 10.77.0.100-10.77.0.110}]
 files: ${files.folder}
 ${config}
