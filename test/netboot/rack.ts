@@ -1,5 +1,5 @@
 /** A rack of one machine: QEMU with real firmware, and `runbook netboot serve` on the same wire. */
-import { type ChildProcess, execFileSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import {
   copyFileSync,
   existsSync,
@@ -156,6 +156,12 @@ assign: {default: debian}
       [BIN, ...args, ...config, '-i', join(this.folder, 'inventory.yml')],
       seconds,
     )
+  }
+
+  /** `runbook netboot watch` on our own terminal. */
+  watch(): ChildProcess {
+    const args = ['netboot', 'watch', '-c', join(this.folder, 'netboot.yml'), '-i', join(this.folder, 'inventory.yml')]
+    return spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'inherit', 'inherit'] })
   }
 
   /** Starts the server, ready. */
