@@ -23,7 +23,9 @@ try {
   title('runbook netboot repave n1; runbook power on n1')
   say((await rack.runbook(['netboot', 'repave', 'n1'])).out.trim())
   say((await rack.runbook(['power', 'on', 'n1'])).out.trim())
-  title('runbook netboot watch (firmware, loader, installer and the system itself: about three minutes under emulation)')
+  title(
+    'runbook netboot watch (firmware, loader, installer and the system itself: about three minutes under emulation)',
+  )
   const watch = rack.watch()
   await rack.until(/n1 .*site\.yml (applied|ended)/, 900)
   await new Promise((done) => setTimeout(done, 1000))
