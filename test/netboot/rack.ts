@@ -64,9 +64,9 @@ export class Rack {
     for (const command of [
       'tuntap add tap0 mode tap',
       'link add br0 type bridge',
-      'link add dummy0 type dummy',
-      ...['tap0', 'dummy0'].map((port) => `link set ${port} master br0`),
-      ...['tap0', 'dummy0', 'br0'].map((link) => `link set ${link} up`),
+      'link add up0 type veth peer name up1',
+      ...['tap0', 'up0'].map((port) => `link set ${port} master br0`),
+      ...['tap0', 'up0', 'up1', 'br0'].map((link) => `link set ${link} up`),
       'addr add 10.77.0.1/24 dev br0',
     ]) {
       space.ip(command)
