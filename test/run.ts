@@ -44,7 +44,8 @@ const inLab = (file: string): boolean => /^test\/(lab|acceptance)\//.test(file) 
 const inKubernetes = (file: string): boolean =>
   file.startsWith('test/lab/kubernetes/') || file.endsWith('.kubernetes.test.ts')
 
-const isFirmware = (file: string): boolean => /^test\/netboot\/(firmware|first-boot|install|install-more)\./.test(file)
+const isFirmware = (file: string): boolean =>
+  /^test\/netboot\/(firmware|first-boot|install|install-more|install-script)\./.test(file)
 
 const isLocal = (file: string): boolean => /^test\/(attack|cli|session)\//.test(file)
 

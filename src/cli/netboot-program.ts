@@ -57,6 +57,23 @@ export function addNetboot(parent: Command, command: AddCommand, done: (exitCode
   inputs(
     command(
       parent,
+      'watch',
+      'Follow machines live while another process serves',
+      '  runbook netboot watch\n  runbook netboot watch k8s-3 k8s-4',
+    ).argument('[node...]', 'machines'),
+  ).action(async (names: string[], flags: Flags) => {
+    const { watch } = await import('./commands/netboot-watch.ts')
+    done(await watch(names, flags))
+  })
+  config(command(parent, 'doctor', 'Look for reasons why nothing boots', '  sudo runbook netboot doctor'))
+    .option('--json', 'as JSON', false)
+    .action(async (flags: { config: string; json: boolean }) => {
+      const { doctor } = await import('./commands/netboot-watch.ts')
+      done(await doctor(flags))
+    })
+  inputs(
+    command(
+      parent,
       'explain',
       'Show the offer, the file and the script that a machine would get, without a packet',
       '  runbook netboot explain --mac 52:54:00:77:00:0a\n  runbook netboot explain --mac 52:54:00:77:00:0a --client http --arch 19',

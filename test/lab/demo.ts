@@ -1,4 +1,7 @@
-/** `npm run demo`: three lab hosts, site.yml applied twice, and what to look at next. `-- kubernetes`: a cluster of them. */
+/**
+ * `npm run demo`: three lab hosts, site.yml applied twice, and what to look at next. `-- kubernetes`: a cluster of them; `-- netboot`: a
+ * machine that is installed from nothing.
+ */
 import { spawnSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { ROOT, step } from './demo-step.ts'
@@ -12,8 +15,12 @@ if (positionals[0] === 'kubernetes') {
   await kubernetesDemo(values.name ?? 'kubernetes')
   process.exit(0)
 }
+if (positionals[0] === 'netboot') {
+  await import('./netboot-demo.ts')
+  process.exit(0)
+}
 if (positionals.length > 0) {
-  process.stderr.write('npm run demo, or npm run demo -- kubernetes [--name LAB]\n')
+  process.stderr.write('npm run demo, npm run demo -- netboot, or npm run demo -- kubernetes [--name LAB]\n')
   process.exit(3)
 }
 

@@ -13,6 +13,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   dnsmasq: 'dnsmasq-base',
   dhcrelay: 'isc-dhcp-relay',
   curl: 'curl',
+  nft: 'nftables',
   atftp: 'atftp',
   tftp: 'tftp-hpa',
   perl: 'perl-base',

@@ -1,5 +1,5 @@
 /** A rack of one machine: QEMU with real firmware, and `runbook netboot serve` on the same wire. */
-import { type ChildProcess, execFileSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import {
   copyFileSync,
   existsSync,
@@ -60,9 +60,17 @@ export class Rack {
       await rack.power('hard-off')
       rmSync(folder, { recursive: true, force: true })
     })
-    space.ip('tuntap add tap0 mode tap')
-    space.ip('link set tap0 up')
-    space.ip('addr add 10.77.0.1/24 dev tap0')
+    // A bridge with a second port: our side of the wire is up while the machine is off.
+    for (const command of [
+      'tuntap add tap0 mode tap',
+      'link add br0 type bridge',
+      'link add up0 type veth peer name up1',
+      ...['tap0', 'up0'].map((port) => `link set ${port} master br0`),
+      ...['tap0', 'up0', 'up1', 'br0'].map((link) => `link set ${link} up`),
+      'addr add 10.77.0.1/24 dev br0',
+    ]) {
+      space.ip(command)
+    }
     rack.#write(files, options)
     return rack
   }
@@ -76,7 +84,7 @@ export class Rack {
     writeFileSync(join(folder, 'machine/qemu.json'), JSON.stringify(this.#qemu(firmware)))
     writeFileSync(
       join(folder, 'netboot.yml'),
-      `interfaces: [tap0]
+      `interfaces: [br0]
 networks: [{subnet: 10.77.0.0/24, pool: 10.77.0.100-10.77.0.110}]
 files: ${files.folder}
 ${config}
@@ -148,6 +156,12 @@ assign: {default: debian}
       [BIN, ...args, ...config, '-i', join(this.folder, 'inventory.yml')],
       seconds,
     )
+  }
+
+  /** `runbook netboot watch` on our own terminal. */
+  watch(): ChildProcess {
+    const args = ['netboot', 'watch', '-c', join(this.folder, 'netboot.yml'), '-i', join(this.folder, 'inventory.yml')]
+    return spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'inherit', 'inherit'] })
   }
 
   /** Starts the server, ready. */

@@ -1,6 +1,7 @@
 /** `runbook netboot serve`. */
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { ActivityLog } from '../../netboot/activity.ts'
 import { addressesOf, formatIp4 } from '../../netboot/address.ts'
 import type { NetbootConfig } from '../../netboot/config.ts'
 import { probe } from '../../netboot/dhcp/probe.ts'
@@ -13,8 +14,11 @@ import { type NetbootFlags, open, write } from './netboot.ts'
 export async function serve(flags: NetbootFlags): Promise<number> {
   using opened = await open(flags)
   const { config, directory, folder, trouble } = opened
-  const say = (machine: string, what: string): void =>
+  using activity = new ActivityLog(opened.db, (name) => directory.machines.has(name), trouble)
+  const say = (machine: string, what: string): void => {
+    activity.note(machine, Date.now(), what)
     write(`${new Date().toTimeString().slice(0, 8)}  ${machine.padEnd(20)}  ${what}\n`)
+  }
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort())
   // TFTP and HTTP events have only an address; DHCP, which came before, knows whose it is.

@@ -34,7 +34,7 @@ export async function open({ config: path, inventory: sources }: NetbootFlags) {
   const trouble = (message: string): void => void process.stderr.write(`warning: ${message}\n`)
   const machines = new Machines(db, trouble)
   const tokens = new Tokens(db)
-  return { config, inventory, directory, folder, machines, tokens, trouble, [Symbol.dispose]: () => db.close() }
+  return { config, inventory, directory, folder, db, machines, tokens, trouble, [Symbol.dispose]: () => db.close() }
 }
 
 /** `netboot machines`: those of the inventory, and those that were only seen. */
@@ -127,15 +127,23 @@ export async function repave(names: readonly string[], flags: NetbootFlags & { c
   return refused ? EXIT.failed : EXIT.done
 }
 
-/** `netboot status [NODE…]`: a line a machine; of those that are named, what happened to them too. */
-export async function status(names: readonly string[], flags: NetbootFlags): Promise<number> {
-  using opened = await open(flags)
-  const { directory, machines, config } = opened
+/** The machines that are meant: those, or all of the inventory. Throws UserError for one that nobody knows. */
+export function namesOf(
+  names: readonly string[],
+  { directory, machines }: { directory: Directory; machines: Machines },
+): readonly string[] {
   for (const name of names) {
     if (directory.machines.has(name) || machines.state(name)) continue
     throw new UserError({ message: `there is no machine ${name}`, hint: didYouMean(name, directory.machines.keys()) })
   }
-  const shown = names.length > 0 ? names : [...directory.machines.keys()]
+  return names.length > 0 ? names : [...directory.machines.keys()]
+}
+
+/** `netboot status [NODE…]`: a line a machine; of those that are named, what happened to them too. */
+export async function status(names: readonly string[], flags: NetbootFlags): Promise<number> {
+  using opened = await open(flags)
+  const { machines, config } = opened
+  const shown = namesOf(names, opened)
   const now = Date.now()
   table(
     ['MACHINE', 'PHASE', 'SINCE', 'NEXT', 'LAST'],
@@ -153,7 +161,8 @@ export async function status(names: readonly string[], flags: NetbootFlags): Pro
   return EXIT.done
 }
 
-function expected(state: MachineState | undefined, timeout: number, now: number): string {
+/** What comes next from a machine, for people. */
+export function expected(state: MachineState | undefined, timeout: number, now: number): string {
   const { phase, repave } = state ?? { phase: 'discovered' }
   if (repavePending(state, now)) return `its network boot: power it on (waited ${duration(now - repave!.asked)})`
   if (phase === 'booting') return `the installer's first report (gives up in ${left(repave?.served, timeout, now)})`

@@ -71,7 +71,10 @@ ask() {
       esac
     done
     [ -e /run/tag ] || echo "$tag ${range##*/}" >/run/tag
-    [ "$tag ${range##*/}" = "$(cat /run/tag)" ] || exit 1
+    if [ "$tag ${range##*/}" != "$(cat /run/tag)" ]; then
+      : >/run/changed
+      exit 1
+    fi
     case $range in *"bytes $1-"*) cat ;; *) exit 1 ;; esac
   }
 }
@@ -82,6 +85,7 @@ chunk() {
   tries=0
   while have=$(stat -c %s "$3") && [ "$have" -lt $(($2 - $1 + 1)) ]; do
     ask $(($1 + have)) "$2" >>"$3" && [ "$(stat -c %s "$3")" = $(($2 - $1 + 1)) ] && break
+    [ ! -e /run/changed ] || return 1
     # What came before a break is good; only tries that brought nothing are counted.
     if [ "$(stat -c %s "$3")" = "$have" ]; then
       tries=$((tries + 1))
@@ -129,9 +133,10 @@ chunk 0 3 /run/magic || fail 'the image cannot be read from the server'
 magic=$(xxd -p /run/magic)
 total=$(awk '{print $NF}' /run/tag)
 report installing "wipes $disk ($(disk_serial "$disk"), $(disk_size "$disk") B)"
-mib=$(($(disk_size "$disk") / 1048576))
-dd if=/dev/zero of="/dev/$disk" bs=1M count=1 conv=fsync 2>/dev/null || fail "$disk cannot be written to"
-dd if=/dev/zero of="/dev/$disk" bs=1M seek=$((mib - 1)) conv=fsync 2>/dev/null # to its very end, where it fails
+sectors=$(cat "/sys/block/$disk/size")
+dd if=/dev/zero of="/dev/$disk" bs=1M count=1 conv=notrunc,fsync 2>/dev/null || fail "$disk cannot be written to"
+dd if=/dev/zero of="/dev/$disk" bs=512 seek=$((sectors - 2048)) count=2048 conv=notrunc,fsync 2>/dev/null ||
+  fail "$disk cannot be written to at its end"
 
 report installing "writes $disk: 0 %"
 mkfifo /run/sum
@@ -139,8 +144,11 @@ sha256sum </run/sum >/run/sha256 &
 summing=$!
 stream | tee /run/sum | decompress | {
   dd of=/run/first bs=1M count=1 iflag=fullblock 2>/dev/null &&
-    dd of="/dev/$disk" bs=1M seek=1 iflag=fullblock conv=fsync 2>/run/dd || { cat /run/dd; cat >/dev/null; exit 1; }
-} || fail "the image could not be written to $disk: $(tail -n 1 /run/dd)"
+    dd of="/dev/$disk" bs=1M seek=1 iflag=fullblock conv=notrunc,fsync 2>/run/dd || { cat /run/dd; cat >/dev/null; exit 1; }
+} || {
+  [ ! -e /run/changed ] || fail 'the image on the server was changed meanwhile'
+  fail "the image could not be written to $disk: $(tail -n 1 /run/dd)"
+}
 wait $summing
 got=$(cut -d ' ' -f 1 /run/sha256)
 [ "$got" = "$job_sha256" ] || fail "the image has the SHA-256 $got, not $job_sha256"
@@ -151,12 +159,12 @@ rm -f /run/chunk0 /run/chunk1
 report installing 'image verified'
 # From here on the disk boots; a power cut before the injection has ended leaves a system that cannot be logged in to, so
 # the partition table is taken away again until then.
-dd if=/run/first of="/dev/$disk" bs=1M conv=fsync 2>/dev/null || fail "$disk cannot be written to"
+dd if=/run/first of="/dev/$disk" bs=1M conv=notrunc,fsync 2>/dev/null || fail "$disk cannot be written to"
 if [ "$job_inject" = yes ]; then
   blockdev --rereadpt "/dev/$disk" || fail "the kernel cannot read the partition table on $disk"
-  dd if=/dev/zero of="/dev/$disk" bs=1M count=1 conv=fsync 2>/dev/null
+  dd if=/dev/zero of="/dev/$disk" bs=1M count=1 conv=notrunc,fsync 2>/dev/null
   . /runbook/inject.sh
-  dd if=/run/first of="/dev/$disk" bs=1M conv=fsync 2>/dev/null || fail "$disk cannot be written to"
+  dd if=/run/first of="/dev/$disk" bs=1M conv=notrunc,fsync 2>/dev/null || fail "$disk cannot be written to"
 fi
 sync
 blockdev --flushbufs "/dev/$disk"
