@@ -3,6 +3,7 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import type { ListFlags } from './commands/list.ts'
 import type { PowerFlags, PowerVerb } from './commands/power.ts'
 import { addFlow } from './flow-options.ts'
+import { addImport, IMPORT_EXAMPLES } from './import-program.ts'
 import { addNetboot } from './netboot-program.ts'
 import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
@@ -148,6 +149,7 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
     done,
   )
   addSecrets(command(program, 'secrets', 'Encrypt, edit and decrypt vars files', SECRETS_EXAMPLES), command, done)
+  addImport(command(program, 'import', 'Bring playbooks from elsewhere', IMPORT_EXAMPLES), command, done)
   addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
   addPower(command(program, 'power', 'Turn hosts on and off through their controllers', POWER_EXAMPLES), command, done)
   return program
