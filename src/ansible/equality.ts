@@ -43,8 +43,13 @@ export function equal(left: Ir, right: Ir): Ir {
   ] as const) {
     if (b.op === 'lit' && typeof b.value === 'boolean') {
       if (a.type.kind === 'bool') return b.value ? a : not(a)
+      if (a.type.kind === 'any')
+        return bin('in', a, { op: 'list', items: [b, lit(b.value ? 1 : 0)], type: listOf(ANY) })
       if (a.type.kind === 'int') throw new Refused('a number compared with true or false', 'compare it with 0 or 1')
     }
+    // In Python 1 is True.
+    if (a.type.kind === 'any' && b.op === 'lit' && (b.value === 0 || b.value === 1))
+      return bin('in', a, { op: 'list', items: [b, lit(b.value === 1)], type: listOf(ANY) })
     if (a.type.kind === 'bool' && b.type.kind === 'int')
       throw new Refused('true or false compared with a number', 'take the number away')
   }

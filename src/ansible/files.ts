@@ -5,7 +5,7 @@ import { parse } from 'yaml'
 import type { Call } from './call.ts'
 import { entry, pairOf, scalar, type YamlDocument } from './document.ts'
 import { bin, type Ir, lit, not, printCel } from './ir.ts'
-import { isTemplate, parseTemplate } from './jinja/template.ts'
+import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import { type Env, Translator } from './translate.ts'
 
@@ -29,7 +29,7 @@ export class Files {
   /** The files that a name of `include_vars` can mean, or why nobody knows. */
   varsFiles(source: string, env: Env): VarsFile[] | string {
     try {
-      const nodes = isTemplate(source) ? parseTemplate(source) : [{ op: 'text' as const, text: source }]
+      const nodes = isTemplate(source) ? parseTemplate(source, IN_PLAYBOOK) : [{ op: 'text' as const, text: source }]
       const outputs = nodes.filter((node) => node.op === 'output')
       if (outputs.length > 1 || nodes.some((node) => node.op !== 'text' && node.op !== 'output'))
         return 'a name of several variables'

@@ -106,6 +106,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   checksum: (t, of) => call('hash', STRING, t.text(of), lit('sha1')),
   quote: (t, of) => {
     if (of.type.kind !== 'string') throw new Refused('quote of what may be no text', 'convert it with string(…)')
+    t.env.note({ kind: 'layout' })
     return call('quote', STRING, t.text(of))
   },
   basename: (t, of) => call('last', STRING, call('split', STRINGS, t.text(of), lit('/'))),

@@ -1,7 +1,7 @@
 /** `loop` and all `with_…`. */
 import { isScalar, isSeq, type Node, type YAMLMap } from 'yaml'
 import { type Entry, entriesOf, entry, isText, scalar, type YamlDocument } from './document.ts'
-import { isTemplate, parseTemplate } from './jinja/template.ts'
+import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { rewriteValue, setText, unfinishedText } from './nodes.ts'
 import { Refused } from './refused.ts'
 import { rewriteText } from './text.ts'
@@ -82,7 +82,7 @@ function list(doc: YamlDocument, pair: Entry, env: Env, flatten: boolean): Type 
     pair.value = doc.root.createNode([node.value]) as unknown as Node
     return { kind: 'string' }
   }
-  const [only, ...more] = parseTemplate(node.value)
+  const [only, ...more] = parseTemplate(node.value, IN_PLAYBOOK)
   if (only!.op !== 'output' || more.length > 0)
     throw new Refused('a loop over what a template prints', 'compute the list with !cel')
   // Maps can be looped over as they are: item.key and item.value.

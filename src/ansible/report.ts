@@ -68,7 +68,8 @@ export class Report {
     remarks.push('A null counts as not defined, for default and defined as in templates.')
     if (this.#notes.has('versions'))
       remarks.push('Versions: 1.30 and 1.30.0 are equal here, and a release candidate comes before its release.')
-    if (this.#notes.has('layout')) remarks.push('JSON and YAML of a value mean the same but are laid out otherwise.')
+    if (this.#notes.has('layout'))
+      remarks.push('JSON, YAML and quoted shell words mean the same but may be written in another way.')
     const broken = new Set(
       this.findings.filter(({ level }) => level === 'edit').map(({ file, line }) => `${file}:${line}`),
     )

@@ -1,5 +1,5 @@
 /** Which types variables have, from all values that the imported files give them. */
-import { isTemplate, parseTemplate } from './jinja/template.ts'
+import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import type { Report } from './report.ts'
 import { type Env, Translator } from './translate.ts'
@@ -64,7 +64,7 @@ function deepType(value: unknown, env: Env): Type {
 
 function typeOfTemplate(text: string, env: Env): Type {
   try {
-    const nodes = parseTemplate(text)
+    const nodes = parseTemplate(text, IN_PLAYBOOK)
     const [only] = nodes
     if (nodes.length !== 1 || only!.op !== 'output')
       return nodes.some((node) => node.op !== 'output' && node.op !== 'text') ? ANY : STRING

@@ -193,7 +193,15 @@ function isOfType(of: Ir, name: string): Ir {
     }
     return lit(fits[name]!.includes(kind))
   }
-  const types: Record<string, readonly string[]> = {
+  // Compared with the type of a value: a variable may be called "map".
+  const empty: Readonly<Record<string, Ir>> = {
+    string: lit(''),
+    list: { op: 'list', items: [], type: { kind: 'list' } },
+    map: { op: 'map', items: [], type: { kind: 'map' } },
+    int: lit(0),
+    bool: lit(false),
+  }
+  const types: Readonly<Record<string, readonly string[]>> = {
     string: ['string'],
     mapping: ['map'],
     integer: ['int'],
@@ -203,7 +211,6 @@ function isOfType(of: Ir, name: string): Ir {
   }
   const wanted = types[name]
   if (!wanted) throw new Refused(`"is ${name}"`, 'compare type(x) == int')
-  const isType = (type: string): Ir =>
-    bin('==', call('type', STRING, of), { op: 'var', name: type, local: true, type: { kind: 'any' } })
+  const isType = (type: string): Ir => bin('==', call('type', STRING, of), call('type', STRING, empty[type]!))
   return wanted.map(isType).reduce((a, b) => bin('||', a, b))
 }

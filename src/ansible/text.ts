@@ -7,7 +7,7 @@ import { assemble, HandlebarsWriter } from './handlebars.ts'
 import { bin, type Ir, lit, printCel, printHandlebars } from './ir.ts'
 import type { Expr, Node } from './jinja/ast.ts'
 import { parseExpression } from './jinja/expression.ts'
-import { isTemplate, parseTemplate } from './jinja/template.ts'
+import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import { type Env, Translator } from './translate.ts'
 import { STRING, type Type } from './types.ts'
@@ -42,7 +42,7 @@ export function rewriteText(source: string, env: Env): Rewritten {
     return { kind: 'text', code: source, type: STRING }
   }
   const t = new Translator(env)
-  const nodes = parseTemplate(source)
+  const nodes = parseTemplate(source, IN_PLAYBOOK)
   const [only] = nodes
   if (nodes.length === 1 && only?.op === 'output') return single(t.value(only.expr))
   // Ansible keeps the type of one value that a block prints alone; a text is the same everywhere.

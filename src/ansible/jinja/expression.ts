@@ -11,8 +11,8 @@ import { notUnderstood, type Token, tokens } from './lexer.ts'
 const MAX_DEPTH = 60
 
 /** Throws Refused for what is no Jinja expression. */
-export function parseExpression(source: string): Expr {
-  const parser = new Parser(tokens(source))
+export function parseExpression(source: string, rawStrings = false): Expr {
+  const parser = new Parser(tokens(source, rawStrings))
   const expr = parser.tuple()
   parser.end()
   return expr

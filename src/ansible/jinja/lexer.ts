@@ -11,8 +11,11 @@ export interface Token {
 const TOKEN =
   /\s+|([A-Za-z_][A-Za-z0-9_]*)|('(?:[^'\\]|\\[\s\S])*'|"(?:[^"\\]|\\[\s\S])*")|(\d[\d_]*(?:\.\d[\d_]*)?(?:[eE][+-]?\d+)?)|(\/\/|\*\*|==|!=|<=|>=|[-+*/%~<>()[\]{},:.|=])/gy
 
-/** Throws Refused for a letter that begins no word. */
-export function tokens(source: string): Token[] {
+/**
+ * Throws Refused for a letter that begins no word. `rawStrings`: in `{{ }}` of a playbook Ansible keeps backslashes as they are
+ * (`escape_backslashes`), in conditions and template files they are Python's.
+ */
+export function tokens(source: string, rawStrings = false): Token[] {
   const list: Token[] = []
   TOKEN.lastIndex = 0
   for (let at = 0; at < source.length; at = TOKEN.lastIndex) {
@@ -20,8 +23,11 @@ export function tokens(source: string): Token[] {
     const m = TOKEN.exec(source)
     if (!m) throw notUnderstood(source.slice(at, at + 12))
     if (m[1] !== undefined) list.push({ kind: 'name', text: m[1] })
-    else if (m[2] !== undefined) list.push({ kind: 'string', text: m[2], value: unescapePython(m[2].slice(1, -1)) })
-    else if (m[3] !== undefined) {
+    else if (m[2] !== undefined) {
+      const inner = m[2].slice(1, -1)
+      if (rawStrings && /\\["']/.test(inner)) throw notUnderstood(inner)
+      list.push({ kind: 'string', text: m[2], value: rawStrings ? inner : unescapePython(inner) })
+    } else if (m[3] !== undefined) {
       const isFloat = /[.eE]/.test(m[3])
       list.push({ kind: isFloat ? 'float' : 'int', text: m[3], value: Number(m[3].replaceAll('_', '')) })
     } else if (m[4] !== undefined) list.push({ kind: 'sign', text: m[4] })

@@ -8,9 +8,14 @@ export interface TemplateOptions {
   readonly trimBlocks: boolean
   /** White space before a block that stands first on its line is dropped. */
   readonly lstripBlocks: boolean
+  /** Backslashes in the texts of outputs stay: Ansible's way in playbooks, not in template files. */
+  readonly rawStrings?: boolean
 }
 
 export const ANSIBLE_DEFAULTS: TemplateOptions = { trimBlocks: true, lstripBlocks: false }
+
+/** A text of a playbook. */
+export const IN_PLAYBOOK: TemplateOptions = { ...ANSIBLE_DEFAULTS, rawStrings: true }
 
 interface Piece {
   readonly kind: 'text' | 'output' | 'block' | 'comment'
@@ -26,7 +31,7 @@ export function isTemplate(text: string): boolean {
 /** Throws Refused. */
 export function parseTemplate(source: string, options: TemplateOptions = ANSIBLE_DEFAULTS): Node[] {
   const pieces = split(source, options)
-  const reader = new Reader(pieces)
+  const reader = new Reader(pieces, options.rawStrings === true)
   const nodes = reader.nodes([])
   if (reader.word !== undefined) throw new Refused(`"{% ${reader.word} %}" without its beginning`, 'mend the template')
   return nodes
@@ -96,13 +101,15 @@ function closing(source: string, from: number, kind: Piece['kind']): number {
 
 class Reader {
   readonly #pieces: readonly Piece[]
+  readonly #rawStrings: boolean
   #at = 0
   /** The word of the block at which `nodes` stopped, and what stands behind it. */
   word: string | undefined
   #rest = ''
 
-  constructor(pieces: readonly Piece[]) {
+  constructor(pieces: readonly Piece[], rawStrings: boolean) {
     this.#pieces = pieces
+    this.#rawStrings = rawStrings
   }
 
   nodes(until: readonly string[]): Node[] {
@@ -113,7 +120,8 @@ class Reader {
       const { text, offset } = piece
       if (piece.kind === 'text') list.push({ op: 'text', text })
       else if (piece.kind === 'comment') list.push({ op: 'comment', text })
-      else if (piece.kind === 'output') list.push({ op: 'output', expr: parseExpression(text), source: text, offset })
+      else if (piece.kind === 'output')
+        list.push({ op: 'output', expr: parseExpression(text, this.#rawStrings), source: text, offset })
       else {
         const [, word = '', rest = ''] = /^(\w*)\s*([\s\S]*)$/.exec(text)!
         if (until.includes(word) || /^(end\w+|elif|else)$/.test(word)) {
