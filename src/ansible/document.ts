@@ -27,12 +27,15 @@ export class YamlDocument {
   readonly root: Document
   readonly #lines = new LineCounter()
   readonly #report: Report
+  /** Whether the author writes `{ a: b }` or `{a: b}`. */
+  readonly #padded: boolean
   /** Lines at which the task begins that is being read: its findings are counted together. */
   task: Node | undefined
 
   /** Throws UserError when it is no YAML. */
   constructor(source: SourceFile, name: string, report: Report) {
     this.path = name
+    this.#padded = /[{[] \w/.test(source.text)
     this.#report = report
     this.root = parseDocument(source.text, {
       version: '1.1',
@@ -70,7 +73,7 @@ export class YamlDocument {
     const { directives } = this.root
     this.root.setSchema('1.2', { merge: true })
     if (directives) directives.yaml = { version: '1.2', explicit: false }
-    return this.root.toString({ lineWidth: 0 })
+    return this.root.toString({ lineWidth: 0, flowCollectionPadding: this.#padded })
   }
 }
 

@@ -54,6 +54,16 @@ export function equal(left: Ir, right: Ir): Ir {
       throw new Refused('true or false compared with a number', 'take the number away')
   }
   const [a, b] = [left.type.kind, right.type.kind]
+  for (const [one, other] of [
+    [left, b],
+    [right, a],
+  ] as const) {
+    if (one.op === 'cond' && one.type.kind === 'any' && /^(any|int|bool)$/.test(other))
+      throw new Refused(
+        'comparing what may be a boolean with a number: 1 is True in Python',
+        'compare values of one type',
+      )
+  }
   // CEL refuses at once what can never be equal; Python says no.
   if (a !== b && a !== 'any' && b !== 'any' && a !== 'null' && b !== 'null') {
     throw new Refused(`${a} == ${b}, which is never true`, 'convert one side with int(…) or string(…)')

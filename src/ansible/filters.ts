@@ -105,7 +105,8 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   sha1: (t, of) => call('hash', STRING, t.text(of), lit('sha1')),
   checksum: (t, of) => call('hash', STRING, t.text(of), lit('sha1')),
   quote: (t, of) => {
-    if (of.type.kind !== 'string') throw new Refused('quote of what may be no text', 'convert it with string(…)')
+    if (of.type.kind !== 'string' && of.type.kind !== 'any')
+      throw new Refused('quote of what may be no text', 'convert it with string(…)')
     t.env.note({ kind: 'layout' })
     return call('quote', STRING, t.text(of))
   },

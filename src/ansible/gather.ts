@@ -82,6 +82,7 @@ function gatherModule(types: VariableTypes, task: Plain, name: string, value: un
     case 'include':
     case 'import_tasks':
     case 'include_tasks':
+      gatherLoop(types, task)
       if (typeof file === 'string') into.taskFiles.add(file)
       return
     case 'import_role':
@@ -111,6 +112,16 @@ function gatherModule(types: VariableTypes, task: Plain, name: string, value: un
     }
     default:
   }
+}
+
+/** The item of a loop, as the files that it includes see it. */
+function gatherLoop(types: VariableTypes, task: Plain): void {
+  const loop = task.loop ?? task.with_items
+  const name =
+    isMap(task.loop_control) && typeof task.loop_control.loop_var === 'string' ? task.loop_control.loop_var : 'item'
+  if (Array.isArray(loop)) for (const item of loop) types.value(name, item)
+  const inner = typeof loop === 'string' ? /^\{\{([\s\S]*)\}\}$/.exec(loop.trim())?.[1] : undefined
+  if (inner !== undefined) types.value(name, `{{ (${inner}) | first }}`)
 }
 
 function flag(value: unknown): boolean | undefined {

@@ -179,7 +179,7 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
       return helper('lookup', ir.of, key)
     }
     case 'call':
-      if (ir.name === 'string' && ir.args[0]!.type.kind !== 'any') return inner(ir.args[0]!)
+      if (ir.name === 'string' && ir.args[0]!.type.kind !== 'any') return printHandlebars(ir.args[0]!, context, outer)
       if (ir.name === 'size') return helper('length', ...ir.args)
       if (!HANDLEBARS.has(ir.name)) throw noHandlebars(`${ir.name}(…)`)
       return helper(ir.name, ...ir.args)

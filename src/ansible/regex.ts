@@ -5,7 +5,7 @@ import { Refused } from './refused.ts'
 export function pythonRegex(pattern: string, wholeLines = false): string {
   if (/\\[AZGNU]|\\u\{|\(\?(?![:=!]|<[=!])|\[\^?\]|\\[pP]\b/.test(pattern))
     throw new Refused('a regular expression of Python that JavaScript has not', 'rewrite the pattern')
-  if (/[*+?}]\+/.test(pattern.replace(/\\./g, '')))
+  if (/[*+?}]\+/.test(pattern.replace(/\\./g, 'x')))
     throw new Refused('a possessive regular expression', 'rewrite the pattern')
   try {
     new RegExp(pattern)

@@ -62,7 +62,7 @@ export class Report {
     if (unseen.length > 0) {
       remarks.push(
         'Variables that nothing here gives a value are taken for texts or whole numbers where they are printed (a boolean is ' +
-          'printed as true, not True) and must be booleans where a condition is only their name.',
+          'printed as true, not True) and must be booleans where a condition is only their name; none is compared with a boolean as 0 or 1.',
       )
     }
     remarks.push('A null counts as not defined, for default and defined as in templates.')

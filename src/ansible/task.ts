@@ -1,5 +1,5 @@
 /** One task, handler or block. */
-import { isMap, isSeq, type Node, type YAMLMap, type YAMLSeq } from 'yaml'
+import { isMap, isScalar, isSeq, type Node, type YAMLMap, type YAMLSeq } from 'yaml'
 import { Call, freeForm, keyValues } from './call.ts'
 import {
   asOctal,
@@ -15,6 +15,7 @@ import {
 } from './document.ts'
 import type { Files } from './files.ts'
 import { includeVars, rewriteInclude } from './include.ts'
+import { lit } from './ir.ts'
 import { isTemplate } from './jinja/template.ts'
 import { rewriteLoop } from './loops.ts'
 import { INSTEAD, MODULES, shortModule } from './modules.ts'
@@ -332,12 +333,14 @@ function convert(node: Node | null, kind: string | undefined, call: Call, name: 
 function finish(context: TaskContext, call: Call): void {
   const { doc, args, env } = call
   const module = call.pair.key.value
+  // An argument that is null counts as not given.
+  const omitting: Env = { ...env, typeOf: env.typeOf, locals: new Map([...env.locals, ['omit', lit(null)]]) }
   for (const { key, value } of entriesOf(args)) {
     if (module === 'debug' && key.value === 'var') rewriteVariable(doc, value, key, 'var', env)
     else if (module === 'assert' && key.value === 'that') rewriteConditions(doc, value, key, 'that', env)
     else if (/^(path|dest|chdir|creates|removes)$/.test(key.value) && isText(value) && value.value.startsWith('~'))
       call.refuseArgument(key.value, 'a path from a home folder', 'write it from the root')
-    else rewriteValue(doc, value, key, key.value, env)
+    else rewriteValue(doc, value, key, key.value, isScalar(value) ? omitting : env)
   }
   if (module === 'template') context.files.giveComputed(doc, call)
   const [only, ...more] = entriesOf(args)

@@ -24,6 +24,10 @@ export type Note =
   | { readonly kind: 'unseen'; readonly name: string }
   | { readonly kind: 'versions' | 'layout' | 'regex' }
 
+/** Of Python's `str`. */
+const PYTHON_METHODS =
+  /^(capitalize|casefold|center|count|encode|endswith|expandtabs|find|format\w*|index|is\w+|join|ljust|lower|lstrip|maketrans|partition|remove\w+|replace|rfind|rindex|rjust|rpartition|rsplit|rstrip|split|splitlines|startswith|strip|swapcase|title|translate|upper|zfill)$/
+
 export class Translator {
   readonly env: Env
 
@@ -205,6 +209,8 @@ export class Translator {
     if (of.op === 'lit' || of.type.kind === 'int' || of.type.kind === 'bool')
       throw new Refused('an entry of something that has none', 'mend the expression')
     if (key.op === 'lit' && typeof key.value === 'string') {
+      // An entry of a text is never there, which is what `default` is for; a method would be.
+      if (of.type.kind === 'string' && !PYTHON_METHODS.test(key.value) && isPath(of)) return get(of, key, ANY)
       if (of.type.kind === 'string' || of.type.kind === 'list')
         throw new Refused(`the method or entry "${key.value}"`, 'write it by hand')
       if (of.type.entries?.results && key.value === 'results') return get(of, 'results', entryOf(of.type, 'results'))
