@@ -98,7 +98,8 @@ class Import {
       }
     }
     this.#beside(folder, name, files)
-    this.#wanted(folder)
+    if (name !== '') this.#wanted(folder)
+    else this.#others()
   }
 
   playbook(name: string): void {
@@ -161,6 +162,18 @@ class Import {
         )
       else if (resolve(found) !== this.#root) this.role(found, join('roles', name))
     }
+  }
+
+  /** Of one role only that one is wanted. */
+  #others(): void {
+    for (const name of this.#gathered.roles)
+      this.report.check(
+        '.',
+        1,
+        `role ${name}`,
+        'another role, which was not imported',
+        'import it on its own beside this one',
+      )
   }
 
   /** templates/ and files/ of a role or playbook. */

@@ -12,7 +12,7 @@ export function unfinishedText(source: string): string {
     .replace(/\s+/g, ' ')
     .replaceAll('\\', '/')
     .replaceAll('"', "'")
-    .replaceAll('{{', '')
+    .replace(/\{[{%#]-?|-?[%#]\}/g, '')
     .replaceAll('}}', '')
     .trim()
   return `{{ unfinished "${shown}" }}`

@@ -104,6 +104,12 @@ export function testOf(t: Translator, of: Ir, given: string, args: Args): Ir {
     case 'false':
       if (of.type.kind !== 'bool') throw new Refused(`"is ${name}" of what may be no boolean`, 'write x == true')
       return name === 'true' ? of : not(of)
+    case 'sameas': {
+      const other = argument()
+      if (other.op !== 'lit' || (typeof other.value !== 'boolean' && other.value !== null))
+        throw new Refused('"is sameas" of other things than true, false and none', 'compare with ==')
+      return bin('==', of, other)
+    }
     case 'string':
     case 'mapping':
     case 'number':

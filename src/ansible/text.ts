@@ -10,7 +10,7 @@ import { parseExpression } from './jinja/expression.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import { type Env, Translator } from './translate.ts'
-import { STRING, type Type } from './types.ts'
+import { join, STRING, type Type } from './types.ts'
 
 /** `text` may hold Handlebars; `cel` is for the tag `!cel`. */
 export type Rewritten = { readonly kind: 'text' | 'cel'; readonly code: string; readonly type: Type }
@@ -48,18 +48,37 @@ export function rewriteText(source: string, env: Env): Rewritten {
   // Ansible keeps the type of one value that a block prints alone; a text is the same everywhere.
   const text = asHandlebars(nodes, t)
   if (text !== undefined) return { kind: 'text', code: checkedText(text), type: STRING }
-  return {
-    kind: 'cel',
-    code: checkedCel(printCel(nodes.map((node) => piece(node, t)).reduce((a, b) => bin('+', a, b, STRING)))),
-    type: STRING,
-  }
+  return single(whole(nodes, t))
 }
 
-function piece(node: Node, t: Translator): Ir {
-  if (node.op === 'text') return lit(node.text)
-  if (node.op === 'output') return t.text(t.value(node.expr))
-  if (node.op === 'comment') return lit('')
-  throw new Refused('a block of Jinja in a text', 'write a ? b : c with !cel')
+/** What a template gives as one expression. A block that prints one value alone gives that value, as in Ansible. */
+function whole(nodes: readonly Node[], outer: Translator): Ir {
+  let t = outer
+  const parts: Ir[] = []
+  let count = 0
+  for (const node of nodes) {
+    if (node.op === 'set') {
+      t = t.with([[node.name, t.value(node.value)]])
+      continue
+    }
+    if (node.op === 'comment') continue
+    count++
+    if (node.op === 'text') parts.push(lit(node.text))
+    else if (node.op === 'output') parts.push(t.value(node.expr))
+    else if (node.op === 'branch') parts.push(branch(node, t))
+    else throw new Refused('a loop of Jinja in a text', 'write list.map(i, …) with !cel, and join')
+  }
+  if (count === 0) return lit('')
+  if (count === 1) return parts[0]!
+  return parts.map((part) => t.text(part)).reduce((a, b) => bin('+', a, b, STRING))
+}
+
+function branch(node: Node & { op: 'branch' }, t: Translator): Ir {
+  const [first, ...more] = node.cases
+  const test = t.condition(first!.test)
+  const yes = whole(first!.body, t)
+  const no = more.length > 0 ? branch({ ...node, cases: more }, t) : whole(node.otherwise, t)
+  return { op: 'cond', test, yes, no, type: join(yes.type, no.type) }
 }
 
 /** One value alone keeps its type in both. */

@@ -238,6 +238,12 @@ const TEXTS = [
   '{{ [word, "z"] | join("/") }}',
   '{{ true }} x',
   '{{ "a" "b" }}c',
+  '{% if flag -%} {{ numbers }} {%- endif %}',
+  '{% if flag -%} {{ number }} {%- else -%} {{ zero }} {%- endif %}',
+  '{%- if off -%} a {%- elif flag -%} {{ number + 1 }} {%- endif -%}',
+  'x{% if number + 1 == 6 %}{{ number * 2 }}{% endif %}y',
+  '{% set n = number + 1 %}{{ n }}',
+  '{{ flag is sameas true }}',
 ]
 
 t.test('a table of expressions, beside the real Ansible', { skip: skipWithoutPython() }, async (t) => {
