@@ -65,6 +65,7 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
     args: `path dest>path destfile>path name>path line value>line regexp regex>regexp search_string state backrefs:b insertafter insertbefore create:b firstmatch:b ${EDITED}`,
     fix: rule.lineinfile,
   },
+  replace: { args: `path dest>path destfile>path name>path regexp replace ${EDITED}`, fix: rule.lineinfile },
   blockinfile: {
     args: `path dest>path destfile>path name>path block content>block state marker marker_begin marker_end insertafter insertbefore create:b ${EDITED}`,
     fix: rule.blockinfile,
@@ -156,7 +157,6 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   apt_key: 'use apt_repository, which keeps the key of each repository',
   rpm_key: 'use command: rpm --import FILE, with creates or a condition',
   yum_repository: 'use copy with the text of /etc/yum.repos.d/NAME.repo',
-  replace: 'use lineinfile with regexp, or swap for lines of swap in /etc/fstab',
   ini_file: 'use template, or lineinfile with regexp',
   selinux: 'use lineinfile for /etc/selinux/config and command: setenforce',
   add_host: 'use the inventory',

@@ -2,7 +2,11 @@
 import { Refused } from './refused.ts'
 
 /** Throws Refused. `wholeLines`: the text holds no newline at its end, so that `$` means the same. */
-export function pythonRegex(pattern: string, wholeLines = false): string {
+export function pythonRegex(given: string, wholeLines = false): string {
+  // Flags at the beginning are for the whole pattern.
+  const flags = /^\(\?([ims]+)\)/.exec(given)
+  if (flags) return `(?${flags[1]}:${pythonRegex(given.slice(flags[0].length), wholeLines)})`
+  const pattern = given
   if (/\\[AZGNU]|\\u\{|\(\?(?![:=!]|<[=!])|\[\^?\]|\\[pP]\b/.test(pattern))
     throw new Refused('a regular expression of Python that JavaScript has not', 'rewrite the pattern')
   if (/[*+?}]\+/.test(pattern.replace(/\\./g, 'x')))

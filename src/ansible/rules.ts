@@ -57,8 +57,8 @@ export function apt(call: Call): void {
     return
   }
   if (call.has('cache_valid_time') && update === undefined) call.set('update_cache', true)
-  // Ansible's lists are never new enough unless the task says for how long they are.
-  else if (update && !call.has('cache_valid_time')) call.set('cache_valid_time', 0)
+  // Ansible reads the lists each time unless the task says for how long they are new enough; a minute is the least here.
+  else if (update && !call.has('cache_valid_time')) call.set('cache_valid_time', 60)
 }
 
 /** `apt: update_cache: true` alone. */
