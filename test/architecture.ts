@@ -21,6 +21,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   module: ['shared', 'session'],
   inventory: ['shared', 'session', 'values'],
   playbook: ['shared', 'module', 'values'],
+  ansible: ['shared', 'values'],
   engine: ['shared', 'session', 'values', 'journal', 'module', 'inventory', 'playbook', 'kubernetes', 'power'],
   maintenance: ['shared', 'session', 'journal', 'inventory', 'kubernetes', 'power', 'engine', 'playbook', 'values'],
   cli: [
@@ -38,6 +39,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'playbook',
     'engine',
     'maintenance',
+    'ansible',
   ],
 }
 

@@ -5,6 +5,7 @@ import type { PowerFlags, PowerVerb } from './commands/power.ts'
 import { addConnection } from './connection-options.ts'
 import { addCycle } from './cycle-options.ts'
 import { addFlow } from './flow-options.ts'
+import { addImport, IMPORT_EXAMPLES } from './import-program.ts'
 import { addNetboot } from './netboot-program.ts'
 import { addNode, NODE_EXAMPLES } from './node-options.ts'
 import type { RunFlags } from './run.ts'
@@ -153,6 +154,7 @@ export function makeProgram(version: string, done: (exitCode: number) => void): 
   )
   addSecrets(command(program, 'secrets', 'Encrypt, edit and decrypt vars files', SECRETS_EXAMPLES), command, done)
   addSchedule(command(program, 'schedule', 'Maintenance windows', SCHEDULE_EXAMPLES), command, done)
+  addImport(command(program, 'import', 'Bring playbooks from elsewhere', IMPORT_EXAMPLES), command, done)
   addHistory(command(program, 'history', 'Show earlier runs', HISTORY_EXAMPLES), command, done)
   addPower(command(program, 'power', 'Turn hosts on and off through their controllers', POWER_EXAMPLES), command, done)
   return program

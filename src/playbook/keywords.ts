@@ -196,7 +196,6 @@ export const MODULE_INSTEAD: Readonly<Record<string, string>> = {
   systemd: 'use service for a unit that is there, systemd_unit for one that you write',
   systemd_service: 'use service for a unit that is there, systemd_unit for one that you write',
   sysvinit: 'use service',
-  replace: 'use lineinfile with regexp for a line, blockinfile or template for more',
   ini_file: 'use template, or lineinfile with regexp',
   setup: 'use facts, or gather_facts: true on the play',
   gather_facts: 'use facts, or gather_facts: true on the play',

@@ -70,7 +70,17 @@ export function parseArgs(task: Task, scope: Scope): unknown {
 /** Checks rendered arguments of a task. Throws UserError. */
 export function validateArguments(task: Task, rendered: unknown): unknown {
   const { moduleName, module, argsNode, argsPlace } = task
+  const given = withoutNulls(rendered)
+  if (given && !module.args.safeParse(rendered).success && module.args.safeParse(given).success) {
+    return parseArguments({ moduleName, schema: module.args, node: argsNode, place: argsPlace }, given)
+  }
   return parseArguments({ moduleName, schema: module.args, node: argsNode, place: argsPlace }, rendered)
+}
+
+/** An argument whose expression gives null counts as not given, where null is no value for it. */
+function withoutNulls(rendered: unknown): unknown {
+  if (typeof rendered !== 'object' || rendered === null || !Object.values(rendered).includes(null)) return undefined
+  return Object.fromEntries(Object.entries(rendered).filter(([, value]) => value !== null))
 }
 
 /** Expressions are known at run time only. */

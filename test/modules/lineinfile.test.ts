@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import blockinfile from '../../modules/blockinfile.ts'
 import lineinfile from '../../modules/lineinfile.ts'
+import replace from '../../modules/replace.ts'
 import type { Module } from '../../src/module/index.ts'
 import fc from '../property.ts'
 import { apply, converge, inEachShell, modeOf } from './drive.ts'
@@ -30,6 +31,20 @@ function edits(
     })
   }
 }
+
+edits(replace, [
+  ['every match', 'a 1\nb\na 2\n', { regexp: '^a ', replace: 'c ' }, 'c 1\nb\nc 2\n'],
+  ['groups, by number and by name', 'x=1\n', { regexp: '(x)=(?<v>\\d)', replace: '\\1: \\g<v>' }, 'x: 1\n'],
+  ['over lines', 'a\nb\nc\n', { regexp: 'a\\nb\\n' }, 'c\n'],
+  [
+    'swap of fstab, as many playbooks do it',
+    '/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n#/dev/x none swap sw 0 0\n',
+    { regexp: '^([^#].*?\\sswap\\s+sw\\s+.*)$', replace: '# \\1' },
+    '/dev/sda1 / ext4 defaults 0 1\n# /dev/sda2 none swap sw 0 0\n#/dev/x none swap sw 0 0\n',
+  ],
+  ['no match', 'a\n', { regexp: 'b', replace: 'c' }, 'a\n'],
+  ['again at every run', 'a\n', { regexp: 'a', replace: 'aa' }, /would be replaced again/],
+])
 
 edits(lineinfile, [
   ['adds at the end', 'a\n', { line: 'b' }, 'a\nb\n'],

@@ -1,0 +1,88 @@
+/** The folder of a role or playbook as its tasks see it: variables beside it, and what its templates need. */
+import { existsSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { parse } from 'yaml'
+import type { Call } from './call.ts'
+import { entry, pairOf, scalar, type YamlDocument } from './document.ts'
+import { bin, type Ir, lit, not, printCel } from './ir.ts'
+import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
+import { Refused } from './refused.ts'
+import { type Env, Translator } from './translate.ts'
+
+export interface VarsFile {
+  readonly name: string
+  /** CEL; absent: always. */
+  readonly condition: string | undefined
+  /** Absent: no file fits, which is an error in Ansible. */
+  readonly data: Readonly<Record<string, unknown>> | undefined
+}
+
+export class Files {
+  readonly folder: string
+  /** Template (below templates/, by its new name) to variables that it needs: name and CEL. */
+  readonly computed = new Map<string, [name: string, cel: string][]>()
+
+  constructor(folder: string) {
+    this.folder = folder
+  }
+
+  /** The files that a name of `include_vars` can mean, or why nobody knows. */
+  varsFiles(source: string, env: Env): VarsFile[] | string {
+    try {
+      const nodes = isTemplate(source) ? parseTemplate(source, IN_PLAYBOOK) : [{ op: 'text' as const, text: source }]
+      const outputs = nodes.filter((node) => node.op === 'output')
+      if (outputs.length > 1 || nodes.some((node) => node.op !== 'text' && node.op !== 'output'))
+        return 'a name of several variables'
+      const [output] = outputs
+      const nameWith = (value: string): string => nodes.map((node) => (node.op === 'text' ? node.text : value)).join('')
+      if (!output) return this.#one(nameWith(''), undefined) ?? 'the file was not found'
+      const ir = new Translator(env).value(output.expr)
+      if (ir.op !== 'mapped') return 'a name that only the host knows'
+      const found: VarsFile[] = []
+      const known: Ir[] = []
+      for (const [ours, words] of Object.entries(ir.table)) {
+        const files = words.flatMap(
+          (theirs) => this.#one(nameWith(theirs), printCel(bin('==', ir.of, lit(ours)))) ?? [],
+        )
+        if (files.length > 0) known.push(lit(ours))
+        found.push(...files.slice(0, 1))
+      }
+      if (found.length === 0) return 'no such file was found'
+      const other = printCel(not(bin('in', ir.of, { op: 'list', items: known, type: { kind: 'list' } })))
+      return [...found, { name: `No variables for this system: ${nameWith('…')}`, condition: other, data: undefined }]
+    } catch (error) {
+      if (error instanceof Refused) return error.message
+      throw error
+    }
+  }
+
+  #one(name: string, condition: string | undefined): VarsFile[] | undefined {
+    const path = [join(this.folder, 'vars', name), join(this.folder, name), join(this.folder, 'tasks', name)].find(
+      (one) => existsSync(one),
+    )
+    if (path === undefined) return undefined
+    const data = (parse(readFileSync(path, 'utf8'), { version: '1.1' }) ?? {}) as Record<string, unknown>
+    const text = JSON.stringify(data)
+    const own = Object.keys(data).find((key) => new RegExp(`\\{[{%][^}]*\\b${key}\\b`).test(text))
+    if (own !== undefined)
+      throw new Refused(`variables of ${basename(path)} that are made of each other`, 'use vars_files')
+    return [{ name: `Variables of ${name}`, condition, data }]
+  }
+
+  /** Adds to a template's task what Handlebars cannot compute in it. */
+  giveComputed(doc: YamlDocument, call: Call): void {
+    const src = call.text('src')?.replace(/^(\.\/)?templates\//, '')
+    const wanted =
+      src === undefined || src.includes('{{') || call.node('src')?.tag === '!cel'
+        ? [...this.computed.values()].flat()
+        : (this.computed.get(src) ?? [])
+    if (wanted.length === 0) return
+    call.keyword('vars', {})
+    const vars = entry(call.task, 'vars')!.value as unknown as { items: unknown[] }
+    for (const [name, cel] of wanted) {
+      const pair = pairOf(doc, name, null)
+      pair.value = scalar(cel, '!cel')
+      vars.items.push(pair)
+    }
+  }
+}

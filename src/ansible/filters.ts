@@ -1,0 +1,356 @@
+/** Jinja's and Ansible's filters. The names of collections are taken off; what is not here is refused. */
+import { bin, call, get, type Ir, isPath, lit, not } from './ir.ts'
+import type { Args, Expr } from './jinja/ast.ts'
+import { Refused } from './refused.ts'
+import { pythonRegex, pythonReplacement } from './regex.ts'
+import { compareVersion, testOf } from './tests.ts'
+import type { Translator } from './translate.ts'
+import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING, STRINGS, type Type } from './types.ts'
+
+type Filter = (t: Translator, of: Ir, args: Args, expr: Expr & { op: 'filter' }) => Ir
+
+const FILTERS: Readonly<Record<string, Filter>> = {
+  default: defaultFilter,
+  d: defaultFilter,
+  mandatory: (_t, of) => of,
+  bool: (_t, of) => toBool(of),
+  int: (_t, of, args) => toInt(of, args),
+  string: (t, of) => t.text(of),
+  length: sizeOf,
+  count: sizeOf,
+  lower: (t, of) => lowered(t, of),
+  upper: (t, of) => call('upper', STRING, t.text(of)),
+  trim: (t, of, args) => {
+    if (args.list.length > 0) throw new Refused('trim of other characters', 'use regex_replace')
+    return call('trim', STRING, t.text(of))
+  },
+  replace: (t, of, args) => {
+    const [from, to, count] = args.list
+    if (count || !from || !to) throw new Refused('replace with a count', 'use regex_replace')
+    return call('replace', STRING, t.text(of), t.text(t.value(from)), t.text(t.value(to)))
+  },
+  split: (t, of, args) => splitBy(t, of, args.list[0], args.list.length),
+  join: (t, of, args) => joined(t, of, args.list[0] ?? args.named.d),
+  first: (_t, of) => {
+    if (of.type.kind === 'list' || of.type.kind === 'any') return call('first', itemOf(of.type), of)
+    throw new Refused('the first of what is no list', 'use a list')
+  },
+  last: (_t, of) => {
+    if (of.type.kind === 'list' || of.type.kind === 'any') return call('last', itemOf(of.type), of)
+    throw new Refused('the last of what is no list', 'use a list')
+  },
+  list: (_t, of) => {
+    if (of.type.kind === 'list') return of
+    if (of.type.kind === 'map') return call('keys', STRINGS, of)
+    // Of `any` it is a list nearly always; CEL's operations on lists refuse all else when they run.
+    if (of.type.kind === 'any' && isPath(of))
+      throw new Refused('a list of nobody knows what', 'write the name alone if it is a list')
+    return of
+  },
+  unique: (_t, of) => call('unique', onlyList(of).type, of),
+  union: (t, of, args) => call('unique', of.type, call('concat', of.type, onlyList(of), onlyList(one(t, args)))),
+  intersect: (t, of, args) =>
+    call(
+      'unique',
+      of.type,
+      filtered(t, onlyList(of), (item) => bin('in', item, one(t, args))),
+    ),
+  difference: (t, of, args) =>
+    call(
+      'unique',
+      of.type,
+      filtered(t, onlyList(of), (item) => not(bin('in', item, one(t, args)))),
+    ),
+  map: mapFilter,
+  select: (t, of, args) => selecting(t, of, args, false, false),
+  reject: (t, of, args) => selecting(t, of, args, true, false),
+  selectattr: (t, of, args) => selecting(t, of, args, false, true),
+  rejectattr: (t, of, args) => selecting(t, of, args, true, true),
+  dict2items: (t, of, args) => {
+    if (args.list.length > 0 || Object.keys(args.named).length > 0)
+      throw new Refused('dict2items with other names', 'use key and value')
+    if (!isPath(of) || (of.type.kind !== 'map' && of.type.kind !== 'any'))
+      throw new Refused('dict2items of something computed', 'name the map first')
+    const item = t.freshName()
+    const key: Ir = { op: 'var', name: item, local: true, type: STRING }
+    const entries = of.type.entries && Object.values(of.type.entries)
+    const value = entries && entries.length > 0 ? entries.reduce(join) : ANY
+    const body: Ir = {
+      op: 'map',
+      items: [
+        ['key', key],
+        ['value', get(of, key, value)],
+      ],
+      type: MAP,
+    }
+    return {
+      op: 'macro',
+      name: 'map',
+      of: call('keys', STRINGS, of),
+      item,
+      body,
+      type: listOf({ kind: 'map', entries: { key: STRING, value } }),
+    }
+  },
+  ternary: (t, _of, args, expr) => {
+    const [yes, no] = args.list.map((arg) => t.value(arg))
+    if (!yes || !no || args.list.length > 2) throw new Refused('ternary with a third value', 'write a ? b : c')
+    return { op: 'cond', test: t.condition(expr.of), yes, no, type: join(yes.type, no.type) }
+  },
+  b64encode: (t, of) => call('b64encode', STRING, t.text(of)),
+  b64decode: (t, of) => call('b64decode', STRING, t.text(of)),
+  hash: (t, of, args) =>
+    call('hash', STRING, t.text(of), lit(args.list[0] ? t.constText(args.list[0], 'hash') : 'sha1')),
+  md5: (t, of) => call('hash', STRING, t.text(of), lit('md5')),
+  sha1: (t, of) => call('hash', STRING, t.text(of), lit('sha1')),
+  checksum: (t, of) => call('hash', STRING, t.text(of), lit('sha1')),
+  quote: (t, of) => {
+    if (of.type.kind !== 'string' && of.type.kind !== 'any')
+      throw new Refused('quote of what may be no text', 'convert it with string(…)')
+    t.env.note({ kind: 'layout' })
+    return call('quote', STRING, t.text(of))
+  },
+  basename: (t, of) => call('last', STRING, call('split', STRINGS, t.text(of), lit('/'))),
+  dirname: (t, of) => call('regex_replace', STRING, t.text(of), lit('^(/*)(?:([^]*[^/])/+)?[^/]*$'), lit('$1$2')),
+  regex_replace: (t, of, args) => {
+    const pattern = t.constText(args.list[0], 'regex_replace')
+    const to = args.list[1] ? t.constText(args.list[1], 'regex_replace') : ''
+    if (args.list.length > 2 || Object.keys(args.named).length > 0)
+      throw new Refused('regex_replace with flags', 'use (?:…)')
+    // Where the pattern can match nothing at all, both languages find other places.
+    if (new RegExp(pythonRegex(pattern)).test(''))
+      throw new Refused('a pattern that matches the empty text', 'anchor the pattern')
+    return call(
+      'regex_replace',
+      STRING,
+      t.text(of),
+      lit(pythonRegex(pattern, of.type.result)),
+      lit(pythonReplacement(to)),
+    )
+  },
+  to_json: (t, of) => {
+    if (of.type.kind !== 'string' && of.type.kind !== 'int' && of.type.kind !== 'bool') t.env.note({ kind: 'layout' })
+    return call('json', STRING, of)
+  },
+  to_nice_json: (t, of) => {
+    t.env.note({ kind: 'layout' })
+    return call('json', STRING, of, lit(4))
+  },
+  to_yaml: toYaml,
+  to_nice_yaml: toYaml,
+  from_json: (t, of) => call('from_json', ANY, t.text(of)),
+  from_yaml: (t, of) => call('from_yaml', ANY, t.text(of)),
+  indent: (t, of, args) => {
+    const width = args.list[0] ? t.value(args.list[0]) : lit(4)
+    if (args.list.length > 1 || Object.keys(args.named).length > 0)
+      throw new Refused('indent with first or blank', 'indent in the template')
+    return call('indent', STRING, t.text(of), width)
+  },
+  ipaddr: (t, of, args) => ipaddr(t, of, args),
+  nthhost: (t, of, args) => call('cidr_ip', STRING, of, one(t, args)),
+}
+
+/** Throws Refused. */
+export function applyFilter(t: Translator, expr: Expr & { op: 'filter' }): Ir {
+  const name = expr.name.replace(/^(ansible\.(builtin|utils|netcommon)|community\.general)\./, '')
+  const filter = Object.hasOwn(FILTERS, name) ? FILTERS[name]! : undefined
+  if (name === 'version' || name === 'version_compare') return compareVersion(t, t.value(expr.of), expr.args)
+  if (!filter) throw new Refused(`the filter "${expr.name}"`, 'see docs/helpers.md for what there is')
+  const cidr = ipaddrOfIpaddr(t, expr)
+  return cidr ?? filter(t, t.value(expr.of), expr.args, expr)
+}
+
+function one(t: Translator, args: Args): Ir {
+  if (args.list.length !== 1) throw new Refused('a filter with more arguments than one', 'write it by hand')
+  return t.value(args.list[0]!)
+}
+
+/** `default`: Jinja's is for what is not defined; with a second `true`, for all that counts as false. */
+function defaultFilter(t: Translator, of: Ir, args: Args): Ir {
+  const fallback = args.list[0] ? t.value(args.list[0]) : lit('')
+  const isBoolean = args.list[1] ?? args.named.boolean
+  if (Object.keys(args.named).some((name) => name !== 'boolean') || args.list.length > 2)
+    throw new Refused('default with other arguments', 'write default(a, b)')
+  // `a | default(b | default(c))` and `(a | default(b)).x` are what they say; all else is always defined.
+  const isDefault = of.op === 'call' && of.name === 'default'
+  if (!isPath(of) && !isDefault && of.op !== 'cond') return isBoolean ? orElse(t, of, of, fallback) : of
+  if (of.type.result) {
+    const skipped = get((of as Ir & { op: 'get' }).of, 'skipped', BOOL)
+    return { op: 'cond', test: skipped, yes: fallback, no: of, type: join(of.type, fallback.type) }
+  }
+  const { nullable: _, ...plain } = of.type
+  const type = join(plain, fallback.type)
+  if (isBoolean && !(isBoolean.op === 'const' && isBoolean.value === false)) {
+    const given = isPath(of) ? call('default', type, of, emptyLike(of.type)) : of
+    return orElse(t, given, of, fallback)
+  }
+  // Python's None is a value; null here counts as not there.
+  if (of.type.nullable)
+    throw new Refused(
+      'default of what may be null, which stays null in Python',
+      'write default(a, b) if null should get the default too',
+    )
+  if (of.op === 'cond') return of
+  return call('default', type, of, fallback)
+}
+
+function emptyLike({ kind }: Type): Ir {
+  if (kind === 'list') return { op: 'list', items: [], type: listOf(ANY) }
+  if (kind === 'map') return { op: 'map', items: [], type: MAP }
+  return lit(kind === 'int' ? 0 : kind === 'bool' ? false : '')
+}
+
+function orElse(t: Translator, given: Ir, of: Ir, fallback: Ir): Ir {
+  if (of.type.kind === 'any') {
+    // Only a text or nothing can be told from what is false without knowing more.
+    throw new Refused('default(…, true) of what nobody knows the type of', 'write default(a, "") != "" ? a : b')
+  }
+  const { nullable: _, ...plain } = given.type
+  return {
+    op: 'cond',
+    test: t.truth({ ...given, type: plain } as Ir),
+    yes: isPath(of) ? of : given,
+    no: fallback,
+    type: join(plain, fallback.type),
+  }
+}
+
+/** `| bool` (ansible-core: plugins/filter/core.py, to_bool). */
+function toBool(of: Ir): Ir {
+  if (of.type.kind === 'bool') return of
+  if (of.op === 'lit') return lit(/^(yes|on|1|true)$/i.test(String(of.value)))
+  if (of.type.kind === 'int') return bin('==', of, lit(1))
+  if (of.type.kind !== 'string' && of.type.kind !== 'any')
+    throw new Refused(`bool of a ${of.type.kind}`, 'compare its size')
+  const text = of.type.kind === 'string' ? of : call('string', STRING, of)
+  return call('regex_match', BOOL, call('lower', STRING, text), lit('^(yes|on|1|true)$'))
+}
+
+/** A text that is no number is an error here and 0 in Jinja. */
+function toInt(of: Ir, args: Args): Ir {
+  if (args.list.length > 0 || Object.keys(args.named).length > 0)
+    throw new Refused('int with a default or base', 'write int(x)')
+  if (of.type.kind === 'int') return of
+  if (of.type.kind === 'bool') return { op: 'cond', test: of, yes: lit(1), no: lit(0), type: INT }
+  if (of.op === 'lit' && /^-?\d+$/.test(String(of.value))) return lit(Number(of.value))
+  if (of.type.kind !== 'string' && of.type.kind !== 'any')
+    throw new Refused(`int of a ${of.type.kind}`, 'write the number')
+  return call('int', INT, of)
+}
+
+function sizeOf(_t: Translator, of: Ir): Ir {
+  if (!['string', 'list', 'map', 'any'].includes(of.type.kind))
+    throw new Refused(`length of a ${of.type.kind}`, 'mend the expression')
+  return call('size', INT, of)
+}
+
+function lowered(t: Translator, of: Ir): Ir {
+  if (of.op === 'mapped') {
+    const table = Object.fromEntries(
+      Object.entries(of.table).map(([ours, theirs]) => [ours, theirs.map((one) => one.toLowerCase())]),
+    )
+    return { ...of, table }
+  }
+  // Python prints True, then small letters: the same as ours.
+  if (of.type.kind === 'bool') return call('string', STRING, of)
+  return call('lower', STRING, t.text(of))
+}
+
+function onlyList(ir: Ir): Ir {
+  if (ir.type.kind === 'list') return ir
+  throw new Refused('a filter for lists of what may be none', 'give the variable a list as default')
+}
+
+export function splitBy(t: Translator, of: Ir, by: Expr | undefined, count: number): Ir {
+  if (!by || count > 1)
+    throw new Refused('split at white space or with a limit', 'use split(x, " ") if it is one space')
+  return call('split', STRINGS, t.text(of), t.value(by))
+}
+
+export function joined(t: Translator, of: Ir, by: Expr | undefined): Ir {
+  const separator = by ? t.value(by) : lit('')
+  if (of.type.kind === 'string') throw new Refused('join of a text, letter by letter', 'mend the expression')
+  const { kind } = itemOf(of.type)
+  if (kind === 'string' || kind === 'int' || kind === 'any') return call('join', STRING, of, separator)
+  throw new Refused(`join of a list of ${kind}`, 'make texts of them first')
+}
+
+/** A list's items that pass a test. */
+function filtered(t: Translator, of: Ir, test: (item: Ir) => Ir): Ir {
+  const item = t.freshName()
+  const body = test({ op: 'var', name: item, local: true, type: itemOf(of.type) })
+  return { op: 'macro', name: 'filter', of, item, body, type: of.type.kind === 'list' ? of.type : listOf(ANY) }
+}
+
+function selecting(t: Translator, of: Ir, args: Args, reject: boolean, byAttribute: boolean): Ir {
+  const [first, ...rest] = args.list
+  const attribute = byAttribute ? t.constText(first, 'selectattr') : undefined
+  const [name, ...more] = byAttribute ? rest : args.list
+  return filtered(t, of, (item) => {
+    const path = attribute?.split('.') ?? []
+    const subject = path.reduce<Ir>((at, key) => get(at, key, entryOf(at.type, key)), item)
+    const inner = t.with([['item of select', item]])
+    const test = name
+      ? testOf(inner, subject, t.constText(name, 'a test'), { list: more, named: {} })
+      : t.truth(subject)
+    return reject ? not(test) : test
+  })
+}
+
+function mapFilter(t: Translator, of: Ir, args: Args): Ir {
+  const item = t.freshName()
+  const self: Ir = { op: 'var', name: item, local: true, type: itemOf(of.type) }
+  const make = (body: Ir): Ir => ({ op: 'macro', name: 'map', of, item, body, type: listOf(body.type) })
+  if (args.named.attribute) {
+    const path = t.constText(args.named.attribute, 'map').split('.')
+    if (path.some((key) => /^\d/.test(key))) throw new Refused('map of an index', 'write list.map(i, i[0])')
+    const value = path.reduce<Ir>((at, key) => get(at, key, entryOf(at.type, key)), self)
+    return make(args.named.default ? call('default', ANY, value, t.value(args.named.default)) : value)
+  }
+  const [name, ...rest] = args.list
+  const filter = t.constText(name, 'map')
+  const inner = t.with([[item, self]])
+  if (filter !== 'extract')
+    return make(
+      applyFilter(inner, {
+        op: 'filter',
+        of: { op: 'name', name: item },
+        name: filter,
+        args: { list: rest, named: args.named },
+      }),
+    )
+  const [container, path, ...more] = rest
+  if (!container || more.length > 0) throw new Refused('extract with other arguments', 'write list.map(i, x[i])')
+  let value: Expr = { op: 'item', of: container, key: { op: 'name', name: item } }
+  const keys = path ? (path.op === 'list' || path.op === 'tuple' ? path.items : [path]) : []
+  for (const key of keys) value = { op: 'item', of: value, key }
+  return make(inner.value(value))
+}
+
+function toYaml(t: Translator, of: Ir): Ir {
+  t.env.note({ kind: 'layout' })
+  return call('yaml', STRING, of)
+}
+
+/** `net | ipaddr(1) | ipaddr('address')`: an address of a network. */
+function ipaddrOfIpaddr(t: Translator, expr: Expr & { op: 'filter' }): Ir | undefined {
+  const isIp = (name: string): boolean => /(^|\.)ip(addr|v4)$/.test(name)
+  const { of } = expr
+  if (!isIp(expr.name) || of.op !== 'filter' || !isIp(of.name)) return undefined
+  const [what] = expr.args.list
+  const [index] = of.args.list
+  if (what?.op !== 'const' || what.value !== 'address' || !index) return undefined
+  const ir = t.value(index)
+  return ir.type.kind === 'int' ? call('cidr_ip', STRING, t.value(of.of), ir) : undefined
+}
+
+function ipaddr(t: Translator, of: Ir, args: Args): Ir {
+  const what = t.constText(args.list[0], 'ipaddr')
+  const firstPart = (ir: Ir): Ir => call('first', STRING, call('split', STRINGS, ir, lit('/')))
+  if (what === 'address' || what === 'ip') return firstPart(of)
+  if (what === 'network') return firstPart(call('cidr_network', STRING, of))
+  if (what === 'netmask') return call('cidr_netmask', STRING, of)
+  if (what === 'prefix') return call('cidr_prefix', INT, of)
+  if (what === 'subnet' || what === 'network/prefix') return call('cidr_network', STRING, of)
+  throw new Refused(`ipaddr("${what}")`, 'see the cidr_ helpers')
+}

@@ -1,0 +1,324 @@
+/** A Jinja template as Handlebars that prints the same to the last blank, or a refusal. */
+import Handlebars from 'handlebars'
+import { type Ir, noHandlebars, printHandlebars } from './ir.ts'
+import type { Expr, Node } from './jinja/ast.ts'
+import { Refused } from './refused.ts'
+import type { Translator } from './translate.ts'
+import { ANY, INT, itemOf, STRING } from './types.ts'
+
+/** What a template is about to become: texts, mustaches, and the tags of blocks, which Handlebars may take a line for. */
+export type Part =
+  | { readonly op: 'text'; readonly text: string }
+  | { readonly op: 'mustache' | 'tag'; readonly code: string }
+
+export interface Trouble {
+  readonly offset: number
+  readonly source: string
+  readonly why: Refused
+}
+
+/** Values that a template cannot compute are given to it as variables. */
+export type Computed = (ir: Ir, source: string) => string | undefined
+
+interface Place {
+  readonly t: Translator
+  readonly insideEach: boolean
+}
+
+export class HandlebarsWriter {
+  readonly parts: Part[] = []
+  readonly #trouble: (trouble: Trouble) => void
+  readonly #computed: Computed
+  /** Names of `{% set %}`. */
+  readonly #sets = new Map<string, Ir>()
+  #root: Place | undefined
+
+  constructor(trouble: (trouble: Trouble) => void, computed: Computed = () => undefined) {
+    this.#trouble = trouble
+    this.#computed = computed
+  }
+
+  nodes(nodes: readonly Node[], t: Translator): void {
+    this.#root = { t, insideEach: false }
+    this.#nodes(nodes, this.#root)
+  }
+
+  #nodes(nodes: readonly Node[], outer: Place): void {
+    let place = outer
+    for (const node of nodes) {
+      switch (node.op) {
+        case 'text':
+          this.parts.push({ op: 'text', text: node.text })
+          break
+        case 'comment':
+          this.#push(
+            'tag',
+            node.text.includes('--') ? `{{!-- ${node.text.replaceAll('--', '- -')} --}}` : `{{!-- ${node.text} --}}`,
+          )
+          break
+        case 'output':
+          this.#guard(node, () => this.#output(node.expr, node.source, place))
+          break
+        case 'branch':
+          this.#guard(node, () => this.#branch(node, place))
+          break
+        case 'for':
+          this.#guard(node, () => this.#for(node, place))
+          break
+        case 'set':
+          this.#guard(node, () => {
+            if (outer !== this.#root || this.#sets.has(node.name))
+              throw new Refused('a variable that is set more than once or in a block', 'compute it in vars: with !cel')
+            this.#sets.set(node.name, place.t.value(node.value))
+          })
+          place = { ...place, t: place.t.with(this.#sets) }
+          break
+      }
+    }
+  }
+
+  /** A part that is refused stays as Jinja, marked so that nothing runs before it is mended. */
+  #guard(node: Node & { offset: number; source: string }, write: () => void): void {
+    const before = this.parts.length
+    try {
+      write()
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      this.parts.splice(before)
+      this.#trouble({ offset: node.offset, source: node.source, why: error })
+      const source = node.source.replace(/\s+/g, ' ').replaceAll('"', "'").replaceAll('}}', '} }')
+      this.#push('mustache', `{{ unfinished "${source.replaceAll('\\', '/')}" }}`)
+    }
+  }
+
+  #push(op: 'mustache' | 'tag', code: string): void {
+    this.parts.push({ op, code })
+  }
+
+  #output(expr: Expr, source: string, place: Place): void {
+    const bare = expr.op === 'filter' && expr.name === 'string' ? expr.of : expr
+    if (bare.op === 'if') {
+      if (!bare.no) throw new Refused('"if" without "else"', 'write {{#if}}')
+      this.#if(
+        place.t.condition(bare.test),
+        source,
+        place,
+        () => this.#output(bare.yes, source, place),
+        () => this.#output(bare.no!, source, place),
+      )
+      return
+    }
+    this.#print(place.t.value(bare), source, place)
+  }
+
+  #print(ir: Ir, source: string, place: Place): void {
+    if (ir.op === 'cond') {
+      this.#if(
+        ir.test,
+        source,
+        place,
+        () => this.#print(ir.yes, source, place),
+        () => this.#print(ir.no, source, place),
+      )
+    } else if (
+      ir.op === 'bin' &&
+      ir.sign === '+' &&
+      ir.type.kind === 'string' &&
+      ir.left.type.kind === 'string' &&
+      ir.right.type.kind === 'string'
+    ) {
+      this.#print(ir.left, source, place)
+      this.#print(ir.right, source, place)
+    } else if (ir.type.kind === 'bool' && ir.op !== 'lit') {
+      this.#if(
+        ir,
+        source,
+        place,
+        () => this.#text('True'),
+        () => this.#text('False'),
+      )
+    } else if (ir.type.kind === 'any' || ir.type.kind === 'string' || ir.type.kind === 'int' || ir.op === 'lit') {
+      if (ir.op === 'lit') place.t.text(ir)
+      if (ir.op === 'lit' && !/^\s|\\$|\{\{/.test(String(ir.value)))
+        this.#text(String((place.t.text(ir) as { value: unknown }).value))
+      else this.#push('mustache', `{{ ${this.#code(ir, source, place, true)} }}`)
+    } else place.t.text(ir)
+  }
+
+  #text(text: string): void {
+    this.parts.push({ op: 'text', text })
+  }
+
+  /** As Handlebars, or by the name of a variable that has the value. */
+  #code(ir: Ir, source: string, place: Place, outer: boolean): string {
+    try {
+      return printHandlebars(ir, place, outer)
+    } catch (error) {
+      if (!(error instanceof Refused) || hasLocal(ir)) throw error
+      const name = this.#computed(ir, source)
+      if (name === undefined) throw error
+      return place.insideEach ? `@root.${name}` : name
+    }
+  }
+
+  #if(test: Ir, source: string, place: Place, yes: () => void, no?: () => void): void {
+    if (test.op === 'lit') {
+      if (test.value) yes()
+      else no?.()
+      return
+    }
+    // A list or map is asked for its size in CEL; Handlebars' own truth of a list is the same.
+    const negated = test.op === 'not'
+    const inner = negated ? test.of : test
+    const sized =
+      inner.op === 'bin' &&
+      inner.sign === '>' &&
+      inner.left.op === 'call' &&
+      inner.left.name === 'size' &&
+      inner.right.op === 'lit' &&
+      inner.right.value === 0 &&
+      inner.left.args[0]!.type.kind === 'list'
+    const code = this.#code(sized ? (inner.left as Ir & { op: 'call' }).args[0]! : inner, source, place, false)
+    const word = negated ? 'unless' : 'if'
+    this.#push('tag', `{{#${word} ${code}}}`)
+    yes()
+    if (no) {
+      this.#push('tag', '{{else}}')
+      no()
+    }
+    this.#push('tag', `{{/${word}}}`)
+  }
+
+  #branch(node: Node & { op: 'branch' }, place: Place): void {
+    const [first, ...more] = node.cases
+    const hasElse = more.length > 0 || node.otherwise.length > 0
+    const otherwise =
+      more.length > 0 ? () => this.#branch({ ...node, cases: more }, place) : () => this.#nodes(node.otherwise, place)
+    this.#if(
+      place.t.condition(first!.test),
+      node.source,
+      place,
+      () => this.#nodes(first!.body, place),
+      hasElse ? otherwise : undefined,
+    )
+  }
+
+  #for(node: Node & { op: 'for' }, place: Place): void {
+    const pairs = itemsCall(node.of)
+    const of = place.t.value(pairs ?? node.of)
+    const [first, second, ...others] = node.names
+    if (others.length > 0 || (second !== undefined && !pairs) || (pairs && second === undefined))
+      throw noHandlebars('loop over tuples')
+    if (node.otherwise.length > 0 && node.filter) throw noHandlebars('loop with both a condition and else')
+    if (!pairs && of.type.kind !== 'list' && of.type.kind !== 'any') throw noHandlebars(`loop over a ${of.type.kind}`)
+    const local = (name: string, type = ANY): Ir => ({ op: 'var', name, local: true, type })
+    const values = of.type.entries ? Object.values(of.type.entries) : []
+    const names: [string, Ir][] = pairs
+      ? [
+          [first!, local(first!, STRING)],
+          [second!, local(second!, values.length > 0 ? values[0] : ANY)],
+        ]
+      : [[first!, local(first!, itemOf(of.type))]]
+    const loop: Ir = { op: 'var', name: 'loop', local: true, type: LOOP }
+    if (usesLoop(node.body) && (pairs || node.filter)) throw noHandlebars('"loop" of a map, or beside a condition')
+    const inner: Place = { t: place.t.with([...names, ['loop', loop]]), insideEach: true }
+    const declared = pairs ? `${second} ${first}` : first
+    this.#push('tag', `{{#each ${this.#code(of, node.source, place, false)} as |${declared}|}}`)
+    const body = (): void => this.#nodes(node.body, inner)
+    if (node.filter) this.#if(inner.t.condition(node.filter), node.source, inner, body)
+    else body()
+    if (node.otherwise.length > 0) {
+      this.#push('tag', '{{else}}')
+      this.#nodes(node.otherwise, place)
+    }
+    this.#push('tag', '{{/each}}')
+  }
+}
+
+const LOOP = { kind: 'map', entries: { index0: INT, first: { kind: 'bool' }, last: { kind: 'bool' } } } as const
+
+function itemsCall(expr: Expr): Expr | undefined {
+  if (expr.op === 'call' && expr.of.op === 'attr' && expr.of.name === 'items') return expr.of.of
+  return expr.op === 'filter' && expr.name === 'items' ? expr.of : undefined
+}
+
+function usesLoop(nodes: unknown): boolean {
+  if (typeof nodes !== 'object' || nodes === null) return false
+  if ('op' in nodes && nodes.op === 'name' && 'name' in nodes && nodes.name === 'loop') return true
+  return Object.values(nodes).some(usesLoop)
+}
+
+function hasLocal(ir: unknown): boolean {
+  if (typeof ir !== 'object' || ir === null) return false
+  if ('op' in ir && ir.op === 'macro') return hasLocal((ir as unknown as { of: unknown }).of)
+  if ('op' in ir && ir.op === 'var' && 'local' in ir && ir.local) return true
+  return Object.values(ir).some(hasLocal)
+}
+
+/** The parts as one text. Handlebars takes the line of a block's tag that stands alone: what it would print is compared. */
+export function assemble(parts: readonly Part[]): string {
+  const merged: Part[] = []
+  for (const part of parts) {
+    const last = merged.at(-1)
+    if (part.op === 'text' && last?.op === 'text')
+      merged[merged.length - 1] = { op: 'text', text: last.text + part.text }
+    else merged.push(part)
+  }
+  for (const way of [pretty, plain, guarded]) {
+    const code = merged.map((part, i) => (part.op === 'text' ? part.text : way(part, merged[i - 1]))).join('')
+    if (isSame(code, merged)) return code
+  }
+  throw new Refused('text that Handlebars would read in another way', 'write the template by hand')
+}
+
+type Tag = Exclude<Part, { op: 'text' }>
+
+/** A tag gets a line of its own where it stands between lines. */
+function pretty(part: Tag, before: Part | undefined): string {
+  const startsLine = before === undefined || (before.op === 'text' ? before.text.endsWith('\n') : before.op === 'tag')
+  return part.op === 'tag' && startsLine ? `${part.code}\n` : part.code
+}
+
+function plain(part: Tag): string {
+  return part.code
+}
+
+/** An empty text beside each tag: no tag stands alone. */
+function guarded(part: Tag): string {
+  return part.op === 'tag' ? `{{""}}${part.code}{{""}}` : part.code
+}
+
+function isSame(code: string, parts: readonly Part[]): boolean {
+  let program: hbs.AST.Program
+  try {
+    program = Handlebars.parse(code)
+  } catch {
+    return false
+  }
+  const seen: string[] = []
+  collect(program, seen)
+  const wanted = parts
+    .map((part) => (part.op === 'text' ? part.text : part.code.startsWith('{{!--') ? '' : '\0'))
+    .join('')
+  return seen.join('') === wanted
+}
+
+/** The texts of a parsed template, with a mark for every tag. */
+function collect(program: hbs.AST.Program | undefined, seen: string[]): void {
+  for (const node of program?.body ?? []) {
+    if (node.type === 'ContentStatement') seen.push((node as hbs.AST.ContentStatement).value)
+    else if (node.type === 'MustacheStatement') {
+      const { path } = node as hbs.AST.MustacheStatement
+      if (!(path.type === 'StringLiteral' && (path as hbs.AST.StringLiteral).value === '')) seen.push('\0')
+    } else if (node.type === 'BlockStatement') {
+      const block = node as hbs.AST.BlockStatement
+      seen.push('\0')
+      collect(block.program, seen)
+      if (block.inverse) {
+        seen.push('\0')
+        collect(block.inverse, seen)
+      }
+      seen.push('\0')
+    }
+  }
+}

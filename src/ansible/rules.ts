@@ -1,0 +1,352 @@
+/** What Ansible's modules mean where ours would mean something else: defaults, states, and words that do not exist here. */
+import { isMap, isScalar } from 'yaml'
+import type { Call } from './call.ts'
+import { entriesOf, isText } from './document.ts'
+import { isTemplate } from './jinja/template.ts'
+import { Refused } from './refused.ts'
+import { pythonRegex } from './regex.ts'
+
+const STATES: Readonly<Record<string, string>> = {
+  installed: 'present',
+  removed: 'absent',
+  present: 'present',
+  absent: 'absent',
+  latest: 'latest',
+}
+
+export function package_(call: Call): void {
+  const state = call.text('state')
+  if (state !== undefined && !call.isTemplate('state')) {
+    const ours = STATES[state]
+    if (ours) call.set('state', ours)
+    else call.refuseArgument('state', `the state "${state}"`, 'use package_upgrade, or package with a version')
+  }
+  for (const name of call.items('name') ?? []) {
+    if (/^@|^https?:|^\/|\.(deb|rpm)$|[<>]/.test(name))
+      call.refuseArgument('name', `"${name}" is no name of a package`, 'use get_url and command')
+    if (name === '*') call.refuseArgument('name', 'all packages', 'use package_upgrade')
+  }
+  const node = call.node('name')
+  if (isText(node) && !isTemplate(node.value) && node.value.includes(',')) call.set('name', call.items('name'))
+}
+
+export function apt(call: Call): void {
+  package_(call)
+  const update = call.flag('update_cache')
+  const upgrade = call.text('upgrade')
+  if (upgrade !== undefined && !/^(no|False|false)$/.test(upgrade)) {
+    if (!/^(yes|safe|True|true)$/.test(upgrade) || call.has('name')) {
+      call.refuseArgument('upgrade', `upgrade: ${upgrade}`, 'use package_upgrade, which removes nothing')
+      return
+    }
+    call.drop('upgrade', 'state', 'autoremove')
+    call.become('package_upgrade')
+    return
+  }
+  call.drop('upgrade')
+  if (call.has('dpkg_options')) {
+    if (
+      call.text('dpkg_options') === 'force-confold,force-confdef' ||
+      call.text('dpkg_options') === 'force-confdef,force-confold'
+    )
+      call.drop('dpkg_options')
+    else call.refuseArgument('dpkg_options', 'options of dpkg', 'use conffiles: keep or replace')
+  }
+  if (!call.has('name')) {
+    listsOnly(call)
+    return
+  }
+  if (call.has('cache_valid_time') && update === undefined) call.set('update_cache', true)
+  // Ansible reads the lists each time unless the task says for how long they are new enough; a minute is the least here.
+  else if (update && !call.has('cache_valid_time')) call.set('cache_valid_time', 60)
+}
+
+/** `apt: update_cache: true` alone. */
+function listsOnly(call: Call): void {
+  if (call.has('autoremove') || !(call.flag('update_cache') || call.has('cache_valid_time'))) {
+    call.refuse('apt without a package', 'use command: apt-get …')
+    return
+  }
+  const maximum = call.text('cache_valid_time')
+  for (const name of call.names) call.drop(name)
+  call.become('command')
+  call.set('cmd', 'apt-get update -q')
+  if (maximum !== undefined)
+    call.check(
+      'the package lists are read every time',
+      'package reads them by itself when they are old: take the task away',
+    )
+  if (!call.hasKeyword('notify') && !call.hasKeyword('register')) call.keyword('changed_when', false)
+}
+
+export function dpkgSelections(call: Call): void {
+  const selection = call.text('selection')
+  if (selection !== 'hold' && selection !== 'install') {
+    call.refuse(`the selection "${selection}"`, 'use package: {name: …, hold: true}')
+    return
+  }
+  call.drop('selection')
+  call.set('hold', selection === 'hold')
+  call.check('package also installs it when it is not there', 'nothing to do when another task installs it')
+}
+
+/** The one-line form stays one line in sources.list.d, as Ansible writes it. */
+export function aptRepository(call: Call): void {
+  const [repo, filename] = [call.text('repo'), call.text('filename')]
+  if (
+    repo === undefined ||
+    filename === undefined ||
+    repo.startsWith('ppa:') ||
+    call.isTemplate('filename') ||
+    (call.text('state') ?? 'present') !== 'present'
+  ) {
+    call.refuse('apt_repository in one line', 'write uris, suites, components and signed_by')
+    return
+  }
+  call.check(
+    'the package lists are not read again after it',
+    'package reads them by itself when they do not know a package',
+  )
+  call.become('copy')
+  call.drop('update_cache', 'filename', 'state')
+  call.rename('repo', 'content')
+  const node = call.node('content')
+  if (isText(node)) node.value = `${node.value.trim()}\n`
+  call.set('dest', `/etc/apt/sources.list.d/${filename}.list`)
+  if (!call.has('mode')) call.set('mode', '0644')
+}
+
+export function deb822(call: Call): void {
+  const key = call.text('signed_by')
+  const isUrl = key !== undefined && (/^https?:/.test(key) || (call.isTemplate('signed_by') && !key.startsWith('/')))
+  if (isUrl)
+    call.refuseArgument(
+      'signed_by',
+      'a key that is downloaded unchecked',
+      'write key_url and key_checksum, or key_file',
+    )
+  call.set('update_cache', false)
+}
+
+export function service(call: Call): void {
+  const reload = call.flag('daemon_reload')
+  const scope = call.text('scope')
+  if (scope !== undefined && scope !== 'system') {
+    call.refuseArgument('scope', `scope: ${scope}`, 'use command: systemctl --user')
+    return
+  }
+  call.drop('scope')
+  if (!call.has('name') && call.has('daemon_reload') && reload !== false) {
+    for (const name of call.names) call.drop(name)
+    call.become('command')
+    call.set('cmd', 'systemctl daemon-reload')
+    call.keyword('changed_when', false)
+    return
+  }
+  // systemd is told of new unit files by our module itself.
+  call.drop('daemon_reload')
+  const name = call.node('name')
+  if (isText(name) && /[*?[]/.test(name.value)) call.refuseArgument('name', 'a pattern of units', 'name the units')
+}
+
+export function file(call: Call): void {
+  if (call.has('follow') && call.flag('follow') === false)
+    call.check('links are followed', 'state: link and absent never follow them')
+  if (call.text('state') === 'directory' || call.text('state') === 'absent' || call.text('state') === 'touch') {
+    if (call.has('src')) call.drop('src')
+  }
+  // Linux has no modes of links, and Ansible leaves the file behind one as it is.
+  if (call.text('state') === 'link') call.drop('mode')
+}
+
+export function copy(call: Call): void {
+  const content = call.node('content')
+  if (isMap(content)) call.refuseArgument('content', 'a map as content', 'write content: !cel json(…)')
+  if (call.has('decrypt') || call.has('checksum'))
+    call.check('checksum and decrypt are not looked at', 'nothing, if the files are yours')
+}
+
+/** The template itself is rewritten beside it. */
+export function template(call: Call): void {
+  const src = call.node('src')
+  if (isText(src)) src.value = src.value.replace(/\.j2$/, '.hbs')
+  const dest = call.text('dest')
+  if (dest?.endsWith('/'))
+    call.refuseArgument('dest', 'a folder as dest: the file would lose its .j2', 'write the name of the file')
+  if (call.has('newline_sequence'))
+    call.refuseArgument('newline_sequence', 'other ends of lines', 'write them in the template')
+}
+
+export function lineinfile(call: Call): void {
+  for (const name of ['regexp', 'insertafter', 'insertbefore']) {
+    const node = call.node(name)
+    if (!isText(node) || isTemplate(node.value) || /^(EOF|BOF)$/.test(node.value)) continue
+    node.value = pythonRegex(node.value, true)
+  }
+}
+
+export function blockinfile(call: Call): void {
+  if (!call.has('marker')) call.set('marker', '# {mark} ANSIBLE MANAGED BLOCK')
+  lineinfile(call)
+}
+
+/** Ansible's default file is another one than ours, and `sysctl_set` is what ours does anyway. */
+export function sysctl(call: Call): void {
+  if (call.flag('reload') === false && call.flag('sysctl_set') !== true)
+    call.check('the running kernel gets the value, too', 'nothing, unless it must wait for a reboot')
+  if (call.flag('ignoreerrors'))
+    call.check(
+      'a parameter that the kernel does not have is a failure',
+      'put a condition on the task, or ignore_errors',
+    )
+  call.drop('reload', 'sysctl_set', 'ignoreerrors')
+  if (!call.has('sysctl_file')) call.set('sysctl_file', '/etc/sysctl.conf')
+}
+
+export function modprobe(call: Call): void {
+  const persistent = call.text('persistent')
+  if (call.isTemplate('persistent')) {
+    call.refuseArgument('persistent', 'a computed "persistent"', 'write true or false')
+    return
+  }
+  call.set('persistent', persistent === 'present')
+  // Ansible writes a file for each module.
+  if (persistent === 'present') {
+    const name = call.text('name')
+    if (name !== undefined) call.set('file', name)
+  }
+  if (persistent === 'absent' && call.text('state') !== 'absent')
+    call.refuseArgument(
+      'persistent',
+      'loaded now and not at boot, by removing files',
+      'remove the file below /etc/modules-load.d',
+    )
+}
+
+export function mount(call: Call): void {
+  const state = call.text('state')
+  if (state === 'absent_from_fstab') call.refuseArgument('state', state, 'use lineinfile on /etc/fstab')
+}
+
+/** Ansible takes a user out of all groups that a task does not name; ours does not, unless told. */
+export function user(call: Call): void {
+  if (call.has('groups') && !call.has('append')) call.set('append', false)
+  const node = call.node('groups')
+  if (isText(node) && !isTemplate(node.value) && node.value.includes(',')) call.set('groups', call.items('groups'))
+}
+
+export function authorizedKey(call: Call): void {
+  if (/^https?:/.test(call.text('key') ?? '')) call.refuseArgument('key', 'keys from a URL', 'write the keys')
+}
+
+export function cron(call: Call): void {
+  if (!call.has('name')) call.refuse('cron without a name', 'give the job a name')
+}
+
+export function getUrl(call: Call): void {
+  const checksum = call.text('checksum')
+  if (checksum !== undefined && !call.isTemplate('checksum') && !/^\w+:/.test(checksum))
+    call.refuseArgument('checksum', 'a checksum without its kind', 'write sha256:…')
+  if (!call.has('timeout')) call.set('timeout', 10)
+}
+
+export function unarchive(call: Call): void {
+  const copyFlag = call.flag('copy')
+  if (call.has('copy')) {
+    call.drop('copy')
+    if (copyFlag === false) call.set('remote_src', true)
+  }
+  if (call.has('mode')) call.refuseArgument('mode', 'the mode of all files of an archive', 'use file with recurse')
+  const options = call.node('extra_opts')
+  if (options) {
+    const words = call.items('extra_opts') ?? []
+    const strip = /^--strip(?:-components)?=(\d+)$/.exec(words.join(' '))
+    if (!strip) {
+      call.refuseArgument('extra_opts', 'options of tar', 'use include, exclude and strip_components')
+      return
+    }
+    call.drop('extra_opts')
+    call.set('strip_components', Number(strip[1]))
+  }
+  // tar of root keeps the owners that the archive names.
+  if (!call.has('owner')) call.set('same_owner', true)
+}
+
+export function uri(call: Call): void {
+  const follow = call.text('follow_redirects')
+  if (follow === undefined) return
+  if (/^(safe|all|yes|true|True|urllib2)$/.test(follow)) call.drop('follow_redirects')
+  else call.set('follow_redirects', false)
+}
+
+/** Ansible's command expands variables and ~ in words; ours passes them as they are. */
+export function command(call: Call): void {
+  const expands = call.flag('expand_argument_vars') !== false
+  call.drop('expand_argument_vars')
+  const words = call.text('cmd') ?? call.items('argv')?.join(' ') ?? ''
+  const bare = words.replace(/\{\{[\s\S]*?\}\}/g, 'x')
+  if (expands && /\$\{?[A-Za-z_]|(^|\s)~/.test(bare))
+    throw new Refused('a command with $NAME or ~, which Ansible expands', 'use shell, or write the value')
+  if (call.has('executable')) call.refuseArgument('executable', 'a shell for command', 'use shell')
+}
+
+export function setFact(call: Call): void {
+  if (call.has('cacheable')) {
+    if (call.flag('cacheable')) call.check('facts are not kept for other runs', 'set it in every run that needs it')
+    call.drop('cacheable')
+  }
+  for (const { key } of entriesOf(call.args))
+    if (isTemplate(key.value)) throw new Refused('a fact whose name is computed', 'use a map')
+}
+
+export function waitFor(call: Call): void {
+  const state = call.text('state')
+  if (state === 'drained') call.refuseArgument('state', 'state: drained', 'use command with ss')
+  if (call.has('search_regex') && !call.has('path'))
+    call.refuseArgument('search_regex', 'a pattern for a connection', 'use command')
+  const regex = call.text('search_regex')
+  if (regex !== undefined && /\\[a-zA-Z]|\(\?|[*+?}]\?/.test(regex))
+    call.refuseArgument('search_regex', 'more than grep -E knows', 'use [[:space:]] and its like')
+  if (!call.has('port') && !call.has('path')) {
+    const seconds = call.node('timeout')
+    if (!isScalar(seconds)) {
+      call.refuse('waiting without anything to wait for', 'use pause')
+      return
+    }
+    call.rename('timeout', 'seconds')
+    call.become('pause')
+  }
+}
+
+export function stat(call: Call): void {
+  if (call.flag('get_checksum')) call.check('the checksum is SHA-256, not SHA-1', 'compare it with another SHA-256')
+  // Ansible's default is to read it all; who wants the sum of it must say so.
+}
+
+export function find(call: Call): void {
+  if (call.flag('use_regex'))
+    call.refuseArgument('use_regex', 'regular expressions for names', 'use patterns with * and ?')
+  call.drop('use_regex')
+  if (call.has('contains')) call.refuseArgument('contains', 'looking into files', 'use command: grep -l')
+  const node = call.node('patterns')
+  if (isText(node) && !isTemplate(node.value) && node.value.includes(',')) call.set('patterns', call.items('patterns'))
+}
+
+export function setup(call: Call): void {
+  if (call.has('filter') || call.has('gather_subset'))
+    call.check('all facts are read', 'nothing: they come with one script')
+}
+
+export function ping(call: Call): void {
+  call.become('command')
+  call.drop('data')
+  call.set('cmd', 'true')
+  call.keyword('changed_when', false)
+}
+
+const META = /^(flush_handlers|end_host|end_batch|end_play|clear_facts|reset_connection|noop)$/
+
+export function meta(call: Call): void {
+  const action = call.text('action') ?? ''
+  if (!META.test(action)) call.refuseArgument('action', `meta: ${action}`, 'see docs/modules/meta.md')
+}

@@ -1,0 +1,132 @@
+/** One string of a playbook: what it becomes when Jinja is taken out of it. */
+
+import { UserError } from '../shared/errors.ts'
+import { placeAt } from '../shared/source.ts'
+import { compileExpression, compileText } from '../values/index.ts'
+import { assemble, HandlebarsWriter } from './handlebars.ts'
+import { bin, type Ir, lit, printCel, printHandlebars } from './ir.ts'
+import type { Expr, Node } from './jinja/ast.ts'
+import { parseExpression } from './jinja/expression.ts'
+import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
+import { Refused } from './refused.ts'
+import { type Env, Translator } from './translate.ts'
+import { join, STRING, type Type } from './types.ts'
+
+/** `text` may hold Handlebars; `cel` is for the tag `!cel`. */
+export type Rewritten = { readonly kind: 'text' | 'cel'; readonly code: string; readonly type: Type }
+
+const NOWHERE = placeAt({ path: 'import', text: '' }, 0, 0)
+
+/** A condition as CEL. Throws Refused. */
+export function rewriteCondition(source: string, env: Env): string {
+  return checkedCel(printCel(new Translator(env).condition(conditionOf(source))))
+}
+
+/** An expression as CEL, such as `debug: var:`. Throws Refused. */
+export function rewriteExpression(source: string, env: Env): string {
+  return checkedCel(printCel(new Translator(env).value(conditionOf(source))))
+}
+
+/** A condition may stand in braces, which Ansible takes with a warning. */
+function conditionOf(source: string): Expr {
+  const [node, ...more] = isTemplate(source) ? parseTemplate(source.trim()) : []
+  if (!node) return parseExpression(source)
+  if (node.op === 'output' && more.length === 0) return node.expr
+  throw new Refused('a condition with a template inside', 'write a CEL expression')
+}
+
+/** A text. Throws Refused. */
+export function rewriteText(source: string, env: Env): Rewritten {
+  if (!isTemplate(source)) {
+    if (source.includes('{{')) throw new Refused('braces that Handlebars would read', 'write \\{{')
+    return { kind: 'text', code: source, type: STRING }
+  }
+  const t = new Translator(env)
+  const nodes = parseTemplate(source, IN_PLAYBOOK)
+  const [only] = nodes
+  if (nodes.length === 1 && only?.op === 'output') return single(t.value(only.expr))
+  // Ansible keeps the type of one value that a block prints alone; a text is the same everywhere.
+  const text = asHandlebars(nodes, t)
+  if (text !== undefined) return { kind: 'text', code: checkedText(text), type: STRING }
+  return single(whole(nodes, t))
+}
+
+/** What a template gives as one expression. A block that prints one value alone gives that value, as in Ansible. */
+function whole(nodes: readonly Node[], outer: Translator): Ir {
+  let t = outer
+  const parts: Ir[] = []
+  let count = 0
+  for (const node of nodes) {
+    if (node.op === 'set') {
+      t = t.with([[node.name, t.value(node.value)]])
+      continue
+    }
+    if (node.op === 'comment') continue
+    count++
+    if (node.op === 'text') parts.push(lit(node.text))
+    else if (node.op === 'output') parts.push(t.value(node.expr))
+    else if (node.op === 'branch') parts.push(branch(node, t))
+    else throw new Refused('a loop of Jinja in a text', 'write list.map(i, …) with !cel, and join')
+  }
+  if (count === 0) return lit('')
+  if (count === 1) return parts[0]!
+  return parts.map((part) => t.text(part)).reduce((a, b) => bin('+', a, b, STRING))
+}
+
+function branch(node: Node & { op: 'branch' }, t: Translator): Ir {
+  const [first, ...more] = node.cases
+  const test = t.condition(first!.test)
+  const yes = whole(first!.body, t)
+  const no = more.length > 0 ? branch({ ...node, cases: more }, t) : whole(node.otherwise, t)
+  return { op: 'cond', test, yes, no, type: join(yes.type, no.type) }
+}
+
+/** One value alone keeps its type in both. */
+function single(ir: Ir): Rewritten {
+  if (ir.type.kind === 'null') throw new Refused('a null', 'leave the key out')
+  if (ir.op === 'lit' && typeof ir.value === 'string' && !ir.value.includes('{{'))
+    return { kind: 'text', code: ir.value, type: ir.type }
+  try {
+    const code = `{{ ${printHandlebars(ir, { insideEach: false }, true)} }}`
+    return { kind: 'text', code: checkedText(code), type: ir.type }
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    return { kind: 'cel', code: checkedCel(printCel(ir)), type: ir.type }
+  }
+}
+
+function asHandlebars(nodes: readonly Node[], t: Translator): string | undefined {
+  let failed = false
+  const writer = new HandlebarsWriter(() => {
+    failed = true
+  })
+  try {
+    writer.nodes(nodes, t)
+    return failed ? undefined : assemble(writer.parts)
+  } catch (error) {
+    if (error instanceof Refused) return undefined
+    throw error
+  }
+}
+
+function checkedCel(code: string): string {
+  try {
+    compileExpression(code, NOWHERE)
+    return code
+  } catch (error) {
+    if (error instanceof UserError)
+      throw new Refused(`CEL does not take it (${error.problems[0]!.message})`, 'write it by hand')
+    throw error
+  }
+}
+
+function checkedText(code: string): string {
+  try {
+    compileText(code, NOWHERE)
+    return code
+  } catch (error) {
+    if (error instanceof UserError)
+      throw new Refused(`Handlebars does not take it (${error.problems[0]!.message})`, 'write it by hand')
+    throw error
+  }
+}

@@ -1,0 +1,328 @@
+/** Jinja expressions as typed ones that CEL and Handlebars share. What could mean something else is refused. */
+import { anyOf, equal, isNatural, oursFor, sum } from './equality.ts'
+import { resolveAnsible } from './facts.ts'
+import { applyFilter } from './filters.ts'
+import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
+import type { CompareSign, Expr } from './jinja/ast.ts'
+import { callMethod } from './methods.ts'
+import { Refused } from './refused.ts'
+import { applyTest } from './tests.ts'
+import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING, type Type } from './types.ts'
+
+/** What the surroundings of an expression know. */
+export interface Env {
+  /** The type of a variable; undefined when nothing in what is imported gives it a value. */
+  typeOf(name: string): Type | undefined
+  /** Names that a loop of the template or a macro declares. */
+  readonly locals: ReadonlyMap<string, Ir>
+  /** Something that holds under a condition which is told to the user. */
+  note(about: Note): void
+}
+
+/** What the result of the import relies on. */
+export type Note =
+  | { readonly kind: 'unseen'; readonly name: string }
+  | { readonly kind: 'versions' | 'layout' | 'regex' }
+
+/** Of Python's `str`. */
+const PYTHON_METHODS =
+  /^(capitalize|casefold|center|count|encode|endswith|expandtabs|find|format\w*|index|is\w+|join|ljust|lower|lstrip|maketrans|partition|remove\w+|replace|rfind|rindex|rjust|rpartition|rsplit|rstrip|split|splitlines|startswith|strip|swapcase|title|translate|upper|zfill)$/
+
+export class Translator {
+  readonly env: Env
+
+  constructor(env: Env) {
+    this.env = env
+  }
+
+  /** With more names. */
+  with(locals: Iterable<readonly [string, Ir]>): Translator {
+    return new Translator({
+      ...this.env,
+      typeOf: (name) => this.env.typeOf(name),
+      note: (n) => this.env.note(n),
+      locals: new Map([...this.env.locals, ...locals]),
+    })
+  }
+
+  /** A name for a macro's item that nothing else has. */
+  freshName(): string {
+    let name = 'one'
+    for (let i = 2; this.env.locals.has(name) || this.env.typeOf(name); i++) name = `one${i}`
+    return name
+  }
+
+  /** Throws Refused. */
+  value(expr: Expr): Ir {
+    switch (expr.op) {
+      case 'const':
+        if (expr.float && Number.isInteger(expr.value))
+          throw new Refused('1.0 and 1 are the same number here', 'write a text or a whole number')
+        return lit(expr.value)
+      case 'name':
+      case 'attr':
+      case 'item':
+        return this.#path(expr)
+      case 'filter':
+        return applyFilter(this, expr)
+      case 'test':
+        return applyTest(this, expr)
+      case 'call':
+        return callMethod(this, expr)
+      case 'unary':
+        return this.#unary(expr)
+      case 'binary':
+        return this.#binary(expr)
+      case 'compare':
+        return this.#compare(expr)
+      case 'concat':
+        return expr.parts.map((part) => this.text(this.value(part))).reduce((a, b) => bin('+', a, b, STRING))
+      case 'if':
+        return this.#if(expr)
+      case 'list':
+      case 'tuple': {
+        const items = expr.items.map((item) => this.value(item))
+        return { op: 'list', items, type: listOf(items.length > 0 ? items.map(({ type }) => type).reduce(join) : ANY) }
+      }
+      case 'dict': {
+        const items = expr.items.map(([key, value]): [string, Ir] => {
+          if (key.op !== 'const' || typeof key.value !== 'string')
+            throw new Refused('a map whose keys are computed', 'write the map as YAML')
+          return [key.value, this.value(value)]
+        })
+        return {
+          op: 'map',
+          items,
+          type: { kind: 'map', entries: Object.fromEntries(items.map(([k, v]) => [k, v.type])) },
+        }
+      }
+      case 'slice':
+        throw new Refused('a slice', 'take the part with split, first, last or a regular expression')
+    }
+  }
+
+  /** Where Jinja asks whether something is true. */
+  condition(expr: Expr): Ir {
+    if (expr.op === 'unary' && expr.sign === 'not') return not(this.condition(expr.of))
+    if (expr.op === 'binary' && (expr.sign === 'and' || expr.sign === 'or')) {
+      return bin(expr.sign === 'and' ? '&&' : '||', this.condition(expr.left), this.condition(expr.right))
+    }
+    return this.truth(this.value(expr))
+  }
+
+  /** Python's truth of a value, as a boolean. Of `any` it must be a boolean already: CEL checks that when it runs. */
+  truth(ir: Ir): Ir {
+    const { kind, nullable } = ir.type
+    const guard = (test: Ir): Ir => (nullable && isPath(ir) ? bin('&&', call('defined', BOOL, ir), test) : test)
+    switch (kind) {
+      case 'bool':
+        return guard(ir)
+      case 'any':
+        return ir
+      case 'string':
+        return guard(bin('!=', ir, lit('')))
+      case 'int':
+        return guard(bin('!=', ir, lit(0)))
+      case 'list':
+      case 'map':
+        return guard(bin('>', call('size', INT, ir), lit(0)))
+      case 'null':
+        return lit(false)
+      default:
+        throw new Refused('a number with a fraction as a condition', 'compare it with == or >')
+    }
+  }
+
+  /** A value as Jinja prints it. */
+  text(ir: Ir): Ir {
+    switch (ir.type.kind) {
+      case 'string':
+        return ir
+      case 'int':
+        return ir.op === 'lit' ? lit(String(ir.value)) : call('string', STRING, ir)
+      case 'bool':
+        return ir.op === 'lit'
+          ? lit(ir.value ? 'True' : 'False')
+          : { op: 'cond', test: ir, yes: lit('True'), no: lit('False'), type: STRING }
+      case 'any':
+        return call('string', STRING, ir)
+      case 'null':
+        throw new Refused('a null, which Python prints as None', 'give it a text')
+      default:
+        throw new Refused(
+          `a ${ir.type.kind === 'float' ? 'number with a fraction' : ir.type.kind}, which Python prints in its own way`,
+          'join it, or write json or yaml',
+        )
+    }
+  }
+
+  /** A constant text of an argument. */
+  constText(expr: Expr | undefined, what: string): string {
+    if (expr?.op === 'const' && typeof expr.value === 'string') return expr.value
+    throw new Refused(`${what} with a computed argument`, 'write it by hand')
+  }
+
+  #path(expr: Expr): Ir {
+    const steps: Expr[] = []
+    let at = expr
+    while (at.op === 'attr' || at.op === 'item') {
+      steps.unshift(at.op === 'attr' ? { op: 'const', value: at.name } : at.key)
+      at = at.of
+    }
+    if (at.op !== 'name') return steps.reduce((of, key) => this.#entry(of, key), this.value(at))
+    const local = this.env.locals.get(at.name)
+    if (local) return steps.reduce((of, key) => this.#entry(of, key), local)
+    const names = [
+      at.name,
+      ...steps.map((step) => (step.op === 'const' && typeof step.value === 'string' ? step.value : undefined)),
+    ]
+    const known = names.slice(0, names.includes(undefined) ? names.indexOf(undefined) : undefined) as string[]
+    if (at.name === 'hostvars' && steps.length > 1) return this.#otherHost(steps, names.slice(2))
+    const own = at.name.startsWith('ansible_') && this.env.typeOf(at.name) ? undefined : resolveAnsible(known)
+    const start = own?.ir ?? this.#variable(at.name)
+    return steps.slice(own ? own.used - 1 : 0).reduce((of, key) => this.#entry(of, key), start)
+  }
+
+  #variable(name: string): Ir {
+    const type = this.env.typeOf(name)
+    if (!type && name !== 'item') this.env.note({ kind: 'unseen', name })
+    return variable(name, type ?? ANY)
+  }
+
+  /** `hostvars[host].ansible_default_ipv4.address` and its like. */
+  #otherHost(steps: readonly Expr[], names: readonly (string | undefined)[]): Ir {
+    const host = get(variable('hostvars', MAP), this.value(steps[0]!), MAP)
+    const known = names.slice(0, names.includes(undefined) ? names.indexOf(undefined) : undefined) as string[]
+    const rest = steps.slice(1)
+    const [name] = known
+    if (name?.startsWith('ansible_') && name !== 'ansible_host') {
+      const found = resolveAnsible(known, get(host, 'facts', MAP))
+      if (found && name !== 'ansible_check_mode')
+        return rest.slice(found.used).reduce((of, key) => this.#entry(of, key), found.ir)
+    }
+    const first = get(host, this.value(rest[0]!), (name && this.env.typeOf(name)) || ANY)
+    return rest.slice(1).reduce((of, key) => this.#entry(of, key), first)
+  }
+
+  #entry(of: Ir, keyExpr: Expr): Ir {
+    const key = this.value(keyExpr)
+    if (of.op === 'lit' || of.type.kind === 'int' || of.type.kind === 'bool')
+      throw new Refused('an entry of something that has none', 'mend the expression')
+    if (key.op === 'lit' && typeof key.value === 'string') {
+      // An entry of a text is never there, which is what `default` is for; a method would be.
+      if (of.type.kind === 'string' && !PYTHON_METHODS.test(key.value) && isPath(of)) return get(of, key, ANY)
+      if (of.type.kind === 'string' || of.type.kind === 'list')
+        throw new Refused(`the method or entry "${key.value}"`, 'write it by hand')
+      if (of.type.entries?.results && key.value === 'results') return get(of, 'results', entryOf(of.type, 'results'))
+      return get(of, key, entryOf(of.type, key.value))
+    }
+    if (key.op === 'lit' && typeof key.value === 'number') {
+      if (of.type.kind === 'string') throw new Refused('a letter of a text', 'use a regular expression')
+      if (key.value >= 0) return get(of, key, itemOf(of.type))
+      throw new Refused('an index from the end', 'use last')
+    }
+    if (key.op === 'lit') throw new Refused('an index that is no name or number', 'mend the expression')
+    return get(of, key, itemOf(of.type))
+  }
+
+  #unary({ sign, of }: Expr & { op: 'unary' }): Ir {
+    if (sign === 'not') return not(this.condition(of))
+    const ir = this.value(of)
+    if (ir.op === 'lit' && typeof ir.value === 'number') return lit(sign === '-' ? -ir.value : ir.value)
+    throw new Refused(`the sign "${sign}" of a variable`, 'write 0 - x')
+  }
+
+  #binary(expr: Expr & { op: 'binary' }): Ir {
+    const { sign } = expr
+    if (sign === 'and' || sign === 'or') {
+      const [left, right] = [this.value(expr.left), this.value(expr.right)]
+      if (left.type.kind === 'bool' && right.type.kind === 'bool') return bin(sign === 'and' ? '&&' : '||', left, right)
+      // Python gives one of the operands, not a truth.
+      const test = this.truth(left)
+      if (left.type.kind === 'any') throw new Refused(`"${sign}" that gives one of its sides`, 'write a ? b : c')
+      const [yes, no] = sign === 'and' ? [right, left] : [left, right]
+      return { op: 'cond', test, yes, no, type: join(left.type, right.type) }
+    }
+    const [left, right] = [this.value(expr.left), this.value(expr.right)]
+    const kinds = [left.type.kind, right.type.kind]
+    if (kinds.includes('bool') || kinds.includes('null'))
+      throw new Refused('arithmetic with true, false or null', 'write the number')
+    if (kinds.includes('float')) throw new Refused('arithmetic with fractions', 'compute it by hand with double(…)')
+    switch (sign) {
+      case '+':
+        if (kinds.includes('any') || kinds[0] === kinds[1]) return bin('+', left, right, sum(left.type, right.type))
+        throw new Refused(`${kinds[0]} + ${kinds[1]}`, 'convert one side with string(…) or int(…)')
+      case '-':
+        if (kinds.every((kind) => kind === 'int' || kind === 'any')) return bin('-', left, right, INT)
+        break
+      case '*':
+        // With `any` it could be a text that Python repeats; CEL refuses that when it runs.
+        if (kinds.every((kind) => kind === 'int' || kind === 'any')) return bin('*', left, right, INT)
+        break
+      case '//':
+      case '%':
+        // Python rounds down, CEL to zero: the same for what cannot be negative.
+        if (isNatural(left) && right.op === 'lit' && Number(right.value) > 0)
+          return bin(sign === '%' ? '%' : '/', left, right, INT)
+        throw new Refused(
+          `"${sign}", which rounds another way when it is negative`,
+          'write a / b (whole numbers) if it never is',
+        )
+      default:
+    }
+    throw new Refused(`the operator "${sign}" between ${kinds.join(' and ')}`, 'compute it by hand: in CEL 7 / 2 is 3')
+  }
+
+  #compare({ first, rest }: Expr & { op: 'compare' }): Ir {
+    let left = this.value(first)
+    const parts = rest.map(({ sign, right: expr }) => {
+      const right = this.value(expr)
+      const part = this.compare(sign, left, right)
+      left = right
+      return part
+    })
+    return parts.reduce((a, b) => bin('&&', a, b))
+  }
+
+  compare(sign: CompareSign, left: Ir, right: Ir): Ir {
+    if (sign === 'not in') return not(this.compare('in', left, right))
+    if (sign === '!=') return not(this.compare('==', left, right))
+    if (sign === 'in') return this.#in(left, right)
+    if (left.type.kind === 'float' || right.type.kind === 'float')
+      throw new Refused('comparing a number with a fraction', 'compare whole numbers, or texts')
+    if (sign === '==') return equal(left, right)
+    const kinds = [left.type.kind, right.type.kind]
+    if (kinds.some((kind) => kind === 'bool' || kind === 'null' || kind === 'list' || kind === 'map'))
+      throw new Refused(`"${sign}" between ${kinds.join(' and ')}`, 'compare numbers, or texts')
+    if (!kinds.includes('any') && kinds[0] !== kinds[1])
+      throw new Refused(`"${sign}" between ${kinds.join(' and ')}, an error in Python too`, 'convert with int(…)')
+    return bin(sign, left, right)
+  }
+
+  #in(left: Ir, right: Ir): Ir {
+    if (left.op === 'mapped' && right.op === 'list') {
+      const ours = right.items.flatMap((item) => {
+        if (item.op !== 'lit' || typeof item.value !== 'string')
+          throw new Refused('a computed list of distributions', 'use facts.os')
+        return oursFor(left.table, item.value)
+      })
+      return bin('in', left.of, { op: 'list', items: [...new Set(ours)].map(lit), type: listOf(STRING) })
+    }
+    if (right.op === 'list') return anyOf(left, right.items)
+    if (right.type.kind === 'list') {
+      if (left.type.kind === 'bool' || left.type.kind === 'float')
+        throw new Refused('a boolean in a list: 1 is True in Python', 'compare with exists')
+      return bin('in', left, right)
+    }
+    if (right.type.kind === 'map') return call('contains', BOOL, right, left)
+    if (right.type.kind === 'string' && left.type.kind !== 'string' && left.type.kind !== 'any')
+      throw new Refused('looking for something in a text that is no text', 'convert it with string(…)')
+    return call('contains', BOOL, right, left)
+  }
+
+  #if(expr: Expr & { op: 'if' }): Ir {
+    if (!expr.no) throw new Refused('"if" without "else", which gives nothing', 'write a ? b : c')
+    const [test, yes, no] = [this.condition(expr.test), this.value(expr.yes), this.value(expr.no)]
+    return { op: 'cond', test, yes, no, type: join(yes.type, no.type) }
+  }
+}
