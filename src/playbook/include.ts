@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path'
 import { UserError } from '../shared/errors.ts'
 import type { Place } from '../shared/source.ts'
-import type { YamlEntry, YamlMap } from '../shared/yaml.ts'
+import type { YamlEntry, YamlMap, YamlNode } from '../shared/yaml.ts'
 import { constant, type Value } from '../values/index.ts'
 import { type Context, completeTasks } from './context.ts'
 import { inherit, layerName } from './inherit.ts'
@@ -23,6 +23,8 @@ interface Target {
   readonly tasksFrom: Value | undefined
   readonly from: RoleFrom
   readonly apply: YamlMap | undefined
+  /** The `vars` beside the name of a role: arguments for it. */
+  readonly given?: YamlNode | undefined
 }
 
 /** The steps of an import, or one step for an include. Throws UserError; problems go to the loader, too. */
@@ -38,7 +40,7 @@ export async function readInclude(map: YamlMap, word: StepWord, outer: Context, 
   for (const other of rest)
     if (other !== entry)
       addUnknown(other, isImport ? IMPORT : INCLUDE, isImport ? 'import' : 'include', loader.problems)
-  const target = readTarget(entry, word, outer)
+  const target = { ...readTarget(entry, word, outer), given: map.get('vars') }
   const defaults = await readModuleDefaults(keywords.module_defaults, loader)
   const inherited = inherit(outer.inherited, keywords, layerName(`${word} vars`, map.file), defaults)
   if (isImport) {
@@ -174,7 +176,8 @@ async function open(
   id: string,
   place: Place,
 ): Promise<readonly Step[]> {
-  if (target.what === 'role') return readRole(name, { ...target.from, tasks: tasksFrom }, context, id, place)
+  if (target.what === 'role')
+    return readRole(name, { ...target.from, tasks: tasksFrom }, context, id, place, target.given)
   return readTasksFile(await findTasks(name, context, place), context, id, place)
 }
 

@@ -15,9 +15,16 @@ let running: { what: string } | undefined
 /** What took too long once is not tried again on a thousand other hosts. */
 const slow = new Set<string>()
 
-/** Runs something short that matches texts with patterns of the user's. Throws UserError when its time is over. */
-export function withinTime<T>(what: string, work: () => T): T {
-  if (slow.has(what)) throw tooSlow(what)
+const REPETITION = 'a repetition within a repetition, as in (a+)+, tries every way to cut a text up: write it without'
+
+interface Limit {
+  readonly hint?: string
+  readonly ms?: number
+}
+
+/** Runs something short that matches texts with patterns of the user's, or repeats what the user says. Throws UserError when its time is over. */
+export function withinTime<T>(what: string, work: () => T, { hint, ms = limit.ms }: Limit = {}): T {
+  if (slow.has(what)) throw tooSlow(what, ms, hint)
   if (running) {
     // Inside of another one its limit holds; the message names the part.
     running.what = what
@@ -26,11 +33,11 @@ export function withinTime<T>(what: string, work: () => T): T {
   running = { what }
   context.work = work
   try {
-    return script.runInContext(context, { timeout: limit.ms }) as T
+    return script.runInContext(context, { timeout: ms }) as T
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error
     slow.add(running.what)
-    throw tooSlow(running.what)
+    throw tooSlow(running.what, ms, running.what === what ? hint : undefined)
   } finally {
     running = undefined
     context.work = undefined
@@ -40,10 +47,10 @@ export function withinTime<T>(what: string, work: () => T): T {
 /** For tests. */
 export const limit = { ms: LIMIT_MS }
 
-function tooSlow(what: string): UserError {
+function tooSlow(what: string, ms: number, hint = REPETITION): UserError {
   return new UserError({
-    message: `${what} takes more than ${limit.ms / 1000} s`,
-    hint: 'a repetition within a repetition, as in (a+)+, tries every way to cut a text up: write it without',
+    message: `${what} takes more than ${ms / 1000} s`,
+    hint,
   })
 }
 

@@ -32,6 +32,10 @@ export function compileExpression(source: string, place: Place): Expression {
   return new CelExpression(source, place)
 }
 
+/** Less than for regular expressions: every round of these takes memory. */
+const NESTED_MS = 2000
+const NESTED = 'map, filter, exists and all within each other take the product of their lists: go over less'
+
 class CelExpression extends Compiled implements Expression {
   readonly static = false
   readonly source: string
@@ -39,6 +43,8 @@ class CelExpression extends Compiled implements Expression {
   readonly #run: (context: unknown) => unknown
   readonly #names = new Set<string>()
   #matches = false
+  /** More than one macro (map, filter, exists …): one within another takes the time of that for each item. */
+  #nested = false
 
   constructor(source: string, place: Place) {
     super({ place })
@@ -79,6 +85,7 @@ class CelExpression extends Compiled implements Expression {
         if (node.op === 'id') this.#names.add(node.args as string)
         if (node.op === 'comprehension') own.add((node.args as { iterVarName: string }).iterVarName)
       }
+      this.#nested = [...nodes(parsed.ast)].filter(({ op }) => op === 'comprehension').length > 1
       for (const name of own) this.#names.delete(name)
       const checked = parsed.check()
       if (!checked.valid) throw checked.error
@@ -92,7 +99,8 @@ class CelExpression extends Compiled implements Expression {
     try {
       const run = () => withOptions(scope.options, () => this.#run(celContext(scope)))
       // The library's own `matches` knows no limit.
-      return this.#matches ? withinTime(`matches() in "${this.source}"`, run) : run()
+      if (this.#matches) return withinTime(`matches() in "${this.source}"`, run)
+      return this.#nested ? withinTime(`the expression "${this.source}"`, run, { hint: NESTED, ms: NESTED_MS }) : run()
     } catch (error) {
       throw this.#explain(error, scope)
     }

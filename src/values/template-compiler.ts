@@ -64,7 +64,7 @@ class Compiler {
     if (parts.length === 0) return () => ''
     return (frame) => {
       let text = ''
-      for (const part of parts) text += typeof part === 'string' ? part : part(frame)
+      for (const part of parts) text = joined(text, typeof part === 'string' ? part : part(frame))
       return text
     }
   }
@@ -206,7 +206,7 @@ class Compiler {
         const item = (items as Record<string | number, unknown>)[key]
         const data: Data = { index, key, first: index === 0, last: index === count - 1, outer: frame.data }
         const inner = named ? { values: [item, key], outer: frame.named } : frame.named
-        text += main({ ...frame, context: { value: item, outer: frame.context }, data, named: inner })
+        text = joined(text, main({ ...frame, context: { value: item, outer: frame.context }, data, named: inner }))
       }
       return count === 0 ? other(frame) : text
     }
@@ -260,4 +260,12 @@ function describe(value: unknown): string {
   if (value === null || value === undefined) return 'null'
   if (Array.isArray(value)) return 'a list'
   return typeof value === 'object' ? 'a map' : `a ${typeof value}`
+}
+
+/** Characters that a template may give. Variables that hold each other several times grow beyond any memory otherwise. */
+const LONGEST = 16 * 1024 * 1024
+
+function joined(text: string, more: string): string {
+  if (text.length + more.length <= LONGEST) return text + more
+  throw new UserError(`this template gives more than ${LONGEST / 1024 / 1024} Mi characters`)
 }
