@@ -180,7 +180,10 @@ function asynchronous(doc: YamlDocument, task: YAMLMap): void {
     doc.refuse(
       async.key,
       'async',
-      new Refused('work that goes on while the play does', 'run it in its place, with timeout'),
+      new Refused(
+        'work that goes on while the play does',
+        'run it in its place with timeout, or keep async and poll: 0 on a command and wait with async_status',
+      ),
     )
     return
   }
