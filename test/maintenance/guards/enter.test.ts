@@ -174,14 +174,14 @@ t.test('a holder elsewhere that died is taken over when its lease has been watch
 
 t.test('a holder whose clock is hours off is not taken for dead', async (t) => {
   const site = new Site(t, ['n1'])
-  const hold = await site.enter('n1', { run: 'skewed', settings: settings({}, 1000) })
+  const hold = await site.enter('n1', { run: 'skewed', settings: settings({}, 4000) })
   site.elsewhere('n1')
   const timer = setInterval(() => {
     const lease = site.leases.all.get('runbook-node-n1')
     if (lease) Object.assign(lease.spec as object, { renewTime: '2020-01-01T00:00:00.000000Z' })
   }, 5)
   t.teardown(() => clearInterval(timer))
-  await t.rejects(site.enter('n1', { run: 'next', waitMs: 4000, settings: settings({}, 1000) }), /locked by run skewed/)
+  await t.rejects(site.enter('n1', { run: 'next', waitMs: 9000, settings: settings({}, 4000) }), /locked by run skewed/)
   t.notOk(hold.signal.aborted)
   await hold.release('untouched')
 })
