@@ -13,7 +13,7 @@ import { ensureNetbootFiles } from './disk-image.ts'
 import { labTest, Namespace } from './lab.ts'
 import { RACK_COMMANDS } from './rack.ts'
 
-t.setTimeout(900_000)
+t.setTimeout(1800_000)
 
 const DISK = 48 << 20
 /** Does not compress, so that it comes in two chunks; the last part of a MiB is not full. */

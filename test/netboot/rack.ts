@@ -145,6 +145,8 @@ assign: {default: debian}
       ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
       ...['-nodefaults', '-display', 'none', '-serial', `file:${join(machine, 'serial')}`],
       ...(firmware === 'bios' ? [] : flash),
+      // Nobody answers there, and OVMF waits a minute for it before it goes on to the disk.
+      ...['IPv6PXESupport', 'IPv6Support'].flatMap((one) => ['-fw_cfg', `name=opt/org.tianocore/${one},string=n`]),
       ...['-object', 'rng-random,filename=/dev/urandom,id=rng', '-device', 'virtio-rng-pci,rng=rng'],
       ...['-netdev', 'tap,id=net,ifname=tap0,script=no,downscript=no'],
       // Without a ROM, or QEMU's iPXE would hide OVMF's PXE. SeaBIOS has no other. The disk comes after the network.
@@ -208,7 +210,7 @@ assign: {default: debian}
   }
 
   /** Waits until the server has said something, from position `from` of its log on; gives the position after it. */
-  async until(wanted: RegExp, seconds = 400, from = 0): Promise<number> {
+  async until(wanted: RegExp, seconds = 600, from = 0): Promise<number> {
     const end = Date.now() + seconds * 1000
     for (;;) {
       const found = wanted.exec(this.log.slice(from))
@@ -237,7 +239,7 @@ assign: {default: debian}
   }
 
   /** Waits until the machine lets us in. */
-  async reachable(seconds = 300): Promise<void> {
+  async reachable(seconds = 600): Promise<void> {
     const end = Date.now() + seconds * 1000
     while ((await this.ssh('true')) === undefined) {
       if (Date.now() > end) throw new Error(`not reachable in ${seconds} s\n${this.console.slice(-3000)}`)
