@@ -58,7 +58,7 @@ const SUITES: readonly Suite[] = [
   },
   { name: 'local', files: all.filter((f) => isLocal(f) && !inLab(f)), jobs: 1 },
   { name: 'lab', files: all.filter((f) => inLab(f) && !inKubernetes(f)), jobs: 1 },
-  { name: 'netboot', files: all.filter(isFirmware), jobs: 1, timeout: process.env.RUNBOOK_FULL ? 3600 : 900 },
+  { name: 'netboot', files: all.filter(isFirmware), jobs: 1, timeout: process.env.RUNBOOK_FULL ? 3600 : 1800 },
   {
     name: 'kubernetes-short',
     files: ['test/playbooks/site.kubernetes.test.ts'],

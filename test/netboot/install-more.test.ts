@@ -40,7 +40,7 @@ fullTest('power cut in the middle of the install', {}, async (t, rack) => {
   let at = rack.log.length
   await rack.power('on')
   // Nothing to boot there, and no installer either: nobody asked for it.
-  await rack.until(/n1 .* boots its local disk/, 400, at)
+  await rack.until(/n1 .* boots its local disk/, 600, at)
   t.match(await rack.runbook(['netboot', 'status', 'n1']), { out: /n1 +installing/ })
   await rack.power('hard-off')
   t.match(await rack.runbook(['netboot', 'repave', 'n1']), { code: 2, out: /is installing; cancel that first/ })
@@ -49,7 +49,7 @@ fullTest('power cut in the middle of the install', {}, async (t, rack) => {
   at = rack.log.length
   await rack.power('on')
   // Though the profile does not say wipe: what was broken off is no data.
-  await rack.until(/n1 .*site\.yml applied/, 900, at)
+  await rack.until(/n1 .*site\.yml applied/, 1200, at)
   t.equal(await rack.ssh('cat /etc/applied'), 'by runbook\n')
 })
 
@@ -74,7 +74,7 @@ fullTest('the server is killed in the middle of each phase', {}, async (t, rack)
   await rack.power('on')
   for (const phase of phases) {
     // What comes at once after the one before may have been said already, or to nobody.
-    await rack.until(phase, 300).catch((error: Error) => t.comment(`${phase}: ${error.message.split('\n')[0]}`))
+    await rack.until(phase, 600).catch((error: Error) => t.comment(`${phase}: ${error.message.split('\n')[0]}`))
     await rack.killServer()
     await rack.serve()
   }
@@ -103,12 +103,12 @@ fullTest(
     await rack.serve()
     await rack.runbook(['netboot', 'repave', 'n1'])
     await rack.power('on')
-    let at = await rack.until(/n1 .*site\.yml applied/, 900)
+    let at = await rack.until(/n1 .*site\.yml applied/, 1200)
     await rack.ssh('echo kept >/root/kept; sync')
     const keys = await rack.ssh('cat /etc/ssh/ssh_host_ed25519_key.pub')
     await rack.runbook(['netboot', 'repave', 'n1'])
     await rack.ssh('systemctl reboot')
-    at = await rack.until(/n1 .*site\.yml applied/, 900, at)
+    at = await rack.until(/n1 .*site\.yml applied/, 1200, at)
     t.equal(await rack.ssh('cat /root/kept || echo gone'), 'gone\n')
     t.not(await rack.ssh('cat /etc/ssh/ssh_host_ed25519_key.pub'), keys, 'new keys, pinned over the old ones')
   },
@@ -145,7 +145,7 @@ fullTest(
     await rack.power('on')
     await rack.until(/n1 .*TFTP \/?m\/n1\/…\/grubx64\.efi done/)
     await rack.until(/n1 .* is given the installer/)
-    await rack.until(/n1 .*site\.yml applied/, 900)
+    await rack.until(/n1 .*site\.yml applied/, 1200)
     // Four bytes of attributes, then the value.
     t.equal(await rack.ssh('tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* | od -An -tu1'), '   1\n')
     t.notMatch(rack.log, /ipxe/)

@@ -5,7 +5,7 @@ import t from 'tap'
 import { labTest } from './lab.ts'
 import { RACK_COMMANDS, Rack } from './rack.ts'
 
-t.setTimeout(900_000)
+t.setTimeout(1800_000)
 
 const NAME = 'an empty disk, OVMF, PXE, iPXE, installer, reboot to the disk, apply'
 const wanted = process.env.RUNBOOK_FIRMWARE || process.env.RUNBOOK_REQUIRE_LAB
@@ -22,8 +22,8 @@ else {
     await rack.until(/n1 .* installing: image verified/)
     await rack.until(/n1 .* installed: installed/)
     let at = await rack.until(/n1 .* boots its local disk/)
-    at = await rack.until(/n1 .* phones home with 3 host keys/, 400, at)
-    await rack.until(/n1 .*site\.yml applied/, 200, at)
+    at = await rack.until(/n1 .* phones home with 3 host keys/, 600, at)
+    await rack.until(/n1 .*site\.yml applied/, 600, at)
 
     t.match(await rack.runbook(['netboot', 'status', 'n1']), { code: 0, out: /n1 +reachable/ })
     const known = readFileSync(join(rack.folder, 'known_hosts'), 'utf8')
@@ -40,7 +40,7 @@ else {
     t.equal(await rack.ssh('true'), undefined)
     at = rack.log.length
     await rack.power('on')
-    await rack.until(/n1 .* boots its local disk/, 400, at)
+    await rack.until(/n1 .* boots its local disk/, 600, at)
     await rack.reachable()
     t.equal(await rack.ssh('cat /root/kept'), 'kept\n', 'nothing was installed without a repave')
     t.notMatch(rack.log.slice(at), /installer/)

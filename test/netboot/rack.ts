@@ -56,6 +56,12 @@ export class Rack {
     const folder = mkdtempSync(join(tmpdir(), 'runbook-rack-'))
     const space = new Namespace(owner)
     const rack = new Rack(folder, space, say)
+    // QEMU is nobody's child: when we are killed, this ends it, and goes then.
+    const script = `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done
+      [ -d ${folder} ] || exit 0
+      for pid in $(cat ${folder}/machine/pid) $(ip netns pids ${space.name}); do kill -9 $pid; done
+      ip netns del ${space.name}; rm -rf ${folder}`
+    spawn('sh', ['-c', script], { detached: true, stdio: 'ignore' }).unref()
     owner.teardown(async () => {
       await rack.power('hard-off')
       rmSync(folder, { recursive: true, force: true })
@@ -139,6 +145,8 @@ assign: {default: debian}
       ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
       ...['-nodefaults', '-display', 'none', '-serial', `file:${join(machine, 'serial')}`],
       ...(firmware === 'bios' ? [] : flash),
+      // Nobody answers there, and OVMF waits a minute for it before it goes on to the disk.
+      ...['IPv6PXESupport', 'IPv6Support'].flatMap((one) => ['-fw_cfg', `name=opt/org.tianocore/${one},string=n`]),
       ...['-object', 'rng-random,filename=/dev/urandom,id=rng', '-device', 'virtio-rng-pci,rng=rng'],
       ...['-netdev', 'tap,id=net,ifname=tap0,script=no,downscript=no'],
       // Without a ROM, or QEMU's iPXE would hide OVMF's PXE. SeaBIOS has no other. The disk comes after the network.
@@ -202,7 +210,7 @@ assign: {default: debian}
   }
 
   /** Waits until the server has said something, from position `from` of its log on; gives the position after it. */
-  async until(wanted: RegExp, seconds = 400, from = 0): Promise<number> {
+  async until(wanted: RegExp, seconds = 600, from = 0): Promise<number> {
     const end = Date.now() + seconds * 1000
     for (;;) {
       const found = wanted.exec(this.log.slice(from))
@@ -231,7 +239,7 @@ assign: {default: debian}
   }
 
   /** Waits until the machine lets us in. */
-  async reachable(seconds = 300): Promise<void> {
+  async reachable(seconds = 600): Promise<void> {
     const end = Date.now() + seconds * 1000
     while ((await this.ssh('true')) === undefined) {
       if (Date.now() > end) throw new Error(`not reachable in ${seconds} s\n${this.console.slice(-3000)}`)

@@ -4,7 +4,7 @@ set -o pipefail
 . /runbook/common.sh
 seed=$(argument runbook.seed)
 report=$(argument runbook.report)
-CHUNK=33554432
+CHUNK=8388608
 
 fail() {
   report_surely failed "$1"
@@ -57,8 +57,14 @@ split_url "$job_image"
 
 # ask FROM TO: a part of the image, to standard output. Fails for what is not that part of the image that was begun with.
 ask() {
-  printf 'GET %s HTTP/1.1\r\nHost: %s\r\nRange: bytes=%s-%s\r\nConnection: close\r\n\r\n' "$path" "$host" "$1" "$2" |
-    timeout 300 nc -w 10 "$host" "$port" | {
+  # Never at its end for nc, which would close its half of the connection; web servers then stop sending.
+  rm -f /run/ask
+  mkfifo /run/ask
+  (
+    exec 3<>/run/ask
+    printf 'GET %s HTTP/1.1\r\nHost: %s\r\nRange: bytes=%s-%s\r\nConnection: close\r\n\r\n' "$path" "$host" "$1" "$2" >&3
+    timeout 300 nc -w 10 "$host" "$port" <&3
+  ) | {
     read -r _ code _
     [ "$code" = 206 ] || exit 1
     tag= range=
