@@ -85,11 +85,19 @@ export async function runDaemon(flags: ScheduleFlags & { readonly listen: string
 
 function starter(window: Window, folder: string, occurrence: string, inventory: readonly string[]): NodeStarter {
   const program: Program = [process.execPath, realpathSync(process.argv[1]!)]
-  const base = { inventory, vars: window.vars, cwd: folder, folder: join(folder, '.runbook', 'schedule', occurrence) }
+  const base = (playbook: string) => ({
+    inventory,
+    vars: window.vars,
+    cwd: folder,
+    folder: join(folder, '.runbook', 'schedule', occurrence),
+    reason: `window ${window.name}`,
+    cycle: window.cycle && playbook === window.playbook,
+  })
   return {
-    start: (host, playbook, attempt, onStep) => startNode(program, { ...base, host, playbook, attempt, onStep }),
+    start: (host, playbook, attempt, onStep) =>
+      startNode(program, { ...base(playbook), host, playbook, attempt, onStep }),
     adopt: ({ host, playbook, attempt, process: name }, onStep) =>
-      adoptNode(name!, { ...base, host, playbook, attempt, onStep }),
+      adoptNode(name!, { ...base(playbook), host, playbook, attempt, onStep }),
   }
 }
 

@@ -25,6 +25,10 @@ export interface NodeRun {
 export interface NodeRunRequest {
   readonly host: string
   readonly playbook: string
+  /** By `runbook node maintain`, with its guards, and not by `runbook apply`. */
+  readonly cycle: boolean
+  /** Told to those who find the node cordoned. */
+  readonly reason: string
   readonly inventory: readonly string[]
   readonly vars: Readonly<Record<string, unknown>>
   /** Where it runs: a relative path in the inventory begins there. */
@@ -50,13 +54,12 @@ const HARMLESS = new Set([
 
 /** Starts it. Throws when no process can be had. */
 export function startNode(program: Program, request: NodeRunRequest): NodeRun {
-  const { host, playbook, inventory, vars, folder } = request
+  const { host, vars, folder } = request
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const files = filesOf(request)
-  const args = ['apply', playbook, ...inventory.flatMap((one) => ['-i', one]), `--limit=${host}`, '--output', 'json']
   // `nodes` is what the shipped playbooks call their hosts.
   writeFileSync(files.vars, JSON.stringify({ nodes: host, ...vars }), { mode: 0o600 })
-  args.push('-e', `@${files.vars}`)
+  const args = argsOf(request, files)
   const [out, err] = [openSync(files.out, 'w', 0o600), openSync(files.err, 'w', 0o600)]
   try {
     // Its own process group: a Ctrl-C at the daemon's terminal is the daemon's to hand on.
@@ -79,11 +82,30 @@ export function startNode(program: Program, request: NodeRunRequest): NodeRun {
   }
 }
 
+function argsOf({ host, playbook, cycle, reason, inventory, cwd }: NodeRunRequest, { vars }: Files): string[] {
+  const common = [...inventory.flatMap((one) => ['-i', one]), '-e', `@${vars}`]
+  if (!cycle) return ['apply', playbook, `--limit=${host}`, '--output', 'json', ...common]
+  return [
+    'node',
+    'maintain',
+    host,
+    '--playbook',
+    playbook,
+    '--reason',
+    reason,
+    '--folder',
+    cwd,
+    '--json',
+    '--yes',
+    ...common,
+  ]
+}
+
 /** Takes up one that a daemon before this one started; undefined when it is at its end and its last words are missing. */
 export function adoptNode(process: string, request: NodeRunRequest): NodeRun | undefined {
   const [, pid] = JSON.parse(process) as [string, number]
   const files = filesOf(request)
-  if (!isAlive(process) && recapOf(read(files.out)) === undefined) return undefined
+  if (!isAlive(process) && lastWord(read(files.out)) === undefined) return undefined
   return follow(pid, process, files, request, undefined)
 }
 
@@ -158,7 +180,7 @@ const isTouch = ({ module, status }: Result): boolean =>
 function touchedBefore(request: NodeRunRequest): boolean {
   for (let attempt = 1; attempt < request.attempt; attempt++) {
     const out = read(filesOf({ ...request, attempt }).out)
-    if (recapOf(out) === undefined) return true
+    if (lastWord(out) === undefined) return true
     const results = out
       .split('\n')
       .map(parse)
@@ -182,14 +204,16 @@ function filesOf({ folder, host, attempt }: Pick<NodeRunRequest, 'folder' | 'hos
 
 /** What its last words say; also used for its last line of trouble. */
 function endOf(host: string, out: string, err: string): NodeEnd {
-  const recap = recapOf(out)
+  const last = lastWord(out)
   const words = err.trim().split('\n').slice(-1)[0]?.slice(0, 300) ?? ''
-  if (recap === undefined) {
+  if (last === undefined) {
     // Exit code 3 leaves no recap: the input is wrong. The first line says what.
     const first = err.trim().split('\n')[0]?.slice(0, 300)
     if (out.trim() === '' && first) return { status: 'refused', detail: first }
     return { status: 'gone', detail: words || 'its process ended without a word' }
   }
+  if (last.type === 'cycle_ended') return cycleEnd(host, last)
+  const recap = last
   const counts = recap.hosts[host] ?? {}
   const failed = out
     .split('\n')
@@ -205,13 +229,37 @@ function endOf(host: string, out: string, err: string): NodeEnd {
 }
 
 interface Recap {
+  readonly type: 'recap'
   readonly hosts: Readonly<Record<string, Readonly<Record<string, number>>>>
   readonly interrupted?: boolean
 }
 
-function recapOf(out: string): Recap | undefined {
-  const event = parse(out.trimEnd().split('\n').at(-1) ?? '')
-  return event?.type === 'recap' ? (event as unknown as Recap) : undefined
+/** See CycleEvent of the node cycle. */
+interface CycleEnded {
+  readonly type: 'cycle_ended'
+  readonly nodes: readonly {
+    readonly node: string
+    readonly outcome: string
+    readonly message: string
+    readonly next?: string
+  }[]
+}
+
+/** What `apply` and `node maintain` say last, always. */
+function lastWord(out: string): Recap | CycleEnded | undefined {
+  const event = parse(out.trimEnd().split('\n').at(-1) ?? '') as unknown as Recap | CycleEnded | undefined
+  // The recap of a cycle's run is not its end: guards are given back after it.
+  if (event?.type === 'cycle_ended') return event
+  return event?.type === 'recap' && !out.startsWith('{"type":"cycle_started"') ? event : undefined
+}
+
+function cycleEnd(host: string, { nodes }: CycleEnded): NodeEnd {
+  const end = nodes.find(({ node }) => node === host)
+  const detail = [end?.message, end?.next && `go on: ${end.next}`].filter(Boolean).join('; ').replaceAll('\n', '; ')
+  if (end === undefined) return { status: 'refused', detail: `nothing was said of ${host}` }
+  if (end.outcome === 'done') return { status: 'done', detail: 'done' }
+  const known = { failed: 'failed', unreachable: 'unreachable', stopped: 'interrupted', refused: 'refused' } as const
+  return { status: known[end.outcome as keyof typeof known] ?? 'refused', detail: detail.slice(0, 500) }
 }
 
 function parse(line: string): Record<string, string> | undefined {

@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { didYouMean, type Problem, Problems } from '../../shared/errors.ts'
+import { SHIPPED_PLAYBOOKS } from '../../shared/shipped.ts'
 import type { Place } from '../../shared/source.ts'
 import { toPlain, type YamlMap, type YamlNode } from '../../shared/yaml.ts'
 import { compileNode } from '../../values/index.ts'
@@ -29,6 +30,7 @@ export const WINDOW = z.strictObject({
     .min(1)
     .optional()
     .describe('beside maintenance.yml; default: the maintenance.yml that is shipped'),
+  cycle: z.boolean().optional().describe('a playbook of node cycles, run by `runbook node maintain`'),
   rollback: z.string().min(1).optional().describe('a playbook that brings a node back that is given up at the end'),
   vars: z.record(z.string(), z.unknown()).default({}).describe('extra variables of the playbook'),
   concurrency: z.int().min(1).max(1000).default(1),
@@ -54,10 +56,8 @@ export const CHANNEL = z.strictObject({
   timeout: long.default('10s'),
 })
 
-/** The playbooks that are shipped; three folders up in a checkout and in dist/. */
-const SHIPPED = resolve(import.meta.dirname, '../../../playbooks')
-export const DEFAULT_PLAYBOOK = resolve(SHIPPED, 'maintenance.yml')
-export const DEFAULT_ROLLBACK = resolve(SHIPPED, 'rollback.yml')
+export const DEFAULT_PLAYBOOK = resolve(SHIPPED_PLAYBOOKS, 'maintenance.yml')
+export const DEFAULT_ROLLBACK = resolve(SHIPPED_PLAYBOOKS, 'rollback.yml')
 
 export interface Bad {
   /** The window or channel, as far as it has a name. */
@@ -176,6 +176,7 @@ function readWindow(node: YamlNode, channels: readonly string[], problems: Probl
   if (!start || !zone) return undefined
   const folder = dirname(resolve(node.file.path))
   const isDefault = data.playbook === undefined
+  const cycle = data.cycle ?? isDefault
   return {
     name: data.name,
     place: at('name'),
@@ -189,8 +190,9 @@ function readWindow(node: YamlNode, channels: readonly string[], problems: Probl
     overrun: parseSpan(data.overrun)!,
     missed: data.missed,
     hosts: [data.hosts].flat().join(','),
+    cycle,
     playbook: isDefault ? DEFAULT_PLAYBOOK : resolve(folder, data.playbook!),
-    rollback: data.rollback === undefined ? (isDefault ? DEFAULT_ROLLBACK : undefined) : resolve(folder, data.rollback),
+    rollback: data.rollback === undefined ? (cycle ? DEFAULT_ROLLBACK : undefined) : resolve(folder, data.rollback),
     vars: data.vars,
     concurrency: data.concurrency,
     maxFailures: data.max_failures,

@@ -24,6 +24,8 @@ export interface Window {
   /** Host pattern. */
   readonly hosts: string
   readonly playbook: string
+  /** Run by `runbook node maintain`, with its guards, and not by `runbook apply`. */
+  readonly cycle: boolean
   /** Run on a node that is given up at the end; undefined: such nodes are finished. */
   readonly rollback: string | undefined
   readonly vars: Readonly<Record<string, unknown>>
