@@ -69,7 +69,7 @@ const SUITES: readonly Suite[] = [
 ]
 
 /** Suites of a plain `npm test`. */
-const USUAL = ['check', 'unit', 'local', 'lab', 'netboot']
+const USUAL = ['check', 'unit', 'local', 'lab']
 
 const skips = new Map<string, number>()
 
