@@ -81,6 +81,11 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ['a handler of a role', '- command: x\n  notify: "common : restart"', /notify: "?restart/],
   ['a loop over lists in a list', '- debug: msg={{ item }}\n  with_items: [[a, b], c]', /unfinished/],
   ['groups of a user', '- user: {name: a, groups: [b]}', /append: false/],
+  [
+    'swap has no mount point',
+    '- mount: {path: none, fstype: swap, state: absent}',
+    /lineinfile: \{ ?path: \/etc\/fstab, regexp/,
+  ],
   ['the file of sysctl', '- sysctl: {name: a, value: 1}', /sysctl_file: \/etc\/sysctl\.conf/],
   ['modprobe forgets', '- modprobe: name=a', /persistent: false/],
   ['the marker of blocks', '- blockinfile: {path: /a, block: b}', /ANSIBLE MANAGED/],
