@@ -34,6 +34,7 @@ const TRIED: Readonly<Record<string, string[] | string>> = {
   'runbook netboot': ['netboot', '--help'],
   'runbook schedule': ['schedule', '--help'],
   'runbook secrets': ['secrets', '--help'],
+  'runbook import ansible': ['import', 'ansible', '--help'],
   'runbook history show ID': 'below',
   'runbook --help': ['--help'],
   'runbook modules': ['modules'],
