@@ -185,7 +185,7 @@ function defaultFilter(t: Translator, of: Ir, args: Args): Ir {
     return orElse(t, given, of, fallback)
   }
   // Python's None is a value; null here counts as not there.
-  if (of.type.nullable)
+  if (of.type.nullable || of.type.kind === 'null')
     throw new Refused(
       'default of what may be null, which stays null in Python',
       'write default(a, b) if null should get the default too',

@@ -5,6 +5,7 @@
  * `name>ours`: renamed. Behind a colon: m mode, b boolean, n whole number, l list, x means nothing here.
  */
 import type { Call } from './call.ts'
+import * as packages from './package-rules.ts'
 import * as rule from './rules.ts'
 
 export interface ModuleRule {
@@ -27,20 +28,23 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
       'name:l pkg>name package>name state update_cache:b update-cache>update_cache cache_valid_time:n install_recommends:b purge:b autoremove:b ' +
       'allow_downgrade:b lock_timeout:n upgrade autoclean:x fail_on_autoremove:x update_cache_retries:x update_cache_retry_max_delay:x force_apt_get:x ' +
       'dpkg_options',
-    fix: rule.apt,
+    fix: packages.apt,
   },
-  package: { args: 'name:l pkg>name state update_cache:b use:x', fix: rule.package_ },
+  package: { args: 'name:l pkg>name state update_cache:b use:x', fix: packages.package_ },
   dnf: {
     to: 'package',
     args: 'name:l pkg>name state update_cache:b install_weak_deps>install_recommends:b allow_downgrade:b autoremove:b lock_timeout:n',
-    fix: rule.package_,
+    fix: packages.package_,
   },
-  dpkg_selections: { to: 'package', args: 'name selection', fix: rule.dpkgSelections },
-  apt_repository: { args: 'repo state filename mode:m update_cache:b install_python_apt:x', fix: rule.aptRepository },
+  dpkg_selections: { to: 'package', args: 'name selection', fix: packages.dpkgSelections },
+  apt_repository: {
+    args: 'repo state filename mode:m update_cache:b install_python_apt:x',
+    fix: packages.aptRepository,
+  },
   deb822_repository: {
     to: 'apt_repository',
     args: 'name types uris suites components architectures enabled:b signed_by state trusted:b install_python_debian:x',
-    fix: rule.deb822,
+    fix: packages.deb822,
   },
   service: { args: 'name state enabled:b use:x daemon_reload:b', fix: rule.service },
   systemd: {

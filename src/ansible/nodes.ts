@@ -42,6 +42,7 @@ export function rewriteScalar(doc: YamlDocument, node: Scalar, at: Node, what: s
       what,
       new Refused('a value that ansible-vault encrypted', 'decrypt it and keep it in a SOPS file (runbook secrets)'),
     )
+    delete node.tag
     setText(node, unfinishedText('vault'))
     return
   }

@@ -28,6 +28,12 @@ export type Note =
 const PYTHON_METHODS =
   /^(capitalize|casefold|center|count|encode|endswith|expandtabs|find|format\w*|index|is\w+|join|ljust|lower|lstrip|maketrans|partition|remove\w+|replace|rfind|rindex|rjust|rpartition|rsplit|rstrip|split|splitlines|startswith|strip|swapcase|title|translate|upper|zfill)$/
 
+/** Parts of a stat beside those whose types are known. */
+const STAT_PARTS = /^(type|atime|mtime|ctime|nlink|inode|dev)$/
+
+/** Parts of a registered result that Ansible has and runbook has not. */
+const NO_RESULT = /^(item|start|end|delta|invocation|ansible_facts|ansible_loop_var|diff|warnings)$/
+
 export class Translator {
   readonly env: Env
 
@@ -213,6 +219,10 @@ export class Translator {
       if (of.type.kind === 'string' && !PYTHON_METHODS.test(key.value) && isPath(of)) return get(of, key, ANY)
       if (of.type.kind === 'string' || of.type.kind === 'list')
         throw new Refused(`the method or entry "${key.value}"`, 'write it by hand')
+      if (of.type.entries?.islnk && !of.type.entries[key.value] && !STAT_PARTS.test(key.value))
+        throw new Refused(`"${key.value}" of stat`, 'see docs/modules/stat.md for what there is')
+      if (of.type.entries?.changed && NO_RESULT.test(key.value) && !of.type.entries[key.value])
+        throw new Refused(`"${key.value}" of a result`, 'loop over the same list again')
       if (of.type.entries?.results && key.value === 'results') return get(of, 'results', entryOf(of.type, 'results'))
       return get(of, key, entryOf(of.type, key.value))
     }

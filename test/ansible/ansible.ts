@@ -79,7 +79,7 @@ for line in sys.stdin:
         source = trust_as_template(q['source'])
         if q['kind'] == 'condition': value = templar.evaluate_conditional(source)
         elif q['kind'] == 'file':
-            value = templar.template(source, convert_data=False, escape_backslashes=False) if False else templar.copy_with_new_env().template(source)
+            value = templar.template(source, escape_backslashes=False)
             value = value if isinstance(value, str) else str(value)
         else: value = templar.template(source)
         print(json.dumps({'value': value}, default=list), flush=True)

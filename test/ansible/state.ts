@@ -8,7 +8,7 @@ find /etc /opt /srv /root /home /data /usr/local /var/spool/cron /var/lib/node-a
   if [ -L "$f" ]; then printf '%s link %s\\n' "$f" "$(readlink "$f")"
   # Two programs, two habits: blanks around = and the name in the comment above a job.
   elif case $f in /etc/sysctl*|/etc/cron.d/*) [ -f "$f" ] ;; *) false ;; esac; then
-    printf '%s file %s %s\\n' "$f" "$(stat -c '%a %U:%G' "$f")" "$(sed -e 's/ *= */=/' -e 's/^#Ansible: /#Runbook: /' "$f" | sha256sum | cut -c1-16)"
+    printf '%s file %s %s\\n' "$f" "$(stat -c '%a %U:%G' "$f")" "$(sed -e 's/ *= */=/' -e 's/^#[A-Za-z]*: /#: /' "$f" | sha256sum | cut -c1-16)"
   elif [ -d "$f" ]; then printf '%s folder %s\\n' "$f" "$(stat -c '%a %U:%G' "$f")"
   elif [ -f "$f" ]; then printf '%s file %s %s\\n' "$f" "$(stat -c '%a %U:%G %s' "$f")" "$(sha256sum < "$f" | cut -c1-16)"; fi
 done

@@ -1,6 +1,7 @@
 /** Reads Jinja2 templates into nodes whose texts are exactly what Jinja would print (its white space rules applied). */
 import { Refused } from '../refused.ts'
 import type { Expr, Node } from './ast.ts'
+import { withEnding } from './ending.ts'
 import { parseExpression, parseFor, parseSet } from './expression.ts'
 
 export interface TemplateOptions {
@@ -16,6 +17,9 @@ export const ANSIBLE_DEFAULTS: TemplateOptions = { trimBlocks: true, lstripBlock
 
 /** A text of a playbook. */
 export const IN_PLAYBOOK: TemplateOptions = { ...ANSIBLE_DEFAULTS, rawStrings: true }
+
+/** Blocks in blocks. */
+const MAX_DEPTH = 60
 
 interface Piece {
   readonly kind: 'text' | 'output' | 'block' | 'comment'
@@ -34,7 +38,7 @@ export function parseTemplate(source: string, options: TemplateOptions = ANSIBLE
   const reader = new Reader(pieces, options.rawStrings === true)
   const nodes = reader.nodes([])
   if (reader.word !== undefined) throw new Refused(`"{% ${reader.word} %}" without its beginning`, 'mend the template')
-  return nodes
+  return withEnding(nodes, source)
 }
 
 /** Cuts a template at its tags and applies `-`, `+`, trim_blocks and lstrip_blocks to the texts between. */
@@ -102,6 +106,7 @@ function closing(source: string, from: number, kind: Piece['kind']): number {
 class Reader {
   readonly #pieces: readonly Piece[]
   readonly #rawStrings: boolean
+  #depth = 0
   #at = 0
   /** The word of the block at which `nodes` stopped, and what stands behind it. */
   word: string | undefined
@@ -113,6 +118,13 @@ class Reader {
   }
 
   nodes(until: readonly string[]): Node[] {
+    if (++this.#depth > MAX_DEPTH) throw new Refused('blocks that are nested too deeply', 'split the template')
+    const list = this.#list(until)
+    this.#depth--
+    return list
+  }
+
+  #list(until: readonly string[]): Node[] {
     const list: Node[] = []
     this.word = undefined
     while (this.#at < this.#pieces.length) {

@@ -1,0 +1,299 @@
+/** The import as a whole: each trap by a row, marks and reports, and what bad input gets. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import t, { type Test } from 'tap'
+import { type ImportReport, importAnsible } from '../../src/ansible/index.ts'
+import { parseExpression } from '../../src/ansible/jinja/expression.ts'
+import { parseTemplate } from '../../src/ansible/jinja/template.ts'
+import { Refused } from '../../src/ansible/refused.ts'
+import { Report } from '../../src/ansible/report.ts'
+import { VariableTypes } from '../../src/ansible/scope.ts'
+import { rewriteTemplate } from '../../src/ansible/template-file.ts'
+import { UserError } from '../../src/shared/errors.ts'
+import { compileTemplateFile, makeScope } from '../../src/values/index.ts'
+import { runbook } from '../acceptance/support.ts'
+import fc from '../property.ts'
+import { ansibleFolder, skipWithoutPython, Templar } from './ansible.ts'
+
+function folderOf(t: Test, files: Readonly<Record<string, string>>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'runbook-import-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), text)
+  }
+  return folder
+}
+
+/** Imports a role of one file of tasks. */
+async function tasks(
+  t: Test,
+  yaml: string,
+  defaults = 'flag: true\nword: a\nwords: [a]\nnothing:\n',
+): Promise<{ text: string; report: ImportReport }> {
+  const folder = folderOf(t, { 'role/tasks/main.yml': yaml, 'role/defaults/main.yml': defaults })
+  const { report } = await importAnsible(join(folder, 'role'), join(folder, 'out'), async () => [])
+  return { text: readFileSync(join(folder, 'out/tasks/main.yml'), 'utf8'), report }
+}
+
+/** What a trap is, a task that has it, and what must be in the output; a row that is refused has a mark there. */
+const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] = [
+  ['yes of YAML 1.1', '- command: x\n  become: yes', /become: true/],
+  ['y is a text in PyYAML', '- set_fact: {a: y}', /a: y\b/],
+  ['octal modes', '- file: {path: /a, mode: 0644}', /mode: '0644'/],
+  ['octal modes with four digits', '- file: {path: /a, mode: 01777}', /mode: '01777'/],
+  ['modes in decimal', '- file: {path: /a, mode: 420}', /mode: '0644'/],
+  ['modes as texts', '- file: path=/a mode=644', /mode: '0644'/],
+  ['octal numbers elsewhere', '- set_fact: {a: 010}', /a: 8\b/],
+  ['a text as a condition', '- command: x\n  when: word', /when: word != ""/],
+  ['a list as a condition', '- command: x\n  when: words', /when: size\(words\) > 0/],
+  ['a boolean as a condition', '- command: x\n  when: not flag', /when: "?!flag/],
+  ['null as a condition', '- command: x\n  when: nothing', /when: false/],
+  ['what nobody knows as a condition must be a boolean', '- command: x\n  when: unseen', /when: unseen$/m],
+  ['| bool of a boolean', '- command: x\n  when: flag | bool', /when: flag$/m],
+  [
+    '| bool of anything',
+    '- command: x\n  when: unseen | bool',
+    /regex_match\(lower\(string\(unseen\)\), "\^\(yes\|on\|1\|true\)\$"\)/,
+  ],
+  ['1 is True in Python', '- command: x\n  when: unseen == 1', /unseen in \[1, true\]/],
+  ['a number compared with a text', '- command: x\n  when: words | length == "1"', /unfinished/],
+  ['None is defined', '- command: x\n  when: nothing is defined', /unfinished/],
+  ['default lets None through', '- command: "{{ nothing | default(1) }}"', /unfinished/],
+  ['default(omit)', '- file: {path: /a, owner: "{{ o | default(omit) }}"}', /owner: !cel "?default\(o, null\)/],
+  ['True in a text', '- copy: {dest: /a, content: "x {{ flag }}"}', /#if flag}}True{{else}}False/],
+  ['a list in a text', '- copy: {dest: /a, content: "x {{ words }}"}', /unfinished/],
+  ['division', '- set_fact: {a: "{{ 7 / 2 }}"}', /unfinished/],
+  ['rounding of what may be negative', '- set_fact: {a: "{{ unseen // 2 }}"}', /unfinished/],
+  [
+    'output of a skipped command',
+    '- command: x\n  register: r\n- command: y\n  when: r.stdout is defined',
+    /defined\(r\) && !r\.skipped/,
+  ],
+  [
+    'names of facts',
+    '- command: x\n  when: ansible_distribution in ["Ubuntu", "Rocky"]',
+    /facts\.os\.id in \["ubuntu", "rocky"\]/,
+  ],
+  ['facts that are not the same', '- debug: msg={{ ansible_fqdn }}', /unfinished/],
+  ['the name of an unknown distribution', '- command: x\n  when: ansible_distribution == "Nobody"', /unfinished/],
+  ['a handler of a role', '- command: x\n  notify: "common : restart"', /notify: "?restart/],
+  ['a loop over lists in a list', '- debug: msg={{ item }}\n  with_items: [[a, b], c]', /unfinished/],
+  ['groups of a user', '- user: {name: a, groups: [b]}', /append: false/],
+  [
+    'swap has no mount point',
+    '- mount: {path: none, fstype: swap, state: absent}',
+    /lineinfile: \{ ?path: \/etc\/fstab, regexp/,
+  ],
+  ['the file of sysctl', '- sysctl: {name: a, value: 1}', /sysctl_file: \/etc\/sysctl\.conf/],
+  ['modprobe forgets', '- modprobe: name=a', /persistent: false/],
+  ['the marker of blocks', '- blockinfile: {path: /a, block: b}', /ANSIBLE MANAGED/],
+  ['variables in words of a command', '- command: ls $HOME', /unfinished_command/],
+  ['variables in a shell', '- shell: ls $HOME', /shell: ls \$HOME/],
+  ['arguments inside a command', '- command: ls creates=/a', /cmd: ls\n\s+creates: \/a/],
+  ['a poll that waits', '- command: x\n  async: 60\n  poll: 5', /timeout: 60/],
+  ['a poll that does not', '- command: x\n  async: 60\n  poll: 0', /# runbook: async/],
+  ['paths of a home folder', '- file: {path: ~/.kube, state: directory}', /unfinished_path/],
+  ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
+  ['a module that does not exist here', '- ini_file: {path: /a}', /unfinished_ini_file/],
+  ['Python regular expressions', '- lineinfile: {path: /a, line: b, regexp: "(?P<x>a)"}', /unfinished_lineinfile/],
+  ['flags of regular expressions', '- lineinfile: {path: /a, line: b, regexp: "(?i)^b"}', /regexp: "?\(\?i:\^b\)/],
+  ['package lists at every run', '- apt: {name: a, update_cache: yes}', /cache_valid_time: 60/],
+  [
+    'secrets of ansible-vault',
+    '- set_fact:\n    a: !vault |\n      $ANSIBLE_VAULT;1.1;AES256\n      61',
+    /unfinished \\?"vault/,
+  ],
+  ['a file of tasks without a word of how', '- include: a.yml', /import_tasks: a.yml/],
+  ['who runs', '- local_action: command x', /delegate_to: localhost/],
+]
+
+t.test('traps', async (t) => {
+  for (const [trap, yaml, after] of TRAPS) {
+    const { text, report } = await tasks(t, yaml)
+    t.match(text, after, `${trap}: ${text}`)
+    const marked = /unfinished|# runbook: async/.test(text)
+    t.equal(
+      report.findings.some(({ level }) => level === 'edit'),
+      marked,
+      `${trap}: the report says the same`,
+    )
+  }
+})
+
+t.test('comments and order stay, and a mark stands where it belongs', async (t) => {
+  const { text, report } = await tasks(
+    t,
+    '---\n# first\n- name: a # why\n  command: x\n\n# second\n- name: b\n  # about when\n  when: x | nobody_knows\n  command: y\n',
+  )
+  t.equal(
+    text,
+    '---\n# first\n- name: a # why\n  command: x\n\n# second\n- name: b\n  # about when\n  # runbook: when: the filter "nobody_knows"; see docs/helpers.md for what there is\n  when: unfinished("x | nobody_knows")\n  command: y\n',
+  )
+  t.match(report.findings, [{ level: 'edit', file: 'tasks/main.yml', line: 7, what: 'when' }])
+  t.match(report, { tasks: 2, finished: 1 })
+})
+
+t.test('a play', async (t) => {
+  const folder = folderOf(t, {
+    'a/site.yml':
+      '- hosts: all\n  gather_facts: no\n  roles:\n    - {role: r, api_port: 1}\n  tasks:\n    - template: src=t.j2 dest=/t\n      vars: {n: 1}\n',
+    'a/templates/t.j2': '{% if n == 1 %}\nx {{ n + 1 }}\n{% endif %}\n',
+    'a/roles/r/tasks/main.yml': '- debug: msg={{ api_port }}\n',
+    'a/group_vars/all.yml': 'on_off: on\n',
+  })
+  const { code, stdout } = await runbook(['import', 'ansible', join(folder, 'a/site.yml'), '-o', join(folder, 'b')])
+  t.equal(code, 0, stdout)
+  t.match(stdout, /2 tasks in 4 files; 2 tasks need no hand/)
+  t.equal(
+    readFileSync(join(folder, 'b/site.yml'), 'utf8'),
+    '- hosts: all\n  strategy: linear\n  gather_facts: false\n  roles:\n    - {role: r, vars: {api_port: 1}}\n  tasks:\n    - template:\n        src: t.hbs\n        dest: /t\n      vars: {n: 1, t_1: !cel n + 1}\n',
+  )
+  t.equal(readFileSync(join(folder, 'b/templates/t.hbs'), 'utf8'), '{{#if (eq n 1)}}\nx {{ t_1 }}\n{{/if}}\n')
+  t.equal(readFileSync(join(folder, 'b/group_vars/all.yml'), 'utf8'), 'on_off: true\n')
+  t.match(await runbook(['validate', join(folder, 'b/site.yml')]), { code: 0 })
+})
+
+t.test('what is left to do keeps a playbook from running', async (t) => {
+  const folder = folderOf(t, {
+    'site.yml':
+      '- hosts: all\n  tasks:\n    - command: x\n      when: groups.a | sort == []\n    - apt_key: {url: x}\n',
+  })
+  const made = await runbook([
+    'import',
+    'ansible',
+    join(folder, 'site.yml'),
+    '-o',
+    join(folder, 'out'),
+    '--report',
+    'json',
+  ])
+  t.equal(made.code, 2, made.stderr)
+  const report = JSON.parse(made.stdout) as ImportReport
+  t.match(report.findings, [
+    { line: 3, level: 'edit' },
+    { line: 5, level: 'edit' },
+  ])
+  t.ok(report.problems.length >= 2, 'and validate says so')
+  t.match(await runbook(['validate', join(folder, 'out/site.yml')]), { code: 3, stderr: /unfinished/ })
+})
+
+t.test('bad input', async (t) => {
+  const folder = folderOf(t, { 'broken.yml': '- hosts: [a\n', 'full/x': '', 'ok.yml': '[]\n', 'no-role/x': '' })
+  const to = join(folder, 'out')
+  for (const [source, output, said] of [
+    ['broken.yml', to, /broken\.yml:\d+:\d+/],
+    ['missing.yml', to, /does not exist/],
+    ['ok.yml', join(folder, 'full'), /is not empty/],
+    ['no-role', to, /is no role/],
+  ] as const)
+    t.match(await runbook(['import', 'ansible', join(folder, source), '-o', output]), { code: 3, stderr: said }, source)
+})
+
+const TEMPLATES = [
+  'a {{ word }}\n{% if flag %}\nb\n{% endif %}\nc\n',
+  '{% if flag %}\n  b\n  {% if word == "x" %}\n  c\n  {% endif %}\n{% else %}\nd\n{% endif %}',
+  '  {% if flag %}\n  indented\n  {% endif %}\nend\n',
+  '{% for w in words %}\n- {{ w }}\n{% endfor %}\nlast',
+  '{% for w in words -%}\n  {{ w }},\n{%- endfor %}\n\n',
+  'x{# no #}\ny\n{# alone #}\nz\n',
+  '{% for k, v in map.items() %}\n{{ k }}={{ v }}{% if word %} {{ word }}{% endif %}\n\n{% endfor %}',
+  'a\n\n{% if not flag %}x{% endif %}\n\nb {{ number + 1 }}{{ "\\n" }}c',
+  '{% set n = number * 2 %}\nn {{ n }}\n',
+  'a\n{% if flag %}b{% endif %}\n',
+  '{% if flag %}\nb\n{% endif %}\n',
+  'a{% if flag %}b{% elif number == 1 %}c\n{% else %}d{% endif %}\n\n',
+  '{%- if flag -%}\n x \n{%- endif +%}\ny\n',
+  '{{ flag }} {{ number }} {{ words | join(" ") }} {{ missing | default("d") }}\n\n\n',
+  '{% for w in words %}{% for p in words if p != w %}{{ w }}{{ p }} {% endfor %}{% endfor %}\n',
+  '{% raw %}{{ x }}{% endraw %}\n',
+  "{{ '{{' }} x",
+  '{%\tif word in words and number > 1 %}yes{% elif flag %}maybe{% else %}no{% endif %}\n',
+]
+
+t.test('template files print what Jinja prints', { skip: skipWithoutPython() }, async (t) => {
+  await using templar = new Templar(ansibleFolder())
+  let same = 0
+  for (const flag of [true, false]) {
+    const vars = { flag, word: flag ? 'a' : 'x', words: ['a', 'b'], map: { k: 'v', l: 'w' }, number: 4 }
+    for (const source of TEMPLATES) {
+      const types = new VariableTypes()
+      for (const [name, value] of Object.entries(vars)) types.value(name, value)
+      const report = new Report()
+      const made = rewriteTemplate({ path: 't', text: source }, 't', {}, types.env(report), report)
+      if (report.findings.length > 0) continue
+      const scope = makeScope([{ name: 'test', vars: { ...vars, ...computed(made.computed, vars) } }])
+      const theirs = await templar.ask({ kind: 'file', source, vars })
+      // Nothing printed is None, which the template module writes as an empty file.
+      const value = 'value' in theirs && theirs.value === 'None' ? { value: '' } : theirs
+      t.same(
+        value,
+        { value: compileTemplateFile({ path: 't', text: made.text }).evaluate(scope) },
+        `${source} -> ${made.text}`,
+      )
+      same++
+    }
+  }
+  t.ok(same >= 26, `${same} were compared`)
+})
+
+/** The variables that an imported task gives its template. */
+function computed(
+  list: readonly (readonly [string, string])[],
+  { number }: { number: number },
+): Record<string, unknown> {
+  const known: Record<string, unknown> = { 'number + 1': number + 1, 'number * 2': number * 2 }
+  return Object.fromEntries(list.map(([name, cel]) => [name, known[cel]]))
+}
+
+t.test('anything that is no Jinja is refused, in bounded time', async (t) => {
+  const word = fc.constantFrom(
+    '{{',
+    '}}',
+    '{%',
+    '%}',
+    'if',
+    'for',
+    'in',
+    'endif',
+    'a',
+    '|',
+    '(',
+    ')',
+    '[',
+    ']',
+    '"',
+    "'",
+    '\\',
+    'not',
+    '-',
+    '{',
+    '}',
+    '#',
+    '\n',
+    '1',
+    '.',
+    ':',
+    'is',
+    '~',
+    ',',
+  )
+  fc.assert(
+    fc.property(fc.array(fc.oneof(word, fc.string({ maxLength: 3 })), { maxLength: 60 }), (words) => {
+      for (const parse of [parseExpression, parseTemplate]) {
+        try {
+          parse(words.join(' '))
+        } catch (error) {
+          if (!(error instanceof Refused)) throw error
+        }
+      }
+    }),
+    { numRuns: 3000 },
+  )
+  t.throws(() => parseExpression(`${'('.repeat(100_000)}1`), Refused)
+  t.throws(() => parseExpression(`${'not '.repeat(100_000)}1`), Refused)
+  t.throws(() => parseExpression(`${'-'.repeat(100_000)}1`), Refused)
+  t.throws(() => parseTemplate('{% if a %}'.repeat(20_000)), Refused)
+  t.ok(UserError)
+})
