@@ -38,8 +38,10 @@ export function concludeBug(host: HostRun, error: unknown): Outcome {
 
 /** The same outside of any task: the host takes no further part in the run. */
 export function endByBug({ play, state }: HostRun, error: unknown): void {
-  play.run.bugs++
   state.ended ??= 'failed'
+  // What an abort leaves half done throws where it likes.
+  if (play.run.input.abort.aborted) return
+  play.run.bugs++
   state.recap.failed++
   play.run.emit({ type: 'host_note', host: state.name, level: 'warning', msg: `${wordsOf(error)}\n${stackOf(error)}` })
   play.hostFailed(state, false)

@@ -217,6 +217,24 @@ t.test('the run ends with a play that was stopped, or of which no host is left',
   }
 })
 
+t.test('a handler that one host flushes in a rescue part is not met by those at the end of the section', async (t) => {
+  const block = {
+    block: [
+      { name: 'a', set: { key: 'a', value: 1 }, notify: 'h' },
+      { name: 'b', fail: {}, when: 'inventory_hostname == "h1"' },
+    ],
+    rescue: [
+      { name: 'm', meta: 'flush_handlers' },
+      { name: 'r', fail: {} },
+    ],
+  }
+  const more = { strategy: 'linear', any_errors_fatal: true, handlers: [{ name: 'h', cmd: { say: 'h' } }] }
+  const { trace, journal } = await runPlays([play([block], more)], 2)
+  t.strictSame(trace('h1'), ['a changed', 'b rescued', 'm ok', 'h changed', 'r failed'])
+  t.strictSame(trace('h2'), ['a changed', 'b skipped'])
+  t.strictSame([journal.debtsOf('h1'), journal.debtsOf('h2')], [[], ['h']])
+})
+
 t.test('a bug on one host fails that host; the others go on', async (t) => {
   const bug = () => {
     throw new TypeError('boom')

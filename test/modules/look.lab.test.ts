@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
-import { onLabHost, type PlayBench, type Task } from './play.ts'
+import { changesOf, onLabHost, type PlayBench, type Task } from './play.ts'
 
 onLabHost('modules that look', async (t, host) => {
   await t.test('stat', async (t) => {
@@ -99,17 +99,23 @@ onLabHost('modules that look', async (t, host) => {
   })
 
   await t.test('wait_for and wait_for_connection', async (t) => {
-    await host.sh(`mkdir -p /srv/wait; systemd-run --quiet sh -c 'sleep 1; echo ready >/srv/wait/late; rm -f /srv/wait/lock'
-      touch /srv/wait/lock`)
-    await host.converges(
-      t,
+    await host.sh('mkdir -p /srv/wait')
+    const tasks = [
       { name: 'sshd', wait_for: { port: 22, timeout: 10 } },
       { name: 'line', wait_for: { path: '/srv/wait/late', search_regex: '^ready', sleep: 0.1, timeout: 20 } },
       { name: 'gone', wait_for: { path: '/srv/wait/lock', state: 'absent', sleep: 0.1, timeout: 20 } },
       { name: 'closed', wait_for: { port: 1, state: 'stopped', timeout: 10 } },
       { name: 'command', wait_for: { command: 'test -d "/srv/wait"', timeout: 10 } },
       { name: 'connection', wait_for_connection: { timeout: 10 } },
-    )
+    ]
+    const checked = await host.run(tasks, ['--check'])
+    t.equal(checked.code, 0, 'check mode does not wait')
+    // What comes and goes while the play waits for it.
+    await host.sh(`touch /srv/wait/lock
+      systemd-run --quiet sh -c 'sleep 1; echo ready >/srv/wait/late; rm -f /srv/wait/lock'`)
+    const waited = await host.run(tasks)
+    t.equal(waited.code, 0, JSON.stringify(waited.results.at(-1)))
+    t.strictSame([changesOf(checked), changesOf(waited)], [[], []])
     const quick = { timeout: 1, sleep: 0.2 }
     const { results, code } = await host.run([
       { wait_for: { port: 1, ...quick }, ignore_errors: true },
