@@ -148,7 +148,8 @@ t.test('the node cycle on a cluster', { skip: skipWithoutKubernetes(), timeout: 
     const dry = await node(['maintain', 'n2', '--dry-run'])
     t.match(dry, {
       code: 0,
-      stdout: /pods of the host network: kube-flannel\/[\s\S]*containerd: [\s\S]*power off, at most/,
+      stdout:
+        /default\/store-\d \(grace 15 s\)[\s\S]*pods of the host network: [\s\S]*containerd: [\s\S]*power off, at most/,
     })
     for (const [phase, pattern] of KILLS) {
       let killed = false
@@ -175,7 +176,7 @@ t.test('the node cycle on a cluster', { skip: skipWithoutKubernetes(), timeout: 
     t.equal(code, 0, stdout + stderr)
     t.comment(`${Math.round(ms / 1000)} s\n${stdout}`)
     await bmc.settled()
-    t.match(stdout, /etcd: stopped 1 pods[\s\S]*boot, systemd, .*CNI, Ready/)
+    t.match(stdout, /etcd: stopped 1 pods[\s\S]*boot, systemd, .*cni, api, CNI.*, Ready/)
     t.equal(await boots('n1'), 2)
     t.notOk((await nodeOf('n1')).spec.unschedulable)
   })
