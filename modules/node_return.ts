@@ -30,7 +30,14 @@ export default defineAction({
       yaml: 'node_return:\n  checks:\n    - systemctl is-active ceph-osd.target',
     },
   ],
-  preview: async () => ({ changed: false, msg: 'would check boot, systemd, disks, services, kubelet, CNI, Ready' }),
+  preview: async (ctx) => ({
+    changed: false,
+    msg: 'would check boot, systemd, disks, services, kubelet, CNI, Ready',
+    // In a dry run the host is as it was before.
+    data: {
+      joined: node.recordOf(ctx)?.joined ?? (await look(ctx, { ...schema.parse({}), cni: false, api: false })).joined,
+    },
+  }),
   run: async (ctx, a) => {
     const deadline = performance.now() + a.timeout * 1000
     let said = performance.now()
@@ -80,9 +87,11 @@ async function look(
     const signs = await ctx.read(doctor.look())
     const record = node.recordOf(ctx)
     const checks = node.checksOf(now, signs, record)
-    if (record && record.ran.length > 0) {
-      const { stdout } = await ctx.run(node.isActiveScript(record.ran), { timeoutMs: 30_000 })
-      checks.push(...node.serviceChecks(record.ran, stdout.toString('utf8')))
+    // Of a node, the doctor has told of some already.
+    const services = record?.ran.filter((service) => !checks.some(({ name }) => name === service)) ?? []
+    if (services.length > 0) {
+      const { stdout } = await ctx.run(node.isActiveScript(services), { timeoutMs: 30_000 })
+      checks.push(...node.serviceChecks(services, stdout.toString('utf8')))
     }
     const good = (): boolean => checks.every(({ state }) => state === 'ok' || state === 'warn')
     if (now.joined && a.cni && good()) checks.push(await cni(ctx))

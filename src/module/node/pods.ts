@@ -100,6 +100,7 @@ function graceOf(containers: readonly CriContainer[]): number {
 interface CtrInfo {
   readonly ID: string
   readonly Labels?: Readonly<Record<string, string>>
+  readonly Extensions?: Readonly<Record<string, { readonly value?: string }>>
   readonly Spec?: { readonly linux?: { readonly namespaces?: readonly { readonly type: string }[] } }
 }
 
@@ -108,23 +109,35 @@ function fromCtr(text: string): RunningPod[] {
     .split(/^@info .*\n/m)
     .slice(1)
     .map((json) => JSON.parse(json) as CtrInfo)
-  const pods = new Map<string, { info: CtrInfo; containers: string[] }>()
+  const pods = new Map<string, { info: CtrInfo; containers: string[]; grace: number | undefined }>()
   for (const info of infos) {
     const labels = info.Labels ?? {}
     const uid = labels['io.kubernetes.pod.uid'] ?? info.ID
-    const pod = pods.get(uid) ?? { info, containers: [] }
+    const pod = pods.get(uid) ?? { info, containers: [], grace: undefined }
     if (labels['io.cri-containerd.kind'] === 'sandbox') pod.info = info
-    else pod.containers.push(info.ID)
+    else {
+      pod.containers.push(info.ID)
+      pod.grace = ctrGrace(info) ?? pod.grace
+    }
     pods.set(uid, pod)
   }
-  return [...pods.values()].map(({ info, containers }) => ({
+  return [...pods.values()].map(({ info, containers, grace }) => ({
     id: info.ID,
     namespace: info.Labels?.['io.kubernetes.pod.namespace'] ?? '',
     name: info.Labels?.['io.kubernetes.pod.name'] ?? info.ID,
     network: info.Spec?.linux?.namespaces?.some(({ type }) => type === 'network') ? 'pod' : 'host',
-    grace: DEFAULT_GRACE,
+    grace: grace ?? DEFAULT_GRACE,
     containers,
   }))
+}
+
+/** CRI's own record of a container, JSON in base64, has the annotations that kubelet gave it. */
+function ctrGrace({ Extensions = {} }: CtrInfo): number | undefined {
+  const { value = '' } = Extensions['io.cri-containerd.container.metadata'] ?? {}
+  const seconds = /"io\.kubernetes\.pod\.terminationGracePeriod":"(\d{1,6})"/.exec(
+    Buffer.from(value, 'base64').toString('utf8'),
+  )?.[1]
+  return seconds === undefined ? undefined : Number(seconds)
 }
 
 export interface PodGroup {

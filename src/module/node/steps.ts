@@ -125,7 +125,7 @@ left shims $(shims)`,
 export function mountStep(paths: readonly string[], seconds: number): Step {
   return {
     title: 'mounts',
-    items: paths,
+    items: countBelow(paths),
     seconds: 2 * seconds + 10,
     script: `${HEAD}
 end=$(($(date +%s) + ${seconds}))
@@ -138,6 +138,14 @@ u() {
 ${paths.map((path) => `u ${quote(path)}`).join('\n')}
 echo 'did unmounted ${paths.length}'`,
   }
+}
+
+/** There are a dozen a pod: `12 below /run/containerd`. */
+function countBelow(paths: readonly string[]): string[] {
+  return ['/run/containerd', '/var/lib/kubelet', '/run/netns'].flatMap((root) => {
+    const count = paths.filter((path) => path.startsWith(`${root}/`)).length
+    return count === 0 ? [] : [`${count} below ${root}`]
+  })
 }
 
 export function syncStep(seconds: number): Step {
