@@ -22,7 +22,11 @@ const { values } = parseArgs({
 const hosts = { controlPlanes: Number(values['control-planes']), workers: Number(values.workers) }
 const WITHOUT = values.without.split(',')
 
-const median = (all: readonly number[]): number => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)]!
+function median(all: readonly number[]): number {
+  const sorted = all.toSorted((a, b) => a - b)
+  const half = Math.floor(sorted.length / 2)
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
+}
 const seconds = (all: readonly number[]): string =>
   `${median(all).toFixed(1)} s (${all.map((one) => one.toFixed(1)).join(', ')})`
 

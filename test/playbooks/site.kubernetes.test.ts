@@ -13,6 +13,7 @@ import { allReady, bootSite, converges, nothingToDo, RESET, SITE, succeeded } fr
 const HOUR = 60 * 60_000
 t.setTimeout(HOUR)
 
+const HELLO = path.join(ROOT, 'test/lab/kubernetes/manifests/hello.yml')
 const WEB = path.join(ROOT, 'test/lab/kubernetes/manifests/web.yml')
 
 /** Lets no pod of `web` go, ever. */
@@ -26,14 +27,6 @@ const LOCK = JSON.stringify({
 t.test('site.yml', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t) => {
   await using site = await bootSite({ controlPlanes: 1, workers: 1 })
   const { lab, runbook } = site
-  const pods = async (selector: string) => {
-    const jsonpath = 'jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.status.podIP}{"\\n"}{end}'
-    const lines = await kubectl(lab, ['get', 'pods', '-A', '-l', selector, '-o', jsonpath])
-    return lines
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => line.split(' ') as [name: string, node: string, address: string])
-  }
   const n2 = async () => JSON.parse(await kubectl(lab, ['get', 'node', 'n2', '-o', 'json']))
 
   await t.test('from booted hosts to Ready', async (t) => {
@@ -43,13 +36,17 @@ t.test('site.yml', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t) =
   await t.test('a second run', (t) => nothingToDo(t, site, SITE))
 
   await t.test('pods reach each other across nodes', async (t) => {
-    await kubectl(lab, ['taint', 'nodes', 'n1', 'node-role.kubernetes.io/control-plane-'])
-    await kubectl(lab, ['apply', '-f', '-'], { input: await readFile(WEB, 'utf8') })
-    await kubectl(lab, ['rollout', 'status', 'deployment/web', '--timeout=600s'])
-    const [[from, node], [to, other, address]] = (await pods('app=web')) as unknown as [string[], string[]]
+    await kubectl(lab, ['apply', '-f', '-'], { input: await readFile(HELLO, 'utf8') })
+    await kubectl(lab, ['rollout', 'status', 'daemonset/hello', '--timeout=600s'])
+    const jsonpath = 'jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.status.podIP}{"\\n"}{end}'
+    const lines = (await kubectl(lab, ['get', 'pods', '-l', 'app=hello', '-o', jsonpath])).trim().split('\n')
+    const [[from, node], [to, other, address]] = lines.map((line) => line.split(' ')) as [string[], string[]]
     t.not(node, other, 'there is one on each node')
     const url = `http://${address}:8080/`
     t.match(await kubectl(lab, ['exec', from!, '--', '/test-server', 'get', url, '120']), to!)
+    await kubectl(lab, ['taint', 'nodes', 'n1', 'node-role.kubernetes.io/control-plane-'])
+    await kubectl(lab, ['apply', '-f', '-'], { input: await readFile(WEB, 'utf8') })
+    await kubectl(lab, ['rollout', 'status', 'deployment/web', '--timeout=600s'])
   })
 
   await t.test('a drain that a budget forbids touches nothing', async (t) => {
