@@ -16,7 +16,7 @@ const INVENTORY = `all:
     control_plane: { hosts: { cp1: } }
 `
 
-/** Each node stays until the test makes the file go-HOST; then something is changed. */
+/** Each node stays until the test makes the file go-HOST, or is over; then something is changed. */
 export const PLAYBOOK = `- name: Cycle
   hosts: all
   gather_facts: false
@@ -24,7 +24,7 @@ export const PLAYBOOK = `- name: Cycle
     - name: Begin
       debug: { msg: 'hello <b>{{ inventory_hostname }}</b>' }
     - name: Wait for hands
-      command: sh -c 'echo {{ inventory_hostname }} >>begun; until [ -e go-{{ inventory_hostname }} ]; do sleep 0.1; done'
+      command: sh -c 'echo {{ inventory_hostname }} >>begun; until [ -e go-{{ inventory_hostname }} ] || [ ! -e cycle.yml ]; do sleep 0.1; done'
       args: { chdir: '{{ site }}' }
       changed_when: false
     - name: Work
