@@ -99,8 +99,9 @@ function graceOf(containers: readonly CriContainer[]): number {
 
 interface CtrInfo {
   readonly ID: string
-  readonly Labels?: Readonly<Record<string, string>>
-  readonly Extensions?: Readonly<Record<string, { readonly value?: string }>>
+  readonly Labels?: Readonly<Record<string, string>> | null
+  /** Null where there is none, as are labels. */
+  readonly Extensions?: Readonly<Record<string, { readonly value?: string }>> | null
   readonly Spec?: { readonly linux?: { readonly namespaces?: readonly { readonly type: string }[] } }
 }
 
@@ -132,8 +133,8 @@ function fromCtr(text: string): RunningPod[] {
 }
 
 /** CRI's own record of a container, JSON in base64, has the annotations that kubelet gave it. */
-function ctrGrace({ Extensions = {} }: CtrInfo): number | undefined {
-  const { value = '' } = Extensions['io.cri-containerd.container.metadata'] ?? {}
+function ctrGrace({ Extensions }: CtrInfo): number | undefined {
+  const { value = '' } = Extensions?.['io.cri-containerd.container.metadata'] ?? {}
   const seconds = /"io\.kubernetes\.pod\.terminationGracePeriod":"(\d{1,6})"/.exec(
     Buffer.from(value, 'base64').toString('utf8'),
   )?.[1]

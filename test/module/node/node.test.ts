@@ -98,6 +98,40 @@ ${JSON.stringify({ containers: [container('e1', 'e'), container('p1', 'p', 40), 
   t.throws(() => node.parsePods('@crictl\n@pods\n{"items":\n@containers\n{}'), /makes no sense/)
 })
 
+t.test('pods of ctr', async (t) => {
+  const metadata = Buffer.from(
+    JSON.stringify({ Metadata: { Config: { annotations: { 'io.kubernetes.pod.terminationGracePeriod': '15' } } } }),
+  ).toString('base64')
+  const labels = (name: string, kind: string) => ({
+    'io.kubernetes.pod.namespace': 'shop',
+    'io.kubernetes.pod.name': name,
+    'io.kubernetes.pod.uid': name,
+    'io.cri-containerd.kind': kind,
+  })
+  const infos = [
+    {
+      ID: 's',
+      Labels: labels('web', 'sandbox'),
+      Extensions: null,
+      Spec: { linux: { namespaces: [{ type: 'network' }] } },
+    },
+    {
+      ID: 'c',
+      Labels: labels('web', 'container'),
+      Extensions: { 'io.cri-containerd.container.metadata': { value: metadata } },
+    },
+    { ID: 'bare', Labels: null, Extensions: null, Spec: { linux: { namespaces: [{ type: 'pid' }] } } },
+  ]
+  const text = infos.map((info) => `@info ${info.ID}\n${JSON.stringify(info, undefined, 4)}\n`).join('')
+  t.same(node.parsePods(`@ctr\n${text}`), {
+    tool: 'ctr',
+    pods: [
+      { id: 's', namespace: 'shop', name: 'web', network: 'pod', grace: 15, containers: ['c'] },
+      { id: 'bare', namespace: '', name: 'bare', network: 'host', grace: 30, containers: ['bare'] },
+    ],
+  })
+})
+
 t.test('what to do with a host that answers', async (t) => {
   const now = 1_700_000_000_000
   const record = (change: Partial<node.CycleRecord>): node.CycleRecord => ({
