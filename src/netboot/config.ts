@@ -3,8 +3,9 @@ import { realpathSync } from 'node:fs'
 import { dirname, resolve, sep } from 'node:path'
 import { z } from 'zod'
 import { didYouMean, Problems } from '../shared/errors.ts'
+import { checkSettings, placeAt } from '../shared/settings.ts'
 import type { Place } from '../shared/source.ts'
-import { readYaml, toPlain, type YamlNode } from '../shared/yaml.ts'
+import { readYaml } from '../shared/yaml.ts'
 import { formatIp4, type Ip4, inSubnet, parseIp4, parseSubnet, type Range } from './address.ts'
 import type { DhcpSettings, Network } from './dhcp/network.ts'
 import type { RepaveSettings } from './machines.ts'
@@ -85,17 +86,14 @@ const CONFIG = z.strictObject({
     .prefault({}),
 })
 
-type Path = readonly PropertyKey[]
-
 /** Reads netboot.yml. Throws UserError with all that is wrong and where. */
 export function readConfig(path: string): NetbootConfig {
   const node = readYaml(path)
   const problems = new Problems()
-  const at = (...keys: PropertyKey[]): Place | undefined => placeOf(node, keys)
-  const parsed = CONFIG.safeParse(toPlain(node))
-  for (const issue of parsed.error?.issues ?? []) addIssue(problems, node, issue)
+  const at = (...keys: PropertyKey[]): Place => placeAt(node, keys)
+  const checked = checkSettings(CONFIG, node, problems)
   problems.throwIfAny()
-  const data = parsed.data!
+  const data = checked!
   const folder = dirname(resolve(path))
 
   const networks = data.networks.map((one, i) =>
@@ -176,49 +174,6 @@ function readNetwork(one: z.output<typeof NETWORK>, complain: Complain): Network
     mtu,
     leaseTime: lease === undefined ? undefined : Math.max(60, Math.round(parseDuration(lease)! / 1000)),
   }
-}
-
-function addIssue(problems: Problems, node: YamlNode, issue: z.core.$ZodIssue): void {
-  if (issue.code === 'unrecognized_keys') {
-    for (const key of issue.keys) {
-      const place = keyPlace(node, [...issue.path, key])
-      problems.add(`unknown key "${key}"`, place, didYouMean(key, knownKeys(issue.path)))
-    }
-    return
-  }
-  const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''
-  problems.add(`${where}${issue.message}`, placeOf(node, issue.path))
-}
-
-function knownKeys(path: Path): string[] {
-  const [first, , third] = path
-  if (first === undefined) return Object.keys(CONFIG.shape)
-  if (first === 'networks') return Object.keys(NETWORK.shape)
-  if (first === 'profiles' && third === undefined) return Object.keys(PROFILE.shape)
-  return ['port', 'downloads', 'machines', 'groups', 'default', 'valid', 'timeout', 'retries']
-}
-
-/** The place of the value at a path, or of the deepest that is there. */
-function placeOf(root: YamlNode, path: Path): Place {
-  let node = root
-  for (const key of path) {
-    const next =
-      node.kind === 'map' ? node.get(String(key)) : node.kind === 'list' ? node.items[Number(key)] : undefined
-    if (next === undefined) break
-    node = next
-  }
-  return node.place
-}
-
-function keyPlace(root: YamlNode, path: Path): Place {
-  let node = root
-  for (const key of path.slice(0, -1)) {
-    const next =
-      node.kind === 'map' ? node.get(String(key)) : node.kind === 'list' ? node.items[Number(key)] : undefined
-    if (next === undefined) break
-    node = next
-  }
-  return (node.kind === 'map' ? node.entries.get(String(path.at(-1)))?.keyPlace : undefined) ?? node.place
 }
 
 function parseRange(text: string): Range | undefined {

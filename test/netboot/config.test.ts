@@ -75,7 +75,7 @@ t.test('a whole one', async (t) => {
 t.test('what is wrong, and where', async (t) => {
   for (const [change, message] of [
     [['interfaces: [eth1]', 'interfaces: []'], /netboot\.yml:2:13: interfaces: /],
-    [['files: boot', ''], /files: /],
+    [['files: boot', ''], /files is missing/],
     [['files: boot', 'files: .'], /:9:8: the files folder holds netboot\.yml/],
     [['files: boot', 'files: ..'], /:9:8: the files folder holds netboot\.yml/],
     [['unknown: enroll', 'unkown: enroll'], /:3:1: unknown key "unkown".*did you mean "unknown"/s],

@@ -2,9 +2,10 @@
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { didYouMean, type Problem, Problems } from '../../shared/errors.ts'
+import { checkSettings, placeAt } from '../../shared/settings.ts'
 import { SHIPPED_PLAYBOOKS } from '../../shared/shipped.ts'
 import type { Place } from '../../shared/source.ts'
-import { toPlain, type YamlMap, type YamlNode } from '../../shared/yaml.ts'
+import type { YamlNode } from '../../shared/yaml.ts'
 import { compileNode } from '../../values/index.ts'
 import { type Blackout, parseBlackout } from './blackout.ts'
 import { EVENT_KINDS } from './events.ts'
@@ -242,34 +243,8 @@ function checked<T extends z.ZodObject>(schema: T, node: YamlNode, problems: Pro
     problems.add('must be a map', node.place)
     return undefined
   }
-  const parsed = schema.safeParse(toPlain(node))
-  for (const issue of parsed.error?.issues ?? []) {
-    if (issue.code === 'unrecognized_keys' && issue.path.length === 0) {
-      for (const key of issue.keys)
-        problems.add(
-          `unknown key "${key}"`,
-          node.entries.get(key)?.keyPlace,
-          didYouMean(key, Object.keys(schema.shape)),
-        )
-    } else {
-      const missing = placeOf(node, issue.path) === undefined
-      const where = issue.path.join('.')
-      problems.add(
-        missing ? `${where} is missing` : `${where}: ${issue.message}`,
-        placeOf(node, issue.path) ?? node.place,
-      )
-    }
-  }
-  const at = (...path: PropertyKey[]): Place => placeOf(node, path) ?? node.place
-  return parsed.success ? { data: parsed.data, at, node: node as YamlMap } : undefined
-}
-
-/** The place of the value at a path, if it is there. */
-function placeOf(root: YamlNode, path: readonly PropertyKey[]): Place | undefined {
-  let node: YamlNode | undefined = root
-  for (const key of path)
-    node = node?.kind === 'map' ? node.get(String(key)) : node?.kind === 'list' ? node.items[Number(key)] : undefined
-  return node?.place
+  const data = checkSettings(schema, node, problems)
+  return data === undefined ? undefined : { data, node, at: (...path: PropertyKey[]): Place => placeAt(node, path) }
 }
 
 function nameOf(node: YamlNode): string | undefined {
