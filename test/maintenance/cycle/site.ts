@@ -4,6 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { runbook } from '../../acceptance/support.ts'
 import type { Lab } from '../../lab/index.ts'
 
 export interface Switch extends AsyncDisposable {
@@ -122,3 +123,9 @@ pod kube-system/etcd-n1 --net-host 'trap "echo etcd >>/srv/log/ended; exit" TERM
 pod kube-system/proxy --net-host 'trap "sleep 0.3; echo proxy >>/srv/log/ended; exit" TERM'
 pod shop/web '' 'trap "sleep 0.5; echo web >>/srv/log/ended; exit" TERM'
 `
+
+/** `runbook node VERB n1 …`; what was said. */
+export function nodeCommand(lab: Lab, folder: string, vars: object) {
+  return (args: readonly string[], during?: Parameters<typeof runbook>[1]) =>
+    runbook(['node', ...args, '-i', lab.inventoryFile, '-e', JSON.stringify(vars)], { cwd: folder, ...during })
+}
