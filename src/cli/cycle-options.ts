@@ -1,7 +1,9 @@
 /** `runbook node maintain|shutdown|reboot|poweron|status`: their options and their help. */
+
 import { type Command, Option } from 'commander'
 import type { CycleVerb } from '../maintenance/cycle/types.ts'
 import type { CycleFlags } from './commands/cycle.ts'
+import { addConnection } from './connection-options.ts'
 import type { AddCommand } from './program.ts'
 
 type Decorate = (command: Command) => Command
@@ -21,15 +23,12 @@ export function addCycle(
       .option('--kubeconfig <file>', 'default: the administrator’s, of a host of the group control_plane')
       .option('--json', 'an event a line, as JSON', false)
       .option('-v, --verbose', 'unchanged tasks and all changes; -vv, -vvv: more', more as never, 0)
-      .option('-u, --user <name>', 'log in as, where the inventory does not say')
-      .option('--private-key <file>', 'key to log in with, where the inventory does not say')
-      .option('-K, --ask-become-pass', 'ask once for the password of sudo, doas or su', false)
-      .option('--accept-new-host-keys', 'record keys of hosts that are not known yet', false)
       .addOption(new Option('--folder <folder>', 'where .runbook/ stands, with what is remembered').default('.'))
       .action(async (patterns: string[], flags: CycleFlags) => {
         const { cycle } = await import('./commands/cycle.ts')
         done(await cycle(name, patterns, flags))
       })
+    addConnection(one)
     if (name === 'poweron') return one.option('--dry-run', 'say what would be done, and touch nothing', false)
     one
       .option('--dry-run', 'show every step for these nodes, and touch nothing', false)

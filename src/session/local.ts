@@ -38,6 +38,7 @@ export function spawnChannel(file: string, args: readonly string[], env?: NodeJS
     child.stdout.destroy()
     child.stderr.destroy()
   }
+  let isClosing = false
   const kill = (signal: NodeJS.Signals) => {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
     try {
@@ -59,6 +60,9 @@ export function spawnChannel(file: string, args: readonly string[], env?: NodeJS
     stderr: child.stderr,
     exit: exit.promise,
     close: () => {
+      // A second signal would hit what tidies up after the first.
+      if (isClosing) return
+      isClosing = true
       // First the gentle way, so that an upload can remove its temporary file. By group only while its leader lives:
       // afterwards the number may belong to somebody else.
       kill('SIGTERM')

@@ -94,7 +94,12 @@ export class Templar implements AsyncDisposable {
 
   constructor(folder: string) {
     this.#child = spawn(join(folder, 'bin/python'), ['-c', SERVER], {
-      env: { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: '/nonexistent', ANSIBLE_DEPRECATION_WARNINGS: 'false' },
+      env: {
+        PATH: process.env.PATH,
+        LANG: 'C.UTF-8',
+        HOME: join(folder, 'home'),
+        ANSIBLE_DEPRECATION_WARNINGS: 'false',
+      },
     })
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       if (line.startsWith('{')) this.#waiting.shift()?.(JSON.parse(line))

@@ -40,6 +40,8 @@ export interface CycleFlags {
   readonly privateKey?: string
   readonly askBecomePass?: boolean
   readonly acceptNewHostKeys?: boolean
+  /** Milliseconds. */
+  readonly waitLock?: number
 }
 
 /** `runbook node maintain|shutdown|reboot|poweron`. Gives the exit code. */
@@ -88,6 +90,7 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
     prompt,
     becomePassword,
     target: targetOf(flags),
+    waitLockMs: flags.waitLock,
     folder: resolve(flags.folder),
     stop: interrupt.stop,
     abort: interrupt.abort,
@@ -144,6 +147,7 @@ function wordsOf(flags: CycleFlags): string[] {
     ...option('--user', flags.user),
     ...option('--private-key', flags.privateKey),
     ...flag('--ask-become-pass', flags.askBecomePass),
+    ...option('--wait-lock', flags.waitLock === undefined ? undefined : `${Math.round(flags.waitLock / 1000)}s`),
   ]
 }
 

@@ -23,6 +23,8 @@ export interface CycleServices {
   readonly prompt?: Prompt | undefined
   readonly becomePassword?: string | undefined
   readonly target?: Partial<Target> | undefined
+  /** How long a host is waited for that another run works on. */
+  readonly waitLockMs?: number | undefined
   /** Where `.runbook/` stands, and what relative paths are relative to. */
   readonly folder: string
   /** First: the step that runs comes to its end, no more are begun. */
@@ -181,6 +183,7 @@ async function* runNode(
       prompt: services.prompt,
       becomePassword: services.becomePassword,
       target: services.target,
+      waitLockMs: services.waitLockMs,
       baseDir: folder,
       stop: pass ? AbortSignal.any([stop, pass.lost]) : stop,
       abort: services.abort,

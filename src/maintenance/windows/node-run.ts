@@ -82,8 +82,14 @@ export function startNode(program: Program, request: NodeRunRequest): NodeRun {
   }
 }
 
+/**
+ * A run that was killed leaves the step that it was at, and with it the host's lock, until the step ends. That is no failure
+ * of the node; nor is a person who is at work there for a moment.
+ */
+const WAIT_LOCK = '15m'
+
 function argsOf({ host, playbook, cycle, reason, inventory, cwd }: NodeRunRequest, { vars }: Files): string[] {
-  const common = [...inventory.flatMap((one) => ['-i', one]), '-e', `@${vars}`]
+  const common = [...inventory.flatMap((one) => ['-i', one]), '-e', `@${vars}`, '--wait-lock', WAIT_LOCK]
   if (!cycle) return ['apply', playbook, `--limit=${host}`, '--output', 'json', ...common]
   return [
     'node',
