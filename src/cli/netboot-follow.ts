@@ -2,14 +2,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, openSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Inventory, targetOf } from '../inventory/index.ts'
 import type { Directory } from '../netboot/directory.ts'
 import type { Machines } from '../netboot/machines.ts'
-import { knownName } from '../session/known-hosts.ts'
-import { pinHostKeys } from '../session/pin-host-keys.ts'
+import { keyPlaceOf, pinHostKeys } from '../session/pin-host-keys.ts'
 import { makeScope } from '../values/index.ts'
 import { EXIT } from './exit.ts'
 import { inventorySources } from './inputs.ts'
@@ -89,8 +87,7 @@ export class Follower {
     const groups = Object.fromEntries([...inventory.groups].map(([group, { hosts }]) => [group, hosts]))
     const magic = { inventory_hostname: host.name, group_names: host.groups, groups }
     const target = targetOf(host, makeScope([...host.layers, { name: 'runbook', vars: magic }]))
-    const file = (target.knownHostsFile ?? '~/.ssh/known_hosts').replace(/^~(?=\/)/, homedir())
-    const known = knownName(target.address ?? name, target.port ?? 22)
+    const { file, name: known } = keyPlaceOf(target)
     await pinHostKeys(file, known, keys)
     say(name, `its ${keys.length} host keys are in ${file} as ${known}`)
   }

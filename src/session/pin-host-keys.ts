@@ -1,6 +1,18 @@
 import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { hostKeysFor } from './host-key.ts'
 import { KnownHosts, parseKnownHosts, withLockFile } from './known-hosts.ts'
+import type { Target } from './session.ts'
+import { expandHome, lookupHost } from './ssh-config.ts'
+
+/** The file that a host's keys belong in, and the name that they are looked up under: as its variables and ssh_config say. */
+export function keyPlaceOf(target: Target): { readonly file: string; readonly name: string } {
+  const config = lookupHost(target.address, target.sshConfigFile, target.user, target.sshOptions)
+  const { hostName, hostKeyAlias, userKnownHostsFiles } = config
+  const port = target.port ?? config.port ?? 22
+  const { name } = hostKeysFor(new KnownHosts([]), hostName, port, hostKeyAlias, 'check', false)
+  return { file: expandHome(target.knownHostsFile ?? userKnownHostsFiles[0] ?? '~/.ssh/known_hosts'), name }
+}
 
 /**
  * Makes `keys` (`ssh-ed25519 AAAA…`) the only keys that a known_hosts file has for `name`, as knownName() gives it: for a

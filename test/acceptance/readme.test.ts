@@ -31,6 +31,7 @@ const TRIED: Readonly<Record<string, string[] | string>> = {
   'runbook validate site.yml': ['validate', 'site.yml'],
   'runbook apply site.yml --limit web1': ['apply', 'site.yml', '--limit', 'web1'],
   'runbook history': ['history'],
+  'runbook node maintain web1 --dry-run': ['node', 'maintain', 'web1', '--dry-run'],
   'runbook netboot': ['netboot', '--help'],
   'runbook schedule': ['schedule', '--help'],
   'runbook secrets': ['secrets', '--help'],

@@ -1,6 +1,6 @@
 /** `runbook netboot serve` as an operator starts it, with real clients: from a repave to the phone-home. */
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { labTest, Namespace } from './lab.ts'
@@ -11,6 +11,7 @@ const BIN = join(import.meta.dirname, '../../bin/runbook.js')
 const MAC = '52:54:00:77:00:0a'
 
 labTest('udhcpc and curl: repave, a crash of the server, one installer, phone-home', ['busybox', 'curl'], async (t) => {
+  const known = join(t.testdirName, 'known_hosts')
   const folder = t.testdir({
     'netboot.yml': `
 interfaces: [sv0]
@@ -20,7 +21,7 @@ profiles:
   debian: {kernel: linux, cmdline: "seed={{ seed }} report={{ report }}"}
 assign: {default: debian}
 `,
-    'inventory.yml': `all: {hosts: {n1: {ansible_host: 10.77.0.10, netboot_mac: "${MAC}"}}}`,
+    'inventory.yml': `all: {hosts: {n1: {ansible_host: 10.77.0.10, netboot_mac: "${MAC}", ansible_ssh_common_args: ${JSON.stringify(`-o UserKnownHostsFile=${known}`)}}}}`,
     boot: { linux: 'kernel', 'ipxe.efi': 'loader' },
   })
   const script = join(folder, 'script')
@@ -107,6 +108,8 @@ assign: {default: debian}
   t.equal(await curl('--data-urlencode', `pub_key_ed25519=ssh-ed25519 ${'A'.repeat(68)} root`, home), 'ok')
   const status = runbook('status', 'n1')
   t.match(status, /n1 +reachable/)
+  for (let i = 0; i < 200 && !existsSync(known); i++) await new Promise((done) => setTimeout(done, 50))
+  t.match(readFileSync(known, 'utf8'), /^10\.77\.0\.10 ssh-ed25519 A{68}$/m, 'where its ssh looks it up')
   t.match(status, /host key ssh-ed25519 AAAA/)
   t.match(out, /n1 +REQUEST \(ipxe\) → ACK 10\.77\.0\.10 http:\/\/10\.77\.0\.1\/m\/n1\/…\/boot\.ipxe/)
   t.match(out, /n1 +is given the installer of profile debian/)

@@ -1,14 +1,29 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { KnownHosts } from '../../src/session/known-hosts.ts'
-import { pinHostKeys } from '../../src/session/pin-host-keys.ts'
+import { keyPlaceOf, pinHostKeys } from '../../src/session/pin-host-keys.ts'
 
 /** A blob that names its type; of no other use. */
 const key = (n: number): string => {
   const type = Buffer.from('ssh-ed25519')
   return `ssh-ed25519 ${Buffer.concat([Buffer.of(0, 0, 0, type.length), type, Buffer.alloc(36, n)]).toString('base64')}`
 }
+
+t.test('where ssh looks a host up', async (t) => {
+  const folder = t.testdir({
+    config:
+      'Host db\n HostName 10.0.0.9\n Port 2222\n UserKnownHostsFile /etc/ours\nHost alias\n HostKeyAlias Rack-1\n',
+  })
+  const of = (address: string, more = {}) =>
+    keyPlaceOf({ name: 'n1', connection: 'ssh2', address, sshConfigFile: join(folder, 'config'), ...more })
+  t.strictSame(of('db'), { file: '/etc/ours', name: '[10.0.0.9]:2222' })
+  t.strictSame(of('db', { port: 22, knownHostsFile: '/x' }), { file: '/x', name: '10.0.0.9' })
+  t.strictSame(of('db', { sshOptions: [['userknownhostsfile', '/y']] }).file, '/y')
+  t.equal(of('alias').name, 'rack-1')
+  t.match(of('Other'), { file: join(homedir(), '.ssh/known_hosts'), name: 'other' })
+})
 
 t.test('the keys of the name are the new ones, and everything else stays', async (t) => {
   const folder = t.testdir({})
