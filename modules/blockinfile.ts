@@ -10,8 +10,7 @@ export default defineModule({
     'Two blocks in one file need a `marker` each: with the same one, the second task replaces the first’s block.',
   args: z
     .strictObject({
-      path: args.path.optional().describe('the file'),
-      dest: args.path.optional().describe('the same as `path`'),
+      ...args.editedPath,
       block: z.string().default('').describe('the lines; empty removes the block'),
       state: z.enum(['present', 'absent']).default('present').describe('whether the block is to be there'),
       marker: z
@@ -31,17 +30,11 @@ export default defineModule({
         .describe('a new block goes before the last line that matches; BOF: at the start'),
       create: args.boolean.default(false).describe('make the file when it is not there'),
       ...args.attributes,
-      validate: z
-        .string()
-        .includes('%s')
-        .optional()
-        .describe('a command that must accept the new file; %s is its path'),
-      backup: args.boolean.default(false).describe('keep the old file beside the new one'),
+      ...args.replacing,
     })
-    .refine((a) => (a.path === undefined) !== (a.dest === undefined), 'give `path`')
     .refine((a) => a.marker_begin !== a.marker_end, '`marker_begin` and `marker_end` must differ')
     .refine((a) => a.insertafter === undefined || a.insertbefore === undefined, 'give `insertafter` or `insertbefore`')
-    .transform(({ path, dest, ...a }) => ({ ...a, path: (path ?? dest)! })),
+    .transform(args.onePath),
   returns: { backup_file: 'the old file, with `backup`' },
   examples: [
     {

@@ -23,12 +23,7 @@ export default defineModule({
         .optional()
         .describe("permissions as '0644' or 'u=rw,go=r'; preserve: those of `src`; absent: as they are"),
       directory_mode: args.mode.optional().describe('permissions of folders that are copied'),
-      validate: z
-        .string()
-        .includes('%s')
-        .optional()
-        .describe('a command that must accept the new file before it replaces the old one; %s is its path'),
-      backup: args.boolean.default(false).describe('keep the old file beside the new one'),
+      ...args.replacing,
       force: args.boolean.default(true).describe('false: leave a file that is there as it is'),
     })
     .refine((a) => (a.src === undefined) !== (a.content === undefined), 'give either `src` or `content`')

@@ -7,8 +7,7 @@ export default defineModule({
     'unless it is there already. A task that would change the file again at every run fails, and says so. For whole files use template.',
   args: z
     .strictObject({
-      path: args.path.optional().describe('the file'),
-      dest: args.path.optional().describe('the same as `path`'),
+      ...args.editedPath,
       line: z
         .string()
         .regex(/^[^\n\0]*$/, 'must be one line; use blockinfile for several')
@@ -33,14 +32,8 @@ export default defineModule({
       firstmatch: args.boolean.default(false).describe('take the first match instead of the last'),
       create: args.boolean.default(false).describe('make the file when it is not there'),
       ...args.attributes,
-      validate: z
-        .string()
-        .includes('%s')
-        .optional()
-        .describe('a command that must accept the new file; %s is its path'),
-      backup: args.boolean.default(false).describe('keep the old file beside the new one'),
+      ...args.replacing,
     })
-    .refine((a) => (a.path === undefined) !== (a.dest === undefined), 'give `path`')
     .refine(
       (a) => a.regexp === undefined || a.search_string === undefined,
       'give `regexp` or `search_string`, not both',
@@ -52,7 +45,7 @@ export default defineModule({
       'state absent needs `regexp`, `search_string` or `line`',
     )
     .refine((a) => !a.backrefs || a.regexp !== undefined, '`backrefs` needs `regexp`')
-    .transform(({ path, dest, ...a }) => ({ ...a, path: (path ?? dest)! })),
+    .transform(args.onePath),
   returns: { backup_file: 'the old file, with `backup`' },
   examples: [
     {

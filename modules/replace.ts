@@ -1,4 +1,4 @@
-import { args, change, defineModule, read, TaskFailure, z } from '#module'
+import { args, change, defineModule, read, TaskFailure, withinTime, z } from '#module'
 
 export default defineModule({
   summary: 'Replace what matches in a file, wherever it stands',
@@ -7,20 +7,13 @@ export default defineModule({
     'would change the file again at every run fails, and says so. For one line use lineinfile.',
   args: z
     .strictObject({
-      path: args.path.optional().describe('the file'),
-      dest: args.path.optional().describe('the same as `path`'),
+      ...args.editedPath,
       regexp: args.regexp.describe('what to replace (JavaScript syntax)'),
       replace: z.string().default('').describe('what to put there; may hold \\1 or \\g<name> for groups of `regexp`'),
       ...args.attributes,
-      validate: z
-        .string()
-        .includes('%s')
-        .optional()
-        .describe('a command that must accept the new file; %s is its path'),
-      backup: args.boolean.default(false).describe('keep the old file beside the new one'),
+      ...args.replacing,
     })
-    .refine((a) => (a.path === undefined) !== (a.dest === undefined), 'give `path`')
-    .transform(({ path, dest, ...a }) => ({ ...a, path: (path ?? dest)! })),
+    .transform(args.onePath),
   returns: { backup_file: 'the old file, with `backup`' },
   examples: [
     {
@@ -31,8 +24,11 @@ export default defineModule({
   probe: ({ path }) => ({ file: read.text(path) }),
   plan: (a, { file }) => {
     if (!file.exists) throw new TaskFailure(`${a.path} does not exist`)
-    const after = edit(a, file.text)
-    if (edit(a, after) !== after)
+    const [after, again] = withinTime(`the search for matches in ${a.path}`, () => {
+      const once = edit(a, file.text)
+      return [once, edit(a, once)]
+    })
+    if (again !== after)
       throw new TaskFailure('what was replaced would be replaced again at the next run: the regexp must not match it')
     return change.editText(a.path, file, after, a)
   },

@@ -11,12 +11,7 @@ export default defineModule({
         'the file; with a slash at its end, or when it is a folder, the template’s name without .hbs in it',
       ),
       ...args.attributes,
-      validate: z
-        .string()
-        .includes('%s')
-        .optional()
-        .describe('a command that must accept the new file before it replaces the old one; %s is its path'),
-      backup: args.boolean.default(false).describe('keep the old file beside the new one'),
+      ...args.replacing,
       force: args.boolean.default(true).describe('false: leave a file that is there as it is'),
     })
     .transform((a) => ({ ...a, files: [] as readonly LoadedFile[] })),

@@ -123,6 +123,31 @@ export const attributes = {
   mode: mode.optional().describe("permissions as '0644' or symbolic as 'u=rw,go=r'; absent: as they are"),
 }
 
+/** The file that a module edits; `path` and `dest` say the same. Goes with `onePath`. */
+export const editedPath = {
+  path: path.optional().describe('the file'),
+  dest: path.optional().describe('the same as `path`'),
+}
+
+/** How a file gets its new content. */
+export const replacing = {
+  validate: z
+    .string()
+    .includes('%s')
+    .optional()
+    .describe('a command that must accept the new file before it replaces the old one; %s is its path'),
+  backup: boolean.default(false).describe('keep the old file beside the new one'),
+}
+
+/** Exactly one of `path` and `dest`, as `path`. */
+export function onePath<A extends { path?: string | undefined; dest?: string | undefined }>(
+  { path, dest, ...rest }: A,
+  context: z.RefinementCtx,
+): Omit<A, 'path' | 'dest'> & { path: string } {
+  if ((path === undefined) === (dest === undefined)) context.addIssue({ code: 'custom', message: 'give `path`' })
+  return { ...rest, path: (path ?? dest)! }
+}
+
 /** A URL to fetch from, in the form that goes over the wire. */
 export const url = z.string().transform((text, ctx) => {
   const parsed = URL.parse(text)

@@ -2,6 +2,7 @@
 import t from 'tap'
 import blockinfile from '../../modules/blockinfile.ts'
 import lineinfile from '../../modules/lineinfile.ts'
+import replace from '../../modules/replace.ts'
 import type { Module } from '../../src/module/index.ts'
 import { placeAt } from '../../src/shared/source.ts'
 import { limit } from '../../src/shared/time-limit.ts'
@@ -16,6 +17,7 @@ t.test('modules', async (t) => {
       file: { exists: true, text: `${text}\n`, stat: undefined },
     })
   t.throws(plan(lineinfile, { regexp: '^(a+)+$', line: 'x' }), /regular expression \^\(a\+\)\+\$ takes more than/)
+  t.throws(plan(replace, { regexp: '^(a+)+$', replace: 'x' }), /search for matches .* takes more than/)
   t.throws(plan(lineinfile, { line: 'x', insertafter: '^(a|a)+$' }), /regular expression \^\(a\|a\)\+\$ takes/)
   t.throws(plan(blockinfile, { block: 'x', insertbefore: '^(a*)*$' }), /regular expression \^\(a\*\)\*\$ takes/)
 })
