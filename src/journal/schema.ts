@@ -1,6 +1,3 @@
-import type { DatabaseSync } from 'node:sqlite'
-import { UserError } from '../shared/errors.ts'
-
 /**
  * The tables, as steps from one version to the next; `PRAGMA user_version` says how many of them a file has. A step that
  * was released is never edited: a change of the schema is a new step.
@@ -59,26 +56,3 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   `,
 ]
-
-/** Brings a database to the newest schema; several processes may try at once. Throws UserError for a newer one. */
-export function migrate(db: DatabaseSync, path: string, steps: readonly string[] = MIGRATIONS): void {
-  if (version(db) === steps.length) return
-  db.exec('BEGIN IMMEDIATE')
-  try {
-    const from = version(db)
-    if (from > steps.length) {
-      throw new UserError({
-        message: `the journal ${path} was written by a newer runbook (schema ${from}, this one knows ${steps.length})`,
-        hint: 'use that version, or move the file away to begin a new journal',
-      })
-    }
-    for (const step of steps.slice(from)) db.exec(step)
-    db.exec(`PRAGMA user_version = ${steps.length}`)
-    db.exec('COMMIT')
-  } catch (error) {
-    db.exec('ROLLBACK')
-    throw error
-  }
-}
-
-const version = (db: DatabaseSync): number => Number(db.prepare('PRAGMA user_version').get()?.user_version)

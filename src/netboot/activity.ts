@@ -1,6 +1,6 @@
 /** What each machine did last, for `watch` in another process. Written in batches: a rack that boots has much to tell. */
 import type { DatabaseSync } from 'node:sqlite'
-import { transact } from './database.ts'
+import { transact } from '../shared/database.ts'
 
 export interface Activity {
   /** Milliseconds since the epoch. */

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
-import { transact } from './database.ts'
+import { transact } from '../shared/database.ts'
 import { type Facts, parseFacts } from './facts.ts'
 import { type MachineEvent, type MachineState, PHASES, step, type Transition } from './life-cycle.ts'
 

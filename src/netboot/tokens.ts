@@ -5,7 +5,7 @@
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
-import { transact } from './database.ts'
+import { transact } from '../shared/database.ts'
 
 export type Purpose = 'seed' | 'report'
 

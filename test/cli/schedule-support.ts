@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isAlive } from '../../src/journal/process.ts'
-import { openDatabase } from '../../src/maintenance/windows/database.ts'
+import { openScheduleDatabase } from '../../src/maintenance/windows/database.ts'
 import { State } from '../../src/maintenance/windows/state.ts'
 import { BIN } from './runbook.ts'
 
@@ -63,7 +63,7 @@ export function site(t: { teardown(fn: () => void): void }, maintenance: string)
 
 /** Ends what still works on nodes: it lives longer than its daemon. */
 function endAll(folder: string): void {
-  using state = new State(openDatabase(folder))
+  using state = new State(openScheduleDatabase(folder))
   for (const { process: name } of state.history(10).flatMap(({ id }) => state.nodes(id)))
     if (name !== null && isAlive(name)) process.kill(-(JSON.parse(name) as [string, number])[1], 'SIGKILL')
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Desk } from '../../src/netboot/boot.ts'
 import { readConfig } from '../../src/netboot/config.ts'
-import { openDatabase } from '../../src/netboot/database.ts'
+import { openNetbootDatabase } from '../../src/netboot/database.ts'
 import { identify } from '../../src/netboot/dhcp/client.ts'
 import { makeDiscover, type Question } from '../../src/netboot/dhcp/request.ts'
 import { Directory } from '../../src/netboot/directory.ts'
@@ -58,7 +58,7 @@ function setUp(t: Test) {
   }))
   const directory = new Directory(config, list)
   const make = () => {
-    const db = openDatabase(undefined)
+    const db = openNetbootDatabase(undefined)
     const clock = { now: 1000 }
     const parts = { config, directory, machines: new Machines(db), tokens: new Tokens(db), now: () => clock.now }
     return { ...parts, parts, db, clock, desk: new Desk(parts) }

@@ -1,14 +1,14 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { openDatabase } from '../../src/netboot/database.ts'
+import { openNetbootDatabase } from '../../src/netboot/database.ts'
 import { DEFAULT_REPAVE, Machines } from '../../src/netboot/machines.ts'
 import { Tokens } from '../../src/netboot/tokens.ts'
 
 t.test('survives the process, and two processes give out one installer', async (t) => {
   const folder = t.testdir()
-  const one = openDatabase(folder)
-  const two = openDatabase(folder)
+  const one = openNetbootDatabase(folder)
+  const two = openNetbootDatabase(folder)
   t.equal(statSync(join(folder, '.runbook/netboot.db')).mode & 0o777, 0o600)
   const machines = new Machines(one)
   t.strictSame(machines.boot('n1', 1), { boot: 'local' })
@@ -17,7 +17,7 @@ t.test('survives the process, and two processes give out one installer', async (
   t.strictSame(boots, ['installer', 'local'])
   one.close()
   two.close()
-  const again = openDatabase(folder)
+  const again = openNetbootDatabase(folder)
   t.teardown(() => again.close())
   const later = new Machines(again)
   t.equal(later.state('n1')?.phase, 'booting')
@@ -32,7 +32,7 @@ t.test('survives the process, and two processes give out one installer', async (
 })
 
 t.test('what cannot be read or written boots the local disk', async (t) => {
-  const db = openDatabase(undefined)
+  const db = openNetbootDatabase(undefined)
   const troubles: string[] = []
   const machines = new Machines(db, (message) => troubles.push(message))
   const waiting = { phase: 'discovered', since: 0, repave: { token: 'A', asked: 0, until: 1e15, retries: 0 } }
@@ -55,7 +55,7 @@ t.test('what cannot be read or written boots the local disk', async (t) => {
 })
 
 t.test('strangers are remembered up to a number', async (t) => {
-  const db = openDatabase(undefined)
+  const db = openNetbootDatabase(undefined)
   const machines = new Machines(db)
   db.exec('BEGIN')
   const insert = db.prepare('INSERT INTO machines (name, state) VALUES (?, ?)')
@@ -66,7 +66,7 @@ t.test('strangers are remembered up to a number', async (t) => {
 })
 
 t.test('tokens', async (t) => {
-  const db = openDatabase(undefined)
+  const db = openNetbootDatabase(undefined)
   const tokens = new Tokens(db)
   const grant = { machine: 'n1', repave: 'A' }
   const token = tokens.issue('seed', grant, 0)

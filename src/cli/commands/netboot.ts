@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { Document } from 'yaml'
 import { addressesOf, formatIp4, formatMac, parseMac } from '../../netboot/address.ts'
 import { type NetbootConfig, readConfig } from '../../netboot/config.ts'
-import { openDatabase } from '../../netboot/database.ts'
+import { openNetbootDatabase } from '../../netboot/database.ts'
 import { Directory } from '../../netboot/directory.ts'
 import { explainBoot } from '../../netboot/explain.ts'
 import { describeFacts, hostOf } from '../../netboot/facts.ts'
@@ -30,7 +30,7 @@ export async function open({ config: path, inventory: sources }: NetbootFlags) {
   const inventory = await openInventory(sources, [path])
   const directory = new Directory(config, machinesOf(inventory))
   const folder = dirname(path)
-  const db = openDatabase(folder)
+  const db = openNetbootDatabase(folder)
   const trouble = (message: string): void => void process.stderr.write(`warning: ${message}\n`)
   const machines = new Machines(db, trouble)
   const tokens = new Tokens(db)

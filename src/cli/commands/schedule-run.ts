@@ -3,7 +3,7 @@ import { readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { systemClock } from '../../maintenance/windows/clock.ts'
 import { Daemon } from '../../maintenance/windows/daemon.ts'
-import { openDatabase, takeLock } from '../../maintenance/windows/database.ts'
+import { openScheduleDatabase, takeLock } from '../../maintenance/windows/database.ts'
 import type { ScheduleEvent } from '../../maintenance/windows/events.ts'
 import { loadSchedule, resolveWindow } from '../../maintenance/windows/load.ts'
 import { adoptNode, type Program, startNode } from '../../maintenance/windows/node-run.ts'
@@ -35,7 +35,7 @@ export async function runDaemon(flags: ScheduleFlags & { readonly listen: string
   // Before anything else: a file that is no YAML ends it here, with a clear word.
   await loadSchedule(flags.config, sources, Date.now())
   using lock = takeLock(folder)
-  using state = new State(openDatabase(folder))
+  using state = new State(openScheduleDatabase(folder))
   if (!lock)
     throw new UserError({
       message: `another daemon runs for ${flags.config}${about(state.fact('daemon'))}`,

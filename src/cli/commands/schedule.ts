@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Inventory } from '../../inventory/index.ts'
-import { openDatabase, takeLock } from '../../maintenance/windows/database.ts'
+import { openScheduleDatabase, takeLock } from '../../maintenance/windows/database.ts'
 import { calendar } from '../../maintenance/windows/ics.ts'
 import { loadSchedule, resolveWindow, type Sources } from '../../maintenance/windows/load.ts'
 import { previewOf } from '../../maintenance/windows/preview.ts'
@@ -34,7 +34,7 @@ export const actor = (): string => process.env.SUDO_USER ?? userInfo().username
 /** The schedule and its state. Throws UserError when there is no such file. */
 async function open(flags: ScheduleFlags) {
   const schedule = await loadSchedule(flags.config, sourcesOf(flags), Date.now())
-  const state = new State(openDatabase(dirname(resolve(flags.config))))
+  const state = new State(openScheduleDatabase(dirname(resolve(flags.config))))
   return { schedule, state, [Symbol.dispose]: () => state[Symbol.dispose]() }
 }
 
@@ -218,7 +218,7 @@ export async function pause(
 
 /** `schedule resume [NAME]` */
 export async function resume(name: string | undefined, flags: ScheduleFlags): Promise<number> {
-  using state = new State(openDatabase(folderOf(flags)))
+  using state = new State(openScheduleDatabase(folderOf(flags)))
   const now = Date.now()
   const names = name === undefined ? state.pauses(now).map(({ window }) => window) : [name]
   const ended = names.filter((one) => state.resume(one))
@@ -252,7 +252,7 @@ export async function history(
   name: string | undefined,
   flags: ScheduleFlags & { readonly number: number; readonly json: boolean },
 ): Promise<number> {
-  using state = new State(openDatabase(folderOf(flags)))
+  using state = new State(openScheduleDatabase(folderOf(flags)))
   const list = state.history(flags.number, name)
   if (flags.json) {
     write(

@@ -1,15 +1,21 @@
 /** Locks of plain hosts, in `.runbook/guards.db` beside the inventory: SQLite, for its locking between processes. */
 import { randomInt } from 'node:crypto'
-import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { openDatabase, STATE_FOLDER } from '../../shared/database.ts'
 import { UserError } from '../../shared/errors.ts'
 import { EMPTY, type GuardStore, type Pulse, parseLedger } from './store.ts'
 
 export const GUARDS_FILE = 'guards.db'
 
-/** How long a statement waits for another process's write to end; milliseconds. */
-const BUSY_MS = 10_000
+/** IF NOT EXISTS: the first files were made without a version. */
+const STEPS = [
+  `
+  CREATE TABLE IF NOT EXISTS ledger (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, json TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS pulse (
+    node TEXT PRIMARY KEY, id TEXT NOT NULL, version INTEGER NOT NULL, valid_ms INTEGER NOT NULL, at INTEGER NOT NULL
+  );
+  `,
+]
 
 /** Versions are random: none comes again, also after a pulse was removed and made anew. */
 const MOST = 2 ** 47
@@ -24,19 +30,8 @@ interface Row {
 
 /** Opens the locks of an inventory's folder; made if they are not there. Throws UserError when it cannot be written. */
 export function openFileStore(folder: string): GuardStore {
-  const path = join(folder, '.runbook', GUARDS_FILE)
-  const db = opening(path, () => {
-    mkdirSync(join(folder, '.runbook'), { recursive: true, mode: 0o700 })
-    const made = new DatabaseSync(path, { timeout: BUSY_MS })
-    chmodSync(path, 0o600)
-    made.exec(`
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL;
-      CREATE TABLE IF NOT EXISTS ledger (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, json TEXT NOT NULL);
-      CREATE TABLE IF NOT EXISTS pulse (node TEXT PRIMARY KEY, id TEXT NOT NULL, version INTEGER NOT NULL, valid_ms INTEGER NOT NULL, at INTEGER NOT NULL);
-    `)
-    return made
-  })
+  const path = join(folder, STATE_FOLDER, GUARDS_FILE)
+  const db = openDatabase(folder, GUARDS_FILE, STEPS)
   return {
     place: path,
     [Symbol.dispose]: () => db.close(),

@@ -1,13 +1,9 @@
 /** The database of the schedule, and the lock that makes one daemon of two. */
-import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { UserError } from '../../shared/errors.ts'
+import { cannotOpen, isBusy, openDatabase, prepareStateFile, STATE_FOLDER } from '../../shared/database.ts'
 
-const FOLDER = '.runbook'
-const FILE = 'schedule.db'
-/** Milliseconds that a statement waits for another process. */
-const BUSY_TIMEOUT = 5000
+const LOCK = 'schedule.lock'
 
 /** Tables, as steps from one version to the next; a step that was released is never edited. */
 const STEPS = [
@@ -34,33 +30,9 @@ const STEPS = [
   `,
 ]
 
-/**
- * Opens `folder/.runbook/schedule.db` (readable by its owner only), or one in memory. Each commit is on the disk when it
- * returns: what a daemon did is known to the next one after a power cut. Throws UserError when it cannot be had.
- */
-export function openDatabase(folder: string | undefined): DatabaseSync {
-  return open(folder === undefined ? ':memory:' : join(prepare(folder), FILE), (db, path) => {
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON')
-    transact(db, () => {
-      const version = Number(db.prepare('PRAGMA user_version').get()?.user_version)
-      if (version > STEPS.length) throw new UserError(`${path} was written by a newer runbook`)
-      for (const step of STEPS.slice(version)) db.exec(step)
-      db.exec(`PRAGMA user_version = ${STEPS.length}`)
-    })
-  })
-}
-
-/** Runs `fn` in a transaction that keeps other processes' writes out. */
-export function transact<T>(db: DatabaseSync, fn: () => T): T {
-  db.exec('BEGIN IMMEDIATE')
-  try {
-    const result = fn()
-    db.exec('COMMIT')
-    return result
-  } catch (error) {
-    if (db.isTransaction) db.exec('ROLLBACK')
-    throw error
-  }
+/** Opens `folder/.runbook/schedule.db`, or one in memory: what a daemon did is known to the next one. */
+export function openScheduleDatabase(folder: string | undefined): DatabaseSync {
+  return openDatabase(folder, 'schedule.db', STEPS)
 }
 
 /**
@@ -70,51 +42,13 @@ export function transact<T>(db: DatabaseSync, fn: () => T): T {
 export function takeLock(folder: string): Disposable | undefined {
   let db: DatabaseSync | undefined
   try {
-    db = new DatabaseSync(join(prepare(folder), 'schedule.lock'), { timeout: 0 })
+    db = new DatabaseSync(prepareStateFile(folder, LOCK), { timeout: 0 })
     db.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE')
   } catch (error) {
     db?.close()
-    // 5: SQLITE_BUSY
-    if (((error as { errcode?: number }).errcode ?? 0) % 256 === 5) return undefined
-    throw explain(join(folder, FOLDER), error)
+    if (isBusy(error)) return undefined
+    throw cannotOpen(join(folder, STATE_FOLDER, LOCK), error)
   }
   const held = db
   return { [Symbol.dispose]: () => held.close() }
-}
-
-function open(path: string, setUp: (db: DatabaseSync, path: string) => void): DatabaseSync {
-  try {
-    if (path !== ':memory:') {
-      closeSync(openSync(path, 'a', 0o600))
-      chmodSync(path, 0o600)
-    }
-    const db = new DatabaseSync(path, { timeout: BUSY_TIMEOUT })
-    try {
-      setUp(db, path)
-      return db
-    } catch (error) {
-      db.close()
-      throw error
-    }
-  } catch (error) {
-    throw explain(path, error)
-  }
-}
-
-function explain(path: string, error: unknown): UserError {
-  if (error instanceof UserError) return error
-  const message = `cannot open ${path}: ${(error as Error).message}`
-  return new UserError({ message, hint: 'is the folder writable, and the disk full?' }, { cause: error })
-}
-
-/** `folder/.runbook`, made when it is not there. */
-function prepare(folder: string): string {
-  const home = join(folder, FOLDER)
-  try {
-    mkdirSync(home, { mode: 0o700 })
-    writeFileSync(join(home, '.gitignore'), '*\n')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw explain(home, error)
-  }
-  return home
 }

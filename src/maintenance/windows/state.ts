@@ -1,6 +1,6 @@
 /** What the schedule remembers: openings with each node's state, pauses, requests of people, and a log. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { transact } from './database.ts'
+import { transact } from '../../shared/database.ts'
 import type { EventKind, ScheduleEvent } from './events.ts'
 import type { Occurrence } from './window.ts'
 

@@ -117,6 +117,8 @@ t.test('plain hosts: the same in a file', async (t) => {
     for (const [i, runner] of runners.entries())
       runner.order({ ...chosen, run: `round-${round}-${i}`, nodes: pick(round, i) })
     await Promise.all(runners.map((runner, i) => runner.hears(({ type }) => type === 'done', from[i])))
+    const failed = runners.flatMap(({ said }, i) => said.slice(from[i])).filter(({ type }) => type === 'failed')
+    t.same(failed, [])
     const spans = runners.flatMap(({ said }, i) => spansOf(said.slice(from[i])))
     t.equal(spans.length, 4)
     t.equal(mostTogether(spans), 1)

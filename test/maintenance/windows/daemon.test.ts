@@ -1,7 +1,7 @@
 /** The daemon on a clock that the test turns: a year, clock changes, ends, pauses, crashes. */
 import t from 'tap'
 import { Daemon } from '../../../src/maintenance/windows/daemon.ts'
-import { openDatabase } from '../../../src/maintenance/windows/database.ts'
+import { openScheduleDatabase } from '../../../src/maintenance/windows/database.ts'
 import type { ScheduleEvent } from '../../../src/maintenance/windows/events.ts'
 import { readSchedule } from '../../../src/maintenance/windows/schema.ts'
 import { State } from '../../../src/maintenance/windows/state.ts'
@@ -21,7 +21,7 @@ interface Site {
 /** A daemon with its own clock and state. `crash` forgets it as SIGKILL would, nodes too. */
 function site(start: string, { yaml, hosts = ['n1', 'n2', 'n3'], plan = () => ({ takes: 20 * MINUTE }), tick }: Site) {
   const clock = new FakeClock(start)
-  const state = new State(openDatabase(undefined))
+  const state = new State(openScheduleDatabase(undefined))
   const events: ScheduleEvent[] = []
   const nodes = new FakeNodes(clock, plan)
   let hash = 'plan'

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Desk } from '../../../src/netboot/boot.ts'
 import { readConfig } from '../../../src/netboot/config.ts'
-import { openDatabase } from '../../../src/netboot/database.ts'
+import { openNetbootDatabase } from '../../../src/netboot/database.ts'
 import { Directory } from '../../../src/netboot/directory.ts'
 import { HttpServer, type HttpServerOptions } from '../../../src/netboot/http/server.ts'
 import { Machines } from '../../../src/netboot/machines.ts'
@@ -36,7 +36,7 @@ async function setUp(t: Test, options: Partial<HttpServerOptions> = {}) {
   symlinkSync('../secret', join(folder, 'boot/link'))
   symlinkSync('linux', join(folder, 'boot/inside'))
   const config = readConfig(join(folder, 'netboot.yml'))
-  const db = openDatabase(undefined)
+  const db = openNetbootDatabase(undefined)
   const machine = { macs: ['52:54:00:77:00:01'], address: '10.77.0.11', groups: [], sshKeys: ['ssh-ed25519 AAAA me'] }
   const two = { ...machine, macs: ['52:54:00:77:00:02'], address: '10.77.0.12' }
   const directory = new Directory(config, [
