@@ -1,4 +1,4 @@
-import { args, type Change, change, defineModule, type LoadedFile, quote, quoteAll, read, z } from '#module'
+import { args, type Change, change, defineModule, type LoadedFile, program, quote, quoteAll, z } from '#module'
 
 export default defineModule({
   summary: 'Run a script of the controller on the host',
@@ -10,31 +10,19 @@ export default defineModule({
   args: z
     .strictObject({
       cmd: args.words.describe('the script, beside the playbook or in files/, and its arguments'),
-      chdir: args.path.optional().describe('folder to run it in'),
-      creates: args.path.optional().describe('do nothing when this path exists'),
-      removes: args.path.optional().describe('do nothing when this path does not exist'),
+      ...program.place,
       executable: z.string().min(1).optional().describe('interpreter, instead of the one of the first line'),
     })
     .transform((a) => ({ ...a, files: [] as readonly LoadedFile[] })),
-  returns: {
-    rc: 'exit status',
-    stdout: 'what it printed',
-    stdout_lines: 'the same as a list',
-    stderr: 'its error output',
-    stderr_lines: 'the same as a list',
-  },
+  returns: program.returns,
   examples: [
     { name: 'Prepare a disk once', yaml: 'script:\n  cmd: prepare-disk.sh /dev/sdb\n  creates: /srv/data/.formatted' },
   ],
   files: ({ cmd }) => [{ path: cmd[0]!, kind: 'file' }],
   withFiles: (a, files) => ({ ...a, files }),
-  probe: ({ creates, removes }) => ({
-    creates: creates === undefined ? undefined : read.stat(creates),
-    removes: removes === undefined ? undefined : read.stat(removes),
-  }),
+  probe: program.probe,
   plan: (a, state) => {
-    if (a.creates !== undefined && state.creates) return []
-    if (a.removes !== undefined && !state.removes) return []
+    if (program.isDone(a, state)) return []
     return [run(a.cmd, a.files[0]!, a)]
   },
   result: (_a, _state, outputs) => change.commandResult(outputs[0]),

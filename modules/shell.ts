@@ -1,4 +1,4 @@
-import { args, change, defineModule, quote, read, z } from '#module'
+import { args, change, defineModule, program, quote, z } from '#module'
 
 export default defineModule({
   summary: 'Run a piece of shell',
@@ -10,22 +10,12 @@ export default defineModule({
   freeForm: 'cmd',
   args: z.strictObject({
     cmd: args.text.describe('what to run'),
-    chdir: args.path.optional().describe('folder to run it in'),
-    creates: args.path.optional().describe('do nothing when this path exists'),
-    removes: args.path.optional().describe('do nothing when this path does not exist'),
+    ...program.place,
     executable: args.path.optional().describe('another shell, such as /bin/bash; called with -c'),
-    stdin: args.text.optional().describe('text for its standard input'),
-    stdin_add_newline: args.boolean.default(true).describe('end `stdin` with a newline'),
-    strip_empty_ends: args.boolean
-      .default(true)
-      .describe('drop empty lines at the end of stdout and stderr in the result'),
+    ...program.streams,
   }),
   returns: {
-    rc: 'exit status',
-    stdout: 'what it printed',
-    stdout_lines: 'the same as a list',
-    stderr: 'its error output',
-    stderr_lines: 'the same as a list',
+    ...program.returns,
     cmd: 'what ran',
   },
   examples: [
@@ -38,13 +28,9 @@ export default defineModule({
       yaml: 'shell:\n  cmd: set -o pipefail; ./setup | tee /var/log/setup.log\n  executable: /bin/bash\n  creates: /var/log/setup.log',
     },
   ],
-  probe: ({ creates, removes }) => ({
-    creates: creates === undefined ? undefined : read.stat(creates),
-    removes: removes === undefined ? undefined : read.stat(removes),
-  }),
+  probe: program.probe,
   plan: (a, state) => {
-    if (a.creates !== undefined && state.creates) return []
-    if (a.removes !== undefined && !state.removes) return []
+    if (program.isDone(a, state)) return []
     // Quoted for eval or -c: a syntax error in the text is then this task's alone and not the whole request's.
     const line = a.executable === undefined ? `eval ${quote(a.cmd)}` : `${quote(a.executable)} -c ${quote(a.cmd)}`
     return [change.command(line, { ...a, summary: `run ${a.cmd.trim()}` })]
