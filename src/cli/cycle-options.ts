@@ -1,6 +1,6 @@
 /** `runbook node maintain|shutdown|reboot|poweron|status`: their options and their help. */
 
-import { type Command, Option } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { CycleVerb } from '../maintenance/cycle/types.ts'
 import type { CycleFlags } from './commands/cycle.ts'
 import { addConnection } from './connection-options.ts'
@@ -18,7 +18,7 @@ export function addCycle(
 ): void {
   const verb = (name: CycleVerb, summary: string): Command => {
     const one = input(command(parent, name, summary, EXAMPLES[name]))
-      .argument('<node...>', 'hosts or patterns, worked on one after another')
+      .argument('<node...>', 'hosts or patterns, begun in this order')
       .option('--reason <text>', 'kept with the cordon, and told to users who are logged in')
       .option('--kubeconfig <file>', 'default: the administrator’s, of a host of the group control_plane')
       .option('--json', 'an event a line, as JSON', false)
@@ -29,6 +29,12 @@ export function addCycle(
         done(await cycle(name, patterns, flags))
       })
     addConnection(one)
+    one.option(
+      '-f, --forks <n>',
+      'nodes at the same time, of those that max_unavailable in maintenance.yml allows; without one it is 1',
+      places,
+      10,
+    )
     if (name === 'poweron') return one.option('--dry-run', 'say what would be done, and touch nothing', false)
     one
       .option('--dry-run', 'show every step for these nodes, and touch nothing', false)
@@ -71,6 +77,11 @@ export function addCycle(
       const { status } = await import('./commands/node-status.ts')
       done(await status(patterns, flags))
     })
+}
+
+function places(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('It must be a number of nodes.')
+  return Number(text)
 }
 
 const EXIT_CODES = `

@@ -8,6 +8,7 @@ import type { Power } from '../power/power.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import { becomeOf } from './become.ts'
 import type { ActionEntry } from './entry.ts'
+import { barred } from './fence.ts'
 import { failure, NOTHING, type Outcome } from './outcome.ts'
 import type { Performer } from './perform.ts'
 import { isTrouble } from './prepare.ts'
@@ -21,6 +22,8 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
   if (check && !action.preview) {
     return { ...NOTHING, status: 'skipped', msg: 'not run in check mode', unknown: true }
   }
+  const bar = check ? undefined : await barred(performer)
+  if (bar) return bar
   const { ctx, timer, intents } = contextOf(performer, entry)
   try {
     performer.started(entry)

@@ -2,6 +2,7 @@ import { type Change, type ChangeOutput, STALE } from '../module/change.ts'
 import { EVERYTHING, Touched } from '../module/resources.ts'
 import { SessionError } from '../session/session.ts'
 import { isRetried, type ModuleEntry, needsJudgement } from './entry.ts'
+import { barred } from './fence.ts'
 import { changeFailed, NOTHING, notesOf, type Outcome, report } from './outcome.ts'
 import type { Performer } from './perform.ts'
 import { type Answer, type Reply, request } from './request.ts'
@@ -43,6 +44,11 @@ export async function applyBatch(
       'the connection was lost while this command ran: it may have run to its end, in part, or not at all; ' +
       'look at the host before you run it again'
     finish(slots[at]!, { ...NOTHING, status: 'failed', msg })
+    return undefined
+  }
+  const bar = await barred(performer)
+  if (bar) {
+    finish(slots[at]!, bar)
     return undefined
   }
   const batch = gather(performer, slots, at, first, answers)

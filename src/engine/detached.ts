@@ -17,6 +17,7 @@ import { Keep } from '../session/keep.ts'
 import { SessionError } from '../session/session.ts'
 import { type Member, outcomeOf } from './batch.ts'
 import type { ModuleEntry } from './entry.ts'
+import { barred } from './fence.ts'
 import { NOTHING, type Outcome } from './outcome.ts'
 import { type Performer, PROBE_TIMEOUT_MS } from './perform.ts'
 import type { Answer } from './request.ts'
@@ -91,6 +92,11 @@ class DetachedRun {
       }
       // What it was to create may be there by now; it is running all the same.
       const begun = change ?? unnamed(entry)
+      const bar = earlier ? undefined : await barred(this.#performer)
+      if (bar) {
+        this.#journal.intentDone(entry.actor.name, this.#intent)
+        return done(bar)
+      }
       this.#performer.started(entry)
       this.#performer.host.handlers.oweAhead(entry.task, entry)
       const job = earlier?.job ?? mine.job

@@ -49,6 +49,11 @@ export interface RunInput extends Selection {
   readonly becomePassword?: string | undefined
   /** How long a host that another run holds is waited for. */
   readonly waitLockMs?: number | undefined
+  /**
+   * Asked right before anything acts for a host: each action, each request with changes; not in check mode. A UserError that
+   * it throws fails the task, and nothing of it was done.
+   */
+  readonly fence?: ((host: string) => Promise<void>) | undefined
   /** How long a host may take to answer questions about its state; default two minutes. */
   readonly probeTimeoutMs?: number | undefined
   /** Connection settings of the command line, under the inventory's. */

@@ -39,18 +39,15 @@ const AGAIN_MS = 500
 const IDLE_MS = 30_000
 
 /**
- * Authentication is the library's (certificates, tokens, exec plugins), requests are our own: its generated client loses
- * fields that it does not know, and takes a 2xx answer of kind Status "Failure" for a success.
+ * Requests are our own: the library's generated client loses fields that it does not know, and takes a 2xx answer of kind
+ * Status "Failure" for a success.
  */
-export function openTransport({ config, server }: LoadedKubeconfig): Transport {
+export function openTransport({ credentials, server }: LoadedKubeconfig): Transport {
   const agents = new Map<string, https.Agent>()
-  const proxied = config.getCurrentCluster()?.proxyUrl !== undefined
 
   const options = async (): Promise<https.RequestOptions> => {
-    const auth: https.RequestOptions = {}
-    await config.applyToHTTPSOptions(auth)
-    if (proxied) return auth
-    // The library's agent makes a connection a request. Exec plugins may give other certificates after a while.
+    const auth = await credentials()
+    if (auth.agent) return auth
     const key = `${auth.cert} ${auth.key}`
     let agent = agents.get(key)
     if (!agent) {

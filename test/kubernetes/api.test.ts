@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
-import { createServer } from 'node:https'
+import { createServer, type RequestOptions } from 'node:https'
+import { registerHooks } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -260,4 +261,67 @@ t.test('kubeconfigs', { skip }, async (t) => {
   await t.rejects(loadKubeconfigFile(join(folder, 'none')), { message: /does not exist\n.*module `kubeconfig`/s })
   writeFileSync(join(folder, 'admin.conf'), text)
   t.equal((await loadKubeconfigFile(join(folder, 'admin.conf'))).server, loaded.server)
+})
+
+/** The same words as the library's for what we read ourselves, without loading it; the library for the rest. */
+t.test('credentials', { skip }, async (t) => {
+  const data = certificate!.toString('base64')
+  const key = readFileSync(join(folder, 'key')).toString('base64')
+  const plain: readonly (readonly [cluster: Record<string, unknown>, user: Record<string, unknown>])[] = [
+    [{}, {}],
+    [{ 'certificate-authority-data': data }, { token: 't0' }],
+    [{ 'certificate-authority': 'crt' }, { 'client-certificate': 'crt', 'client-key': 'key' }],
+    [{ 'certificate-authority': join(folder, 'crt') }, { 'client-certificate-data': data, 'client-key-data': key }],
+    [{ 'insecure-skip-tls-verify': true }, { username: 'u', password: 'p' }],
+    [{ 'tls-server-name': 'api', 'insecure-skip-tls-verify': false, extensions: [{ name: 'x' }] }, { token: 't1' }],
+  ]
+  const of = (cluster: object, user: object) =>
+    stringify({
+      'current-context': 'c',
+      clusters: [{ name: 'k', cluster: { server: 'https://10.0.0.1:6443', ...cluster } }],
+      users: [{ name: 'u', user }],
+      contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+    })
+  let loads = 0
+  const hooks = registerHooks({
+    resolve: (specifier, context, next) => {
+      if (specifier === '@kubernetes/client-node') loads++
+      return next(specifier, context)
+    },
+  })
+  const ours = []
+  for (const [cluster, user] of plain)
+    ours.push(await (await loadKubeconfig(of(cluster, user), 'x', folder)).credentials())
+  t.equal(loads, 0, 'no library for these')
+  const exec = {
+    apiVersion: 'client.authentication.k8s.io/v1',
+    command: 'echo',
+    args: ['{"status":{"token":"of exec"}}'],
+  }
+  const asked = await loadKubeconfig(of({}, { exec }), 'x')
+  t.match(await asked.credentials(), { headers: { Authorization: 'Bearer of exec' }, agent: undefined })
+  t.equal(loads, 1, 'the library for a plugin')
+  hooks.deregister()
+  const proxied = await loadKubeconfig(of({ 'proxy-url': 'http://127.0.0.1:1' }, { token: 't' }), 'x')
+  t.ok((await proxied.credentials()).agent, 'the agent of a proxy')
+  t.match(await (await loadKubeconfig(of({}, { as: 'somebody' }), 'x')).credentials(), {
+    headers: { 'Impersonate-User': 'somebody' },
+  })
+
+  const { KubeConfig } = await import('@kubernetes/client-node')
+  const text = (value: unknown) => (value === undefined ? undefined : String(value))
+  for (const [i, [cluster, user]] of plain.entries()) {
+    const library = new KubeConfig()
+    library.loadFromString(of(cluster, user))
+    library.makePathsAbsolute(folder)
+    const theirs: RequestOptions = {}
+    await library.applyToHTTPSOptions(theirs)
+    for (const name of ['ca', 'cert', 'key', 'auth', 'servername', 'rejectUnauthorized'] as const)
+      t.equal(text(ours[i]![name]), text(theirs[name]), `${name} of ${JSON.stringify([cluster, user]).slice(0, 60)}`)
+    t.same(ours[i]!.headers ?? {}, theirs.headers ?? {})
+  }
+  await t.rejects(loadKubeconfig(of({ 'certificate-authority': 'none' }, {}), 'x', folder), {
+    name: 'UserError',
+    message: /x names .*none, which cannot be read/,
+  })
 })

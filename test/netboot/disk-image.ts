@@ -17,6 +17,9 @@ const PACKAGES = [
 const ESP = 16
 const ROOT = 640
 
+/** Milliseconds for each step that needs the mirror. */
+const TIMEOUT = 600_000
+
 /** Where Debian's signed GRUB looks; the file system is found by its label. */
 const GRUB = `search --no-floppy --label --set=root runbook-root
 linux /vmlinuz root=LABEL=runbook-root ro console=tty0 console=ttyS0 quiet
@@ -65,7 +68,7 @@ export async function ensureNetbootFiles(progress: (line: string) => void): Prom
   await mkdir(folder, { recursive: true })
   if (!existsSync(join(folder, image))) {
     const started = performance.now()
-    await buildImage(cache, join(folder, image))
+    await withFreshLists(progress, () => buildImage(cache, join(folder, image)))
     progress(`disk image built in ${seconds(started)}`)
   }
   const started = performance.now()
@@ -74,8 +77,12 @@ export async function ensureNetbootFiles(progress: (line: string) => void): Prom
   await writeFile(config, 'interfaces: [lo]\nnetworks: [{subnet: 10.77.0.0/24}]\nfiles: files\n')
   const installer = await installerKey()
   if ((await readFile(join(cache, 'installer-key'), 'utf8').catch(() => '')) !== installer) {
-    await run([process.execPath, BIN, 'netboot', 'fetch-bootfiles', '--update', '-c', config])
-    await run([process.execPath, BIN, 'netboot', 'build-installer', '--update', '-c', config])
+    // The newest packages: what is pinned leaves the mirror some day.
+    await withFreshLists(progress, async () => {
+      for (const command of ['fetch-bootfiles', 'build-installer']) {
+        await run([process.execPath, BIN, 'netboot', command, '--update', '-c', config], { timeoutMs: TIMEOUT })
+      }
+    })
     await writeFile(join(cache, 'installer-key'), installer)
     progress(`installer built in ${seconds(started)}`)
   }
@@ -85,6 +92,17 @@ export async function ensureNetbootFiles(progress: (line: string) => void): Prom
     sha256: createHash('sha256')
       .update(await readFile(join(folder, image)))
       .digest('hex'),
+  }
+}
+
+/** Once more with new lists if it fails: the mirror may have left behind what apt knows of it. */
+async function withFreshLists(progress: (line: string) => void, build: () => Promise<void>): Promise<void> {
+  try {
+    await build()
+  } catch (error) {
+    progress(`once more after apt-get update: ${(error as Error).message}`)
+    await run(['apt-get', 'update', '-q'], { timeoutMs: TIMEOUT })
+    await build()
   }
 }
 
@@ -105,11 +123,25 @@ async function buildImage(cache: string, file: string): Promise<void> {
   const root = join(work, 'root')
   await mkdir(work, { recursive: true })
   const excluded = ['doc', 'man', 'locale', 'info'].map((kind) => `--dpkgopt=path-exclude=/usr/share/${kind}/*`)
-  await run([
-    ...['mmdebstrap', '--quiet', '--mode=root', '--variant=essential', `--include=${PACKAGES.join(',')}`, ...excluded],
-    ...['--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"', '--dpkgopt=force-unsafe-io'],
-    ...['bookworm', root, ...(await sources())],
-  ])
+  await run(
+    [
+      ...[
+        'mmdebstrap',
+        '--quiet',
+        '--mode=root',
+        '--variant=essential',
+        `--include=${PACKAGES.join(',')}`,
+        ...excluded,
+      ],
+      ...[
+        '--aptopt=Acquire::Languages "none"',
+        '--aptopt=APT::Install-Recommends "false"',
+        '--dpkgopt=force-unsafe-io',
+      ],
+      ...['bookworm', root, ...(await sources())],
+    ],
+    { timeoutMs: TIMEOUT },
+  )
   for (const [path, text] of Object.entries(FILES)) {
     await mkdir(join(root, path, '..'), { recursive: true })
     await writeFile(join(root, path), text)

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { labTest, Namespace } from './lab.ts'
+import { firmwareTest, Namespace } from './lab.ts'
 
 const BIN = join(import.meta.dirname, '../../bin/runbook.js')
 const MAC = '52:54:00:77:00:0a'
@@ -17,9 +17,7 @@ t.setTimeout(SECONDS * 2000)
 const COMMANDS = ['qemu-system-x86_64']
 if (!existsSync(`${IPXE}/ipxe.efi`)) COMMANDS.push('ipxe')
 
-const name = 'OVMF, iPXE, installer, and its next boot to the disk'
-if (process.env.RUNBOOK_FULL) labTest(name, COMMANDS, run)
-else t.test(name, { skip: 'takes minutes: set RUNBOOK_FULL=1' }, async () => {})
+firmwareTest('OVMF, iPXE, installer, and its next boot to the disk', COMMANDS, run, { full: true })
 
 async function run(t: import('tap').Test): Promise<void> {
   const folder = t.testdir({

@@ -3,19 +3,19 @@ import { createHash } from 'node:crypto'
 import { createReadStream, openSync, readSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { labTest } from './lab.ts'
+import { firmwareTest } from './lab.ts'
 import { MAC, RACK_COMMANDS, Rack, type RackOptions } from './rack.ts'
 
 t.setTimeout(3600_000)
 t.jobs = 1
 
 function fullTest(name: string, options: RackOptions, run: (t: Test, rack: Rack) => Promise<void>): void {
-  if (!process.env.RUNBOOK_FULL) return void t.test(name, { skip: 'takes minutes: set RUNBOOK_FULL=1' }, async () => {})
-  labTest(name, RACK_COMMANDS, async (t) => {
+  const test = async (t: Test): Promise<void> => {
     const started = Date.now()
     const say = (line: string): void => t.comment(`${Math.round((Date.now() - started) / 1000)} s  ${line}`)
     await run(t, await Rack.make(t, { ...options, say }))
-  })
+  }
+  firmwareTest(name, RACK_COMMANDS, test, { full: true })
 }
 
 /** What a disk holds, and whether its first MiB does. */

@@ -10,7 +10,7 @@ import { zstdCompressSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { run as runCommand } from '../lab/run.ts'
 import { ensureNetbootFiles } from './disk-image.ts'
-import { labTest, Namespace } from './lab.ts'
+import { firmwareTest, Namespace } from './lab.ts'
 import { RACK_COMMANDS } from './rack.ts'
 
 t.setTimeout(1800_000)
@@ -140,11 +140,8 @@ const isWhole = (disk: Buffer | undefined): boolean => disk?.subarray(0, RAW.len
 const isEmpty = (disk: Buffer | undefined): boolean => disk?.every((byte) => byte === 0) ?? false
 const headIsEmpty = (disk: Buffer | undefined): boolean => isEmpty(disk?.subarray(0, 1 << 20))
 
-const wanted = process.env.RUNBOOK_FIRMWARE || process.env.RUNBOOK_REQUIRE_LAB || process.env.RUNBOOK_FULL
-function scriptTest(name: string, run: (t: Test) => Promise<void>): void {
-  if (wanted) labTest(name, [...RACK_COMMANDS, 'busybox', 'chroot'], run)
-  else t.test(name, { skip: 'builds an installer: set RUNBOOK_FIRMWARE=1' }, async () => {})
-}
+const scriptTest = (name: string, run: (t: Test) => Promise<void>): void =>
+  firmwareTest(name, [...RACK_COMMANDS, 'busybox', 'chroot'], run)
 
 for (const [mode, what] of Object.entries({ '': 'works', breaks: 'breaks off', busy: 'has no place for us' })) {
   scriptTest(`an image over a web server that ${what}`, async (t) => {

@@ -44,7 +44,7 @@ export interface Owner {
 
 let count = 0
 
-/** A namespace that is removed when its owner ends, with all that runs in it. */
+/** A namespace that is removed when its owner ends, with all that runs in it; also when we are killed. */
 export class Namespace {
   readonly name: string
   readonly #children = new Set<ChildProcess>()
@@ -52,6 +52,9 @@ export class Namespace {
   constructor(owner: Owner) {
     this.name = `rbnet-${process.pid}-${count++}`
     execFileSync('ip', ['netns', 'add', this.name])
+    const watchdog = `while kill -0 ${process.pid} 2>/dev/null; do [ -e /run/netns/${this.name} ] || exit 0; sleep 1; done
+      for pid in $(ip netns pids ${this.name}); do kill -9 $pid; done; ip netns del ${this.name}`
+    spawn('sh', ['-c', watchdog], { detached: true, stdio: 'ignore' }).unref()
     this.ip('link set lo up')
     owner.teardown(async () => {
       await Promise.all([...this.#children].map(stop))

@@ -56,12 +56,9 @@ export class Rack {
     const folder = mkdtempSync(join(tmpdir(), 'runbook-rack-'))
     const space = new Namespace(owner)
     const rack = new Rack(folder, space, say)
-    // QEMU is nobody's child: when we are killed, this ends it, and goes then.
-    const script = `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done
-      [ -d ${folder} ] || exit 0
-      for pid in $(cat ${folder}/machine/pid) $(ip netns pids ${space.name}); do kill -9 $pid; done
-      ip netns del ${space.name}; rm -rf ${folder}`
-    spawn('sh', ['-c', script], { detached: true, stdio: 'ignore' }).unref()
+    // When we are killed, the namespace ends what runs in it: QEMU too, which is nobody's child.
+    const watchdog = `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done; sleep 2; rm -rf '${folder}'`
+    spawn('sh', ['-c', watchdog], { detached: true, stdio: 'ignore' }).unref()
     owner.teardown(async () => {
       await rack.power('hard-off')
       rmSync(folder, { recursive: true, force: true })

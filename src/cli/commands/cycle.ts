@@ -42,6 +42,7 @@ export interface CycleFlags {
   readonly acceptNewHostKeys?: boolean
   /** Milliseconds. */
   readonly waitLock?: number
+  readonly forks: number
 }
 
 /** `runbook node maintain|shutdown|reboot|poweron`. Gives the exit code. */
@@ -60,16 +61,19 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
     words: wordsOf(flags),
   }
   await confirm(verb, nodes, flags)
-  using journal = openJournal(flags.folder)
+  // What is wrong with it is told before the first node.
+  openJournal(flags.folder)[Symbol.dispose]()
   using interrupt = listenForInterrupt((text) => process.stderr.write(`${text}\n`))
   const prompt = terminalPrompt((fn) => fn())
   const becomePassword = flags.askBecomePass ? await prompt?.('become password:', { secret: true }) : undefined
   if (becomePassword) redactor.add(becomePassword)
-  await using teller = new Teller(flags)
+  const settings = readMaintenance(flags.folder).settings.guards
+  const atOnce = flags.dryRun ? 1 : placesOf(settings.max_unavailable, flags.forks)
+  await using teller = new Teller(flags, atOnce > 1 && nodes.length > 1)
   await using guards = openSiteGuards({
     inventory,
     extraVars: new Map(Object.entries(request.vars ?? {})),
-    settings: readMaintenance(flags.folder).settings.guards,
+    settings,
     folder: resolve(flags.folder),
     run: `${verb}-${new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`,
     actor: userInfo().username,
@@ -83,7 +87,8 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
     // A node that is turned on again takes nothing away.
     guards: verb === 'poweron' ? undefined : guards,
     inventory,
-    journal,
+    openJournal: () => openJournal(flags.folder),
+    atOnce,
     connect,
     redactor,
     decrypt,
@@ -102,6 +107,15 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
     if (event.type === 'cycle_ended') exitCode = exitCodeOf(event.nodes)
   }
   return exitCode
+}
+
+/**
+ * Nodes at the same time: as many as maintenance.yml says may be out of service, of which a share is known to the guards
+ * alone. Where it does not say, one: a command of several plain hosts takes no site down by a typing error.
+ */
+function placesOf(maxUnavailable: number | string | undefined, forks: number): number {
+  if (maxUnavailable === undefined) return 1
+  return Math.max(1, typeof maxUnavailable === 'number' ? Math.min(maxUnavailable, forks) : forks)
 }
 
 /** 0 all done, 2 one failed, 3 nothing was touched, 4 one was unreachable, 130 stopped. */
@@ -178,23 +192,40 @@ async function confirm(verb: CycleVerb, nodes: readonly string[], { yes, dryRun 
 /** Each node's run by a reporter of its own; what is said of all by plain lines, or objects. */
 class Teller implements AsyncDisposable {
   readonly #flags: CycleFlags
-  #reporter: Reporter | undefined
+  /** Of nodes side by side each line says whose it is; a tree could show only one. */
+  readonly #several: boolean
+  readonly #reporters = new Map<string, Reporter>()
 
-  constructor(flags: CycleFlags) {
+  constructor(flags: CycleFlags, several: boolean) {
     this.#flags = flags
+    this.#several = several
   }
 
   async tell(event: CycleEvent): Promise<void> {
-    const { json, verbose } = this.#flags
+    const { json } = this.#flags
     if (event.type === 'run') {
-      this.#reporter ??= await createReporter({ output: json ? 'json' : undefined, verbosity: verbose, diff: false })
-      this.#reporter.event(event.event)
-      if (!json && !process.stdout.isTTY) this.#progress(event.event)
+      const reporter = this.#reporters.get(event.node) ?? (await this.#open(event.node))
+      reporter.event(event.event)
+      if (!json && (this.#several || !process.stdout.isTTY)) this.#progress(event.event)
       return
     }
-    if (event.type === 'node_ended') await this[Symbol.asyncDispose]()
+    if (event.type === 'node_ended') await this.#close(event.node)
     if (json) this.#say(JSON.stringify(redactor.redactDeep(event)))
     else this.#lines(event)
+  }
+
+  async #open(node: string): Promise<Reporter> {
+    const { json, verbose } = this.#flags
+    const output = json ? 'json' : this.#several ? 'plain' : undefined
+    const reporter = await createReporter({ output, verbosity: verbose, diff: false })
+    this.#reporters.set(node, reporter)
+    return reporter
+  }
+
+  async #close(node: string): Promise<void> {
+    const reporter = this.#reporters.get(node)
+    this.#reporters.delete(node)
+    await reporter?.close()
   }
 
   /** Steps as they are done: the plain reporter keeps them for -vvv, a person at a terminal sees them in the tree. */
@@ -216,9 +247,7 @@ class Teller implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const reporter = this.#reporter
-    this.#reporter = undefined
-    await reporter?.close()
+    for (const node of this.#reporters.keys()) await this.#close(node)
   }
 }
 

@@ -1,12 +1,17 @@
 /** What is asked of a node cycle, and what it tells meanwhile. Requests are plain data: they can be kept and sent. */
+import type { Inventory } from '../../inventory/index.ts'
+import type { Journal } from '../../journal/journal.ts'
+import type { loadPlaybooks } from '../../playbook/index.ts'
+import type { Connect, Prompt, Target } from '../../session/session.ts'
 import type { RunEvent } from '../../shared/events.ts'
+import type { Redactor } from '../../shared/redact.ts'
 
 /** `maintain` runs a playbook (the shipped one: down, up, checks); the others are parts of it. */
 export type CycleVerb = 'maintain' | 'shutdown' | 'reboot' | 'poweron'
 
 export interface CycleRequest {
   readonly verb: CycleVerb
-  /** Names of hosts of the inventory, worked on one after another. */
+  /** Names of hosts of the inventory, begun in this order. */
   readonly nodes: readonly string[]
   /** Kept with the cordon, in the lock, and told to users who are logged in. */
   readonly reason?: string | undefined
@@ -40,7 +45,7 @@ export interface NodeEnd {
   readonly elapsedMs: number
 }
 
-/** In the order of their happening; `cycle_ended` is the last, always. */
+/** In the order of their happening; those of nodes that are worked on side by side are mixed. `cycle_ended` is the last, always. */
 export type CycleEvent =
   | {
       readonly type: 'cycle_started'
@@ -69,14 +74,43 @@ export interface GuardOptions {
   readonly reason?: string | undefined
   readonly signal: AbortSignal
   readonly say: (message: string) => void
+  /** While it says so, the waiting has no end: what is in the way is our own work. */
+  readonly patient?: (() => boolean) | undefined
 }
 
 export interface GuardPass {
   /** Aborts when the right to work on the node is lost. */
   readonly lost: AbortSignal
+  /** Asks whether it is still there. Throws GuardLost; `unreachable` when nobody can tell. */
+  renew(): Promise<void>
   /**
    * Gives the place back. `back`: the node is at work again, and its soak time is waited for; `untouched`: nothing was done;
    * `left`: it is not back in service, and counts as down until a run goes on with it.
    */
   leave(how: 'back' | 'untouched' | 'left', words?: string): Promise<void>
+}
+
+/** The world: all of it can be faked. */
+export interface CycleServices {
+  readonly inventory: Inventory
+  /** Each node's run has one of its own: they may be at work side by side. */
+  readonly openJournal: () => Journal
+  readonly connect: Connect
+  readonly redactor: Redactor
+  readonly decrypt?: Parameters<typeof loadPlaybooks>[1] extends { decrypt?: infer D } | undefined ? D : never
+  /** Absent: nobody is asked (a dry run, a host that is only turned on). */
+  readonly guards?: Guards | undefined
+  readonly prompt?: Prompt | undefined
+  readonly becomePassword?: string | undefined
+  readonly target?: Partial<Target> | undefined
+  /** Nodes that are worked on at the same time at most, as far as the guards let them in. Default 1. */
+  readonly atOnce?: number | undefined
+  /** How long a host is waited for that another run works on. */
+  readonly waitLockMs?: number | undefined
+  /** Where `.runbook/` stands, and what relative paths are relative to. */
+  readonly folder: string
+  /** First: the step that runs comes to its end, no more are begun. */
+  readonly stop: AbortSignal
+  /** Second: it is killed. */
+  readonly abort: AbortSignal
 }

@@ -78,9 +78,9 @@ class Entering {
   }
 
   async enter(): Promise<Hold> {
-    const { node, waitMs = WAIT_MS, settings } = this.#request
+    const { node, waitMs = WAIT_MS, settings, patient } = this.#request
     const { signal } = this.#dependencies
-    const until = performance.now() + waitMs
+    let until = performance.now() + waitMs
     let said = ''
     try {
       for (;;) {
@@ -93,6 +93,7 @@ class Entering {
         }
         if (!('reasons' in result)) return result
         await this.#dropPulse()
+        if (patient?.()) until = Math.max(until, performance.now() + Math.max(waitMs, LOOK_MS))
         const left = until - performance.now()
         if (!result.passes || left <= 0) throw new GuardRefused(node, result.reasons, this.#hint(result, waitMs))
         const message = result.reasons.join('; ')

@@ -18,6 +18,8 @@ export interface EnterOptions {
   /** Ends waiting, and a soak. */
   readonly signal: AbortSignal
   readonly say: (message: string) => void
+  /** See GuardRequest. */
+  readonly patient?: (() => boolean) | undefined
 }
 
 /** The right to work on a node. */
@@ -35,8 +37,8 @@ export function openGuards(options: GuardsOptions): { enter(node: string, option
   const { run, actor, settings, waitMs, ...dependencies } = options
   const inventory = inventoryNames(settings, options.inventory)
   return {
-    async enter(node, { reason, signal, say }) {
-      const request = { node, run, actor, reason, settings, inventory, waitMs }
+    async enter(node, { reason, signal, say, patient }) {
+      const request = { node, run, actor, reason, settings, inventory, waitMs, patient }
       const hold = await enterGuard(request, { ...dependencies, signal }, ({ message }) => say(message))
       return { lost: hold.signal, renew: hold.renew, leave: hold.release }
     },

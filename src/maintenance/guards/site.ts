@@ -102,7 +102,7 @@ export function openSiteGuards(options: SiteOptions): SiteGuards {
   }
 
   return {
-    async enter(host, { reason, signal, say }) {
+    async enter(host, { reason, signal, say, patient }) {
       const found = await openOnce(host, signal)
       const node = nameOf(host)
       const isNode = found !== undefined && (await readNodes(found.transport, signal)).some(({ name }) => name === node)
@@ -115,7 +115,7 @@ export function openSiteGuards(options: SiteOptions): SiteGuards {
         ...{ run, actor, settings, inventory, waitMs, folder, connect },
         transport: isNode ? found.transport : undefined,
       })
-      return guards.enter(isNode ? node : host, { reason, signal, say })
+      return guards.enter(isNode ? node : host, { reason, signal, say, patient })
     },
 
     async back(host) {

@@ -10,7 +10,7 @@ import type { Transport } from '../../kubernetes/index.ts'
 import type { Connection } from '../../session/session.ts'
 import type { ExitGuard, GuardSettings } from './settings.ts'
 
-/** Plain data: it may come from another process. */
+/** Plain data but for `patient`: it may come from another process. */
 export interface GuardRequest {
   /** The node's name in the cluster; without a cluster the host's name in the inventory. */
   readonly node: string
@@ -27,6 +27,8 @@ export interface GuardRequest {
    * less than that a dead holder refuses.
    */
   readonly waitMs?: number | undefined
+  /** While it says so, `waitMs` does not pass: the caller itself works on other nodes, and knows that these end. */
+  readonly patient?: (() => boolean) | undefined
 }
 
 /** What the budgets need of the inventory; see `inventoryNames` in budgets.ts. */
