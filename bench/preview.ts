@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { costOf } from './cost.ts'
+import { type Cost, costOf } from './cost.ts'
 import { stagePackage } from './stage.ts'
 
 const { values: flags } = parseArgs({
@@ -52,7 +52,7 @@ try {
   for (const count of flags.drain.split(',').map(Number)) {
     const names = Array.from({ length: count }, (_, i) => `node-${i * Math.floor(Number(flags.nodes) / count)}`)
     const more = ['--ignore-daemonsets', '--dry-run', '--json', '--kubeconfig', kubeconfig]
-    const costs = []
+    const costs: Cost[] = []
     // The first fills the cache of compiled code.
     for (let run = 0; run <= Number(flags.runs); run++) {
       const cost = await costOf([process.execPath, program, 'node', 'drain', ...names, ...more])
@@ -61,7 +61,7 @@ try {
         throw new Error(`exit ${cost.code}: ${cost.stderr}${cost.stdout.slice(-2000)}`)
       if (run > 0) costs.push(cost)
     }
-    const median = (of: (cost: (typeof costs)[number]) => number): number =>
+    const median = (of: (cost: Cost) => number): number =>
       costs.map(of).toSorted((a, b) => a - b)[Math.floor(costs.length / 2)]!
     const wall = `${median((c) => c.wallSeconds).toFixed(2)} s (${costs.map((c) => c.wallSeconds.toFixed(2)).join(', ')})`
     process.stdout.write(
