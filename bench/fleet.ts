@@ -8,12 +8,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { type Cost, costOf } from './cost.ts'
 import { stagePackage } from './stage.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
-/** sysconf(_SC_CLK_TCK) on Linux. */
-const TICKS_PER_SECOND = 100
-
 const { values: flags } = parseArgs({
   options: {
     hosts: { type: 'string', default: '10,100,1000' },
@@ -22,52 +20,18 @@ const { values: flags } = parseArgs({
   },
 })
 
-interface Cost {
-  readonly cpuSeconds: number
-  readonly peakMb: number
-  readonly wallSeconds: number
-}
-
-/** Runs the controller and reads its cost from /proc while it lives: the last look is at most 20 ms before its end. */
+/** What the controller costs; throws unless all hosts are as they should be. */
 async function cost(argv: readonly string[], hosts: number): Promise<Cost> {
-  const started = performance.now()
-  const child = spawn(argv[0]!, argv.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] })
-  let last = ''
-  let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    last = (last + chunk).slice(-2_000_000)
-  })
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-    stderr += chunk
-  })
-  let ticks = 0
-  let peakKb = 0
-  const timer = setInterval(() => {
-    try {
-      const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
-        .replace(/^.*\) /s, '')
-        .split(' ')
-      ticks = Number(fields[11]) + Number(fields[12])
-      peakKb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? peakKb)
-    } catch {
-      // It has just ended.
-    }
-  }, 20)
-  const code = await new Promise<number | null>((done) => child.on('close', done))
-  clearInterval(timer)
-  const recap = JSON.parse(last.trim().split('\n').at(-1) ?? '{}') as {
+  const cost = await costOf(argv)
+  const recap = JSON.parse(cost.stdout.trim().split('\n').at(-1) ?? '{}') as {
     hosts?: Record<string, { ok: number; changed: number }>
   }
   const ok = Object.values(recap.hosts ?? {}).filter((h) => h.ok >= 30 && h.changed === 0).length
-  if (code !== 0 || ok !== hosts)
+  if (cost.code !== 0 || ok !== hosts)
     throw new Error(
-      `${ok} of ${hosts} hosts are as they should be; exit ${code}\n${stderr.slice(-2000)}\n${last.slice(-2000)}`,
+      `${ok} of ${hosts} hosts are as they should be; exit ${cost.code}\n${cost.stderr.slice(-2000)}\n${cost.stdout.slice(-2000)}`,
     )
-  return {
-    cpuSeconds: ticks / TICKS_PER_SECOND,
-    peakMb: peakKb / 1024,
-    wallSeconds: (performance.now() - started) / 1000,
-  }
+  return cost
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'runbook-fleet-'))

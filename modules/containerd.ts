@@ -184,7 +184,7 @@ interface Host {
  * A process's start is in ticks since the boot (proc_pid_stat(5), field 22; a name with blanks ends at the last bracket)
  * and btime in whole seconds, so a file counts as newer from two seconds on.
  */
-const hostScript = (a: Args): string => `
+const hostScript = (a: Args): string => `${read.SAID}
 PATH=$PATH:/usr/local/sbin:/usr/local/bin
 b=$(command -v containerd) || exit 0
 echo "binary $b"
@@ -193,7 +193,7 @@ ${
   a.kubernetes_version === undefined || a.sandbox_image !== undefined
     ? ''
     : `if command -v kubeadm >/dev/null; then
-  i=$(kubeadm config images list --kubernetes-version ${quote(a.kubernetes_version)}${
+  i=$(said kubeadm config images list --kubernetes-version ${quote(a.kubernetes_version)}${
     a.image_repository === undefined ? '' : ` --image-repository ${quote(a.image_repository)}`
   } 2>&1) && echo "image $(printf '%s\\n' "$i" | grep '/pause:')" || echo "complaint $(printf '%s' "$i" | head -n 1)"
 fi`

@@ -1,6 +1,7 @@
 import { quote, quoteAll } from '../../shared/quote.ts'
 import { all, map, type Read } from '../read.ts'
 import { type KernelModule, kernelModules } from '../reads/kernel.ts'
+import { SAID } from '../reads/said.ts'
 import { script } from '../reads/script.ts'
 import { KERNEL_OPTIONS, modulesFor, TOOLS, type Wanted } from './wanted.ts'
 
@@ -36,7 +37,7 @@ export interface Seen {
 /** File systems that a dead server makes hang: they are never asked. */
 const NETWORK = 'nfs*|cifs|smb*|ceph|fuse.*|afs|lustre|gpfs|beegfs|ocfs2|gfs2'
 
-const HEAD = `
+const HEAD = `${SAID}
 clock() { printf 'clock %s\\n' "$(date +%s.%N | sed 's/[^0-9.]//g')"; }
 limit() { if command -v timeout >/dev/null; then timeout "$@"; else shift; "$@"; fi; }
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin
@@ -49,7 +50,7 @@ for f in /etc/kubernetes/kubelet.conf /etc/kubernetes/admin.conf; do
   [ ! -r "$f" ] || printf 'server %s %s\\n' "$f" "$(sed -n 's/^ *server: *//p' "$f" | head -n 1)"
 done
 if [ -d /var/lib/etcd/member ]; then echo etcd; fi
-if command -v kubelet >/dev/null; then echo "kubelet $(kubelet --version 2>/dev/null)"; fi
+if command -v kubelet >/dev/null; then echo "kubelet $(said kubelet --version 2>/dev/null)"; fi
 if command -v containerd >/dev/null; then echo "containerd $(containerd --version 2>/dev/null)"; fi
 fstype() { awk -v p="$1" '{ m = $5; if (p == m || m == "/" || index(p, m "/") == 1) if (length(m) >= n) { n = length(m); for (i = 7; $i != "-"; i++); t = $(i + 1) } } END { print t }' /proc/self/mountinfo; }
 disk() {

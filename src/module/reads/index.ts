@@ -12,6 +12,7 @@ export {
   packages,
 } from './packages.ts'
 export * from './rpm-version.ts'
+export * from './said.ts'
 export * from './script.ts'
 export * from './swap.ts'
 export * from './units.ts'
