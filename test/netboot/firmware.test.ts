@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { labTest, Namespace } from './lab.ts'
+import { firmwareTest, Namespace } from './lab.ts'
 import type { Serve } from './serve.ts'
 
 const MAC = '52:54:00:77:00:0a'
@@ -19,13 +19,31 @@ interface Booted {
   http: string[]
 }
 
-/** Boots OVMF on a wire with our server (10.77.0.1) until iPXE asks for its script. */
-async function boot(t: Test, dhcp: Partial<Serve['dhcp']>, firmware: string[], beside?: (space: Namespace) => void) {
-  const space = new Namespace(t)
-  space.ip('tuntap add tap0 mode tap')
-  space.ip('link set tap0 up')
-  space.ip('addr add 10.77.0.1/24 dev tap0')
-  beside?.(space)
+interface Setting {
+  readonly dhcp?: Partial<Serve['dhcp']>
+  /** More arguments for QEMU. */
+  readonly firmware?: readonly string[]
+  /** Something else on the machine's wire, `tap0`, which has the address 10.77.0.1. */
+  readonly beside?: (wire: Namespace) => void
+  /** Our server is not on that wire: it has 10.78.0.1, behind a router with a relay. */
+  readonly isRelayed?: boolean
+}
+
+/** Boots OVMF until iPXE asks for its script. */
+async function boot(t: Test, { dhcp, firmware = [], beside, isRelayed = false }: Setting): Promise<Booted> {
+  const wire = new Namespace(t)
+  const space = isRelayed ? new Namespace(t) : wire
+  wire.ip('tuntap add tap0 mode tap')
+  wire.ip('link set tap0 up')
+  wire.ip('addr add 10.77.0.1/24 dev tap0')
+  const networks: NonNullable<Serve['dhcp']>['networks'] = [{ subnet: '10.77.0.0/24', router: '10.77.0.1' }]
+  if (isRelayed) {
+    space.join('sv0', '10.78.0.1/24', wire, 'rs0', '10.78.0.2/24')
+    space.ip('route add 10.77.0.0/24 via 10.78.0.2')
+    await wire.run('sh', ['-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward'])
+    networks.push({ subnet: '10.78.0.0/24' })
+  }
+  beside?.(wire)
   const folder = t.testdir({ root: {} })
   const root = join(folder, 'root')
   // A copy: Debian's name is a link to a file elsewhere, and those are not served.
@@ -44,18 +62,22 @@ async function boot(t: Test, dhcp: Partial<Serve['dhcp']>, firmware: string[], b
   web.stdout?.on('data', (text) => http.push(...String(text).trim().split('\n')))
   const served = await space.serve({
     dhcp: {
-      interfaces: ['tap0'],
+      interfaces: [isRelayed ? 'sv0' : 'tap0'],
       leases: join(folder, 'leases'),
-      networks: [{ subnet: '10.77.0.0/24', router: '10.77.0.1' }],
+      networks,
       machines: { [MAC]: '10.77.0.10' },
       httpPort: 8080,
       ...dhcp,
     },
-    tftp: { root, addresses: ['10.77.0.1'] },
+    tftp: { root, addresses: [isRelayed ? '10.78.0.1' : '10.77.0.1'] },
   })
+  if (isRelayed) {
+    const relay = wire.start('dhcrelay', ['-4', '-d', '-a', '-i', 'tap0', '-i', 'rs0', '10.78.0.1'])
+    relay.stderr?.on('data', (text) => t.comment(String(text)))
+  }
   const vars = join(folder, 'vars.fd')
   copyFileSync('/usr/share/OVMF/OVMF_VARS_4M.fd', vars)
-  const qemu = space.start('qemu-system-x86_64', [
+  const qemu = wire.start('qemu-system-x86_64', [
     ...['-M', 'q35,accel=tcg', '-cpu', 'max', '-m', '1024', '-nodefaults', '-display', 'none'],
     ...['-drive', 'if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd'],
     ...['-drive', `if=pflash,format=raw,file=${vars}`],
@@ -80,19 +102,12 @@ async function boot(t: Test, dhcp: Partial<Serve['dhcp']>, firmware: string[], b
   return result
 }
 
-/** Minutes under emulation: run where it is asked for. */
-function firmwareTest(name: string, commands: string[], run: (t: Test) => Promise<void>): void {
-  const wanted = process.env.RUNBOOK_FULL
-  if (wanted) labTest(name, commands, run)
-  else t.test(name, { skip: 'takes minutes: set RUNBOOK_FULL=1' }, async () => {})
-}
-
 const COMMANDS = ['qemu-system-x86_64']
 if (!existsSync(`${IPXE}/ipxe.efi`)) COMMANDS.push('ipxe')
 const SCRIPT = `GET /boot.ipxe?mac=${MAC.replaceAll(':', '-')}`
 
 firmwareTest('OVMF PXE, our addresses', COMMANDS, async (t) => {
-  const { dhcp, tftp, http } = await boot(t, {}, [])
+  const { dhcp, tftp, http } = await boot(t, {})
   t.equal(http.at(-1), SCRIPT)
   t.strictSame(tftp, ['started ipxe.efi', 'stopped ipxe.efi', 'started ipxe.efi', 'done ipxe.efi'])
   t.equal(dhcp[0], 'DISCOVER OFFER 10.77.0.10 configured address')
@@ -113,11 +128,22 @@ firmwareTest('OVMF PXE, proxyDHCP beside dnsmasq', [...COMMANDS, 'dnsmasq'], asy
     const options = ['-k', '--conf-file=/dev/null', '--port=0', '--leasefile-ro', '--no-ping', '--user=root']
     site.start('dnsmasq', [...options, '-i', 'eth0', '--dhcp-range=10.77.0.50,10.77.0.60'])
   }
-  const { dhcp, tftp, http } = await boot(t, { mode: 'proxy', interfaces: ['br0'], networks: [] }, [], other)
+  const { dhcp, tftp, http } = await boot(t, {
+    dhcp: { mode: 'proxy', interfaces: ['br0'], networks: [] },
+    beside: other,
+  })
   t.equal(http.at(-1), SCRIPT)
   t.equal(tftp.at(-1), 'done ipxe.efi')
   t.ok(dhcp.includes('DISCOVER OFFER boot file beside another DHCP server'))
   t.ok(dhcp.includes('REQUEST ACK boot server'), 'on port 4011')
+})
+
+firmwareTest('OVMF PXE, through isc-dhcp-relay', [...COMMANDS, 'dhcrelay'], async (t) => {
+  const { dhcp, tftp, http } = await boot(t, { isRelayed: true })
+  t.equal(http.at(-1), SCRIPT)
+  t.equal(tftp.at(-1), 'done ipxe.efi')
+  t.equal(dhcp[0], 'DISCOVER OFFER 10.77.0.10 configured address')
+  t.equal(dhcp[1], 'REQUEST ACK 10.77.0.10 took the offer')
 })
 
 firmwareTest('OVMF HTTP boot', COMMANDS, async (t) => {
@@ -125,7 +151,7 @@ firmwareTest('OVMF HTTP boot', COMMANDS, async (t) => {
     '-fw_cfg',
     `name=opt/org.tianocore/${name},string=n`,
   ])
-  const { dhcp, tftp, http } = await boot(t, {}, noPxe)
+  const { dhcp, tftp, http } = await boot(t, { firmware: noPxe })
   t.strictSame(http.slice(0, 2), ['HEAD /ipxe.efi', 'GET /ipxe.efi'])
   t.equal(http.at(-1), SCRIPT)
   t.strictSame(tftp, [])
