@@ -35,13 +35,28 @@ export function addNetboot(parent: Command, command: AddCommand, done: (exitCode
       parent,
       'repave',
       'Install machines anew at their next network boot, which wipes them',
-      '  runbook netboot repave k8s-3\n  runbook netboot repave k8s-3 --cancel',
+      '  runbook netboot repave k8s-3\n  runbook netboot repave k8s-3 --restart\n  runbook netboot repave k8s-3 --cancel',
     ).argument('<node...>', 'machines of the inventory'),
   )
-    .option('--cancel', 'take a repave back', false)
-    .action(async (names: string[], flags: Flags & { cancel: boolean }) => {
-      const { repave } = await import('./commands/netboot.ts')
+    .addOption(new Option('--cancel', 'take a repave back').default(false).conflicts('restart'))
+    .option('--restart', 'have the server cut their power and turn them on again, for each try', false)
+    .action(async (names: string[], flags: Flags & { cancel: boolean; restart: boolean }) => {
+      const { repave } = await import('./commands/netboot-wishes.ts')
       done(await repave(names, flags))
+    })
+  inputs(
+    command(
+      parent,
+      'reboot',
+      'Restart machines from the network, and wait until they are seen to boot',
+      '  runbook netboot reboot k8s-3 k8s-4\n  runbook netboot reboot k8s-3 --force\n  runbook netboot reboot k8s-3 --cancel',
+    ).argument('<node...>', 'machines of the inventory'),
+  )
+    .addOption(new Option('--cancel', 'do not wait for it any more').default(false).conflicts('force'))
+    .option('--force', 'cut the power, instead of asking the operating system', false)
+    .action(async (names: string[], flags: Flags & { cancel: boolean; force: boolean }) => {
+      const { reboot } = await import('./commands/netboot-wishes.ts')
+      done(await reboot(names, flags))
     })
   inputs(
     command(

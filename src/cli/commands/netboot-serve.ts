@@ -8,6 +8,7 @@ import { probe } from '../../netboot/dhcp/probe.ts'
 import { startNetboot } from '../../netboot/netboot.ts'
 import { EXIT } from '../exit.ts'
 import { Follower } from '../netboot-follow.ts'
+import { Restarter } from '../netboot-power.ts'
 import { type NetbootFlags, open, write } from './netboot.ts'
 
 /** Serves until Ctrl-C or SIGTERM, with a line for each thing that happens to a machine. */
@@ -24,6 +25,12 @@ export async function serve(flags: NetbootFlags): Promise<number> {
   // TFTP and HTTP events have only an address; DHCP, which came before, knows whose it is.
   const names = new Map<string, string>()
   const follower = new Follower({ ...opened, flags, say })
+  const restarter = new Restarter({
+    ...opened,
+    inventory: () => opened.inventory,
+    giveUp: { repave: config.repave.giveUp, reboot: config.reboot.giveUp },
+    say,
+  })
   await using _ = await startNetboot({
     ...opened,
     leases: join(folder, '.runbook', 'leases'),
@@ -53,6 +60,7 @@ export async function serve(flags: NetbootFlags): Promise<number> {
       },
       boot: ({ machine, what }) => say(machine, what),
       reachable: (name) => follower.follow(name),
+      tick: (late) => restarter.look(late),
     },
   })
   const where = addressesOf(config.interfaces).join(', ')
@@ -63,7 +71,7 @@ export async function serve(flags: NetbootFlags): Promise<number> {
   // What a crash or a restart broke off.
   for (const name of opened.machines.toFollow()) follower.follow(name)
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
-  await follower.stop()
+  await Promise.all([follower.stop(), restarter.stop()])
   return EXIT.done
 }
 
