@@ -6,6 +6,7 @@ type AddCommand = (parent: Command, usage: string, summary: string, examples: st
 interface Flags {
   config: string
   inventory: string[]
+  site?: string
 }
 
 /** Adds the commands below `parent`; `done` is told the exit code of the one that ran. */
@@ -129,12 +130,14 @@ function config(command: Command): Command {
 }
 
 function inputs(command: Command): Command {
-  return config(command).option(
-    '-i, --inventory <path>',
-    'inventory file, folder or executable (again for more)',
-    (value: string, before: readonly string[]) => [...before, value],
-    [],
-  )
+  return config(command)
+    .option(
+      '-i, --inventory <path>',
+      'inventory file, folder or executable (again for more)',
+      (value: string, before: readonly string[]) => [...before, value],
+      [],
+    )
+    .option('--site <name>', 'only machines with this netboot_site, or in this group')
 }
 
 function code(text: string): number {

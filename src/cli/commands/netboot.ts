@@ -20,15 +20,17 @@ import { machinesOf } from '../netboot-machines.ts'
 export interface NetbootFlags {
   readonly config: string
   readonly inventory: readonly string[]
+  /** Only machines of this site. */
+  readonly site?: string
 }
 
 export const write = (text: string): void => void process.stdout.write(text)
 
 /** All that the commands work on. Its database is closed by disposing. */
-export async function open({ config: path, inventory: sources }: NetbootFlags) {
+export async function open({ config: path, inventory: sources, site }: NetbootFlags) {
   const config: NetbootConfig = readConfig(path)
   const inventory = await openInventory(sources, [path])
-  const directory = new Directory(config, machinesOf(inventory))
+  const directory = new Directory(config, machinesOf(inventory), site)
   const folder = dirname(path)
   const db = openNetbootDatabase(folder)
   const trouble = (message: string): void => void process.stderr.write(`warning: ${message}\n`)
