@@ -13,7 +13,7 @@ import { EXIT } from './exit.ts'
 import { inventorySources } from './inputs.ts'
 
 export interface FollowOptions {
-  readonly inventory: Inventory
+  readonly inventory: () => Inventory
   readonly directory: Directory
   readonly machines: Machines
   /** Where `.runbook/` stands. */
@@ -82,9 +82,10 @@ export class Follower {
   async #pin(name: string): Promise<void> {
     const { inventory, machines, say } = this.#options
     const keys = machines.hostKeys(name)
-    const host = inventory.hosts.get(name)
+    const { hosts, groups: all } = inventory()
+    const host = hosts.get(name)
     if (host === undefined || keys.length === 0) return
-    const groups = Object.fromEntries([...inventory.groups].map(([group, { hosts }]) => [group, hosts]))
+    const groups = Object.fromEntries([...all].map(([group, { hosts }]) => [group, hosts]))
     const magic = { inventory_hostname: host.name, group_names: host.groups, groups }
     const target = targetOf(host, makeScope([...host.layers, { name: 'runbook', vars: magic }]))
     const { file, name: known } = keyPlaceOf(target)

@@ -12,6 +12,7 @@ export const NETBOOT_VARIABLES = [
   'netboot_serial',
   'netboot_profile',
   'netboot_ssh_keys',
+  'netboot_site',
 ] as const
 type Variable = (typeof NETBOOT_VARIABLES)[number]
 
@@ -54,6 +55,7 @@ function machineOf(
     serial: texts('netboot_serial')[0],
     profile: texts('netboot_profile')[0],
     groups: host.groups,
+    site: texts('netboot_site')[0],
     sshKeys: texts('netboot_ssh_keys'),
   }
 }

@@ -6,6 +6,7 @@ type AddCommand = (parent: Command, usage: string, summary: string, examples: st
 interface Flags {
   config: string
   inventory: string[]
+  site?: string
 }
 
 /** Adds the commands below `parent`; `done` is told the exit code of the one that ran. */
@@ -35,13 +36,28 @@ export function addNetboot(parent: Command, command: AddCommand, done: (exitCode
       parent,
       'repave',
       'Install machines anew at their next network boot, which wipes them',
-      '  runbook netboot repave k8s-3\n  runbook netboot repave k8s-3 --cancel',
+      '  runbook netboot repave k8s-3\n  runbook netboot repave k8s-3 --restart\n  runbook netboot repave k8s-3 --cancel',
     ).argument('<node...>', 'machines of the inventory'),
   )
-    .option('--cancel', 'take a repave back', false)
-    .action(async (names: string[], flags: Flags & { cancel: boolean }) => {
-      const { repave } = await import('./commands/netboot.ts')
+    .addOption(new Option('--cancel', 'take a repave back').default(false).conflicts('restart'))
+    .option('--restart', 'have the server cut their power and turn them on again, for each try', false)
+    .action(async (names: string[], flags: Flags & { cancel: boolean; restart: boolean }) => {
+      const { repave } = await import('./commands/netboot-wishes.ts')
       done(await repave(names, flags))
+    })
+  inputs(
+    command(
+      parent,
+      'reboot',
+      'Restart machines from the network, and wait until they are seen to boot',
+      '  runbook netboot reboot k8s-3 k8s-4\n  runbook netboot reboot k8s-3 --force\n  runbook netboot reboot k8s-3 --cancel',
+    ).argument('<node...>', 'machines of the inventory'),
+  )
+    .addOption(new Option('--cancel', 'do not wait for it any more').default(false).conflicts('force'))
+    .option('--force', 'cut the power, instead of asking the operating system', false)
+    .action(async (names: string[], flags: Flags & { cancel: boolean; force: boolean }) => {
+      const { reboot } = await import('./commands/netboot-wishes.ts')
+      done(await reboot(names, flags))
     })
   inputs(
     command(
@@ -114,12 +130,14 @@ function config(command: Command): Command {
 }
 
 function inputs(command: Command): Command {
-  return config(command).option(
-    '-i, --inventory <path>',
-    'inventory file, folder or executable (again for more)',
-    (value: string, before: readonly string[]) => [...before, value],
-    [],
-  )
+  return config(command)
+    .option(
+      '-i, --inventory <path>',
+      'inventory file, folder or executable (again for more)',
+      (value: string, before: readonly string[]) => [...before, value],
+      [],
+    )
+    .option('--site <name>', 'only machines with this netboot_site, or in this group')
 }
 
 function code(text: string): number {

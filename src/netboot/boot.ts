@@ -129,6 +129,7 @@ export class Desk {
     const profile = this.pending(name)
     const local = (why: string): string => (kind === 'ipxe' ? ipxeLocal(why) : grubLocal(why))
     if (machine === undefined || profile === undefined) {
+      machines.bootLocal(name, this.#now())
       this.#event(name, 'boots its local disk')
       return local(`${name} has no repave pending`)
     }

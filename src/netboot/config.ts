@@ -8,7 +8,7 @@ import type { Place } from '../shared/source.ts'
 import { readYaml } from '../shared/yaml.ts'
 import { formatIp4, type Ip4, inSubnet, parseIp4, parseSubnet, type Range } from './address.ts'
 import type { DhcpSettings, Network } from './dhcp/network.ts'
-import type { RepaveSettings } from './machines.ts'
+import type { WishSettings } from './machines.ts'
 import type { NetbootMachine, Profile } from './profile.ts'
 import { PROFILE, readProfile } from './profile-config.ts'
 
@@ -24,7 +24,8 @@ export interface NetbootConfig {
     readonly groups: ReadonlyMap<string, string>
     readonly default?: string | undefined
   }
-  readonly repave: RepaveSettings
+  readonly repave: WishSettings
+  readonly reboot: WishSettings
   /** Whether unknown machines that are answered boot the installer, to tell what they are. */
   readonly discover: boolean
   /** Whether x64 UEFI firmware is given shim and GRUB instead of iPXE. */
@@ -40,6 +41,11 @@ const duration = z
   .union([z.string(), z.number()])
   .refine((text) => parseDuration(text) !== undefined, 'must be a duration, e.g. 90s, 30m or 24h')
 const interfaceName = z.string().regex(/^[^\s/]{1,15}$/, 'must be the name of an interface')
+
+const giveUp = z
+  .enum(['leave', 'off'])
+  .default('leave')
+  .describe('what is done with a machine after the last try: nothing, or its power is cut')
 
 const NETWORK = z.strictObject({
   subnet: subnet.describe('e.g. 10.77.0.0/24'),
@@ -82,6 +88,15 @@ const CONFIG = z.strictObject({
       valid: duration.default('24h').describe('how long a repave waits for the machine to boot'),
       timeout: duration.default('30m').describe('how long an installer may take'),
       retries: z.int().min(0).max(10).default(0),
+      give_up: giveUp,
+    })
+    .prefault({}),
+  reboot: z
+    .strictObject({
+      valid: duration.default('24h').describe('how long a reboot waits for a server, or for who restarts by hand'),
+      timeout: duration.default('30m').describe('how long a machine may take to boot from the network'),
+      retries: z.int().min(0).max(10).default(0),
+      give_up: giveUp,
     })
     .prefault({}),
 })
@@ -135,12 +150,13 @@ export function readConfig(path: string): NetbootConfig {
       groups: new Map(Object.entries(groups)),
       default: fallback,
     },
-    repave: {
-      valid: parseDuration(data.repave.valid)!,
-      timeout: parseDuration(data.repave.timeout)!,
-      retries: data.repave.retries,
-    },
+    repave: readWish(data.repave),
+    reboot: readWish(data.reboot),
   }
+}
+
+function readWish({ valid, timeout, retries, give_up }: z.output<typeof CONFIG>['repave']): WishSettings {
+  return { valid: parseDuration(valid)!, timeout: parseDuration(timeout)!, retries, giveUp: give_up }
 }
 
 /** The name of a machine's profile: its own, by its name, by the first group that netboot.yml lists, or the default. */

@@ -25,6 +25,20 @@ export interface Repave {
   readonly served?: number | undefined
   /** How many more times it may be asked for again when it times out. */
   readonly retries: number
+  /** Whether the machine is restarted for it through its power control, for each try. */
+  readonly restart?: boolean | undefined
+}
+
+/** A wish that the machine restarts. It is fulfilled when the machine is seen to boot from the network. */
+export interface Restart {
+  readonly asked: number
+  /** Until when it may begin. */
+  readonly until: number
+  /** When power control was told. Written down before that, so that a crash in between restarts nothing twice. */
+  readonly begun?: number | undefined
+  readonly retries: number
+  /** Cuts the power, and does not ask the operating system. */
+  readonly force: boolean
 }
 
 export interface MachineState {
@@ -32,6 +46,7 @@ export interface MachineState {
   /** When the phase began. */
   readonly since: number
   readonly repave?: Repave | undefined
+  readonly restart?: Restart | undefined
   /** The installer's last step, or why it failed. */
   readonly detail?: string | undefined
 }
@@ -41,14 +56,30 @@ export type MachineEvent =
   | { readonly type: 'seen'; readonly at: number }
   /** Asks what to boot, and gets it: the only event with a `boot` in its result. */
   | { readonly type: 'boot'; readonly at: number }
+  /** Asked what to boot, and gets its local disk whatever its state is. */
+  | { readonly type: 'local'; readonly at: number }
   | {
       readonly type: 'repave'
       readonly at: number
       readonly token: string
       readonly until: number
       readonly retries: number
+      /** Restart it for that; times as for `restart`. */
+      readonly restart?: { readonly until: number; readonly retries: number } | undefined
     }
   | { readonly type: 'cancel'; readonly at: number }
+  | {
+      readonly type: 'restart'
+      readonly at: number
+      readonly until: number
+      readonly retries: number
+      readonly force: boolean
+    }
+  | { readonly type: 'cancel-restart'; readonly at: number }
+  /** Power control is about to be told. */
+  | { readonly type: 'restarting'; readonly at: number }
+  /** Power control refused, or could not be reached. */
+  | { readonly type: 'not-restarted'; readonly at: number; readonly reason: string }
   | { readonly type: 'progress'; readonly at: number; readonly token: string; readonly step: string }
   | { readonly type: 'installed'; readonly at: number; readonly token: string }
   | { readonly type: 'failed'; readonly at: number; readonly token: string; readonly reason: string }
@@ -61,6 +92,8 @@ export type MachineEvent =
       readonly timeout: number
       readonly token: string
       readonly valid: number
+      /** Of restarts. */
+      readonly reboot: { readonly timeout: number; readonly valid: number; readonly retries: number }
     }
 
 export interface Transition {
@@ -68,6 +101,8 @@ export interface Transition {
   readonly boot?: 'installer' | 'local' | undefined
   /** Why the event changed nothing, where somebody should know. */
   readonly refused?: string | undefined
+  /** What is not tried any more: the settings say what is done with the machine. */
+  readonly gaveUp?: 'repave' | 'reboot' | undefined
 }
 
 /** Whether an installer would be given out now. */
@@ -77,37 +112,70 @@ export function repavePending(state: MachineState | undefined, now: number): boo
   return repave !== undefined && repave.token !== '' && repave.served === undefined && repave.until > now
 }
 
+/** Whether power control is to be told now. */
+export function restartPending(state: MachineState | undefined, now: number): boolean {
+  const restart = state?.restart
+  return restart !== undefined && restart.begun === undefined && restart.until > now
+}
+
 /** The state after an event. `undefined` is a machine that nothing is known of. */
 export function step(before: MachineState | undefined, event: MachineEvent): Transition {
   const state: MachineState = before ?? { phase: 'discovered', since: event.at }
-  const { repave } = state
+  const { repave, restart } = state
   const to = (phase: Phase, change: Partial<MachineState> = {}): Transition => ({
-    state: { repave, ...change, phase, since: phase === state.phase ? state.since : event.at },
+    state: { repave, restart, ...change, phase, since: phase === state.phase ? state.since : event.at },
   })
+  /** To boot from the network is what a restart waits for. */
+  const restarted = (): Transition =>
+    restart ? to(state.phase, { restart: undefined, detail: 'restarted, boots its local disk' }) : { state }
+  const busy = repave?.served !== undefined && underWay(state)
   switch (event.type) {
     case 'seen':
       return { state }
-    case 'repave':
-      if (repave?.served !== undefined && underWay(state)) {
-        return { state, refused: `is ${state.phase}; cancel that first` }
-      }
+    case 'repave': {
+      if (busy) return { state, refused: `is ${state.phase}; cancel that first` }
+      const { at, token, until, retries } = event
       return to(state.phase, {
         detail: state.detail,
-        repave: { token: event.token, asked: event.at, until: event.until, retries: event.retries },
+        repave: { token, asked: at, until, retries, restart: event.restart && true },
+        restart: event.restart ? { asked: at, force: true, ...event.restart } : restart,
       })
+    }
     case 'cancel':
       if (repave === undefined) return { state, refused: 'has no repave to cancel' }
-      return to(underWay(state) ? 'failed' : state.phase, { repave: undefined, detail: 'repave cancelled' })
+      return to(underWay(state) ? 'failed' : state.phase, {
+        repave: undefined,
+        restart: repave.restart ? undefined : restart,
+        detail: 'repave cancelled',
+      })
+    case 'restart': {
+      if (busy) return { state, refused: `is ${state.phase}; cancel that first` }
+      if (restart?.begun !== undefined) return { state, refused: 'is restarting; cancel that first' }
+      const { at, until, retries, force } = event
+      return to(state.phase, { detail: state.detail, restart: { asked: at, until, retries, force } })
+    }
+    case 'cancel-restart':
+      if (restart === undefined) return { state, refused: 'has no reboot to cancel' }
+      return to(state.phase, { restart: undefined, detail: 'reboot cancelled' })
+    case 'restarting':
+      if (restart === undefined || !restartPending(state, event.at) || busy) {
+        return { state, refused: 'has no restart pending' }
+      }
+      return to(state.phase, { restart: { ...restart, begun: event.at }, detail: 'restarts' })
+    case 'not-restarted':
+      return restart?.begun === undefined ? { state } : to(state.phase, { detail: event.reason })
     case 'boot':
-      if (repave === undefined || !repavePending(state, event.at)) return { state, boot: 'local' }
-      return { ...to('booting', { repave: { ...repave, served: event.at } }), boot: 'installer' }
-  }
-  if (event.type === 'tick') {
-    if (repave?.served === undefined || !underWay(state) || event.at - repave.served < event.timeout) return { state }
-    const detail = `nothing of an end was heard for ${Math.round(event.timeout / 60_000)} minutes`
-    if (repave.retries === 0) return to('failed', { repave: undefined, detail })
-    const next = { token: event.token, asked: event.at, until: event.at + event.valid, retries: repave.retries - 1 }
-    return to('failed', { repave: next, detail: `${detail}; may try again` })
+      if (repave !== undefined && repavePending(state, event.at)) {
+        return {
+          ...to('booting', { repave: { ...repave, served: event.at }, restart: undefined }),
+          boot: 'installer',
+        }
+      }
+      return { ...restarted(), boot: 'local' }
+    case 'local':
+      return restarted()
+    case 'tick':
+      return tick(state, event)
   }
   if (repave?.served === undefined || repave.token !== event.token) {
     return { state, refused: 'reports for a repave that is not under way' }
@@ -124,6 +192,50 @@ export function step(before: MachineState | undefined, event: MachineEvent): Tra
       return to('reachable', { repave: undefined })
   }
 }
+
+function tick(before: MachineState, event: MachineEvent & { type: 'tick' }): Transition {
+  const { at, token, valid, reboot } = event
+  let state = before
+  let gaveUp: Transition['gaveUp']
+  const { repave } = before
+  if (repave?.served !== undefined && underWay(before) && at - repave.served >= event.timeout) {
+    const detail = `nothing of an end was heard for ${minutes(event.timeout)}`
+    const again = repave.retries > 0
+    if (!again) gaveUp = 'repave'
+    state = {
+      phase: 'failed',
+      since: at,
+      detail: again ? `${detail}; may try again` : detail,
+      repave: again
+        ? { ...repave, token, asked: at, until: at + valid, served: undefined, retries: repave.retries - 1 }
+        : undefined,
+      restart:
+        again && repave.restart
+          ? { asked: at, until: at + reboot.valid, retries: reboot.retries, force: true }
+          : before.restart,
+    }
+  }
+  const { restart } = state
+  if (restart?.begun !== undefined && at - restart.begun >= reboot.timeout) {
+    const again = restart.retries > 0
+    // What power control said tells more.
+    const why =
+      state.detail === 'restarts'
+        ? `was not seen to boot from the network for ${minutes(reboot.timeout)}`
+        : state.detail
+    if (!again) gaveUp ??= 'reboot'
+    state = {
+      ...state,
+      detail: `${why}; ${again ? 'restarted once more' : 'the reboot is given up'}`,
+      restart: again
+        ? { ...restart, asked: at, until: at + reboot.valid, begun: undefined, retries: restart.retries - 1 }
+        : undefined,
+    }
+  }
+  return { state, gaveUp }
+}
+
+const minutes = (ms: number): string => `${Math.round(ms / 60_000)} minutes`
 
 function underWay({ phase }: MachineState): boolean {
   return phase === 'booting' || phase === 'installing'

@@ -4,7 +4,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import { transact } from '../shared/database.ts'
 import { type Facts, parseFacts } from './facts.ts'
-import { type MachineEvent, type MachineState, PHASES, step, type Transition } from './life-cycle.ts'
+import { type MachineEvent, type MachineState, PHASES, restartPending, step, type Transition } from './life-cycle.ts'
 
 const time = z.int().nonnegative()
 const STATE = z.strictObject({
@@ -12,19 +12,45 @@ const STATE = z.strictObject({
   since: time,
   detail: z.string().optional(),
   repave: z
-    .strictObject({ token: z.string().min(1), asked: time, until: time, served: time.optional(), retries: time })
+    .strictObject({
+      token: z.string().min(1),
+      asked: time,
+      until: time,
+      served: time.optional(),
+      retries: time,
+      restart: z.boolean().optional(),
+    })
+    .optional(),
+  restart: z
+    .strictObject({ asked: time, until: time, begun: time.optional(), retries: time, force: z.boolean() })
     .optional(),
 })
 
-export interface RepaveSettings {
-  /** Milliseconds that a repave waits for the machine to boot. */
+/** How a repave or a reboot is waited for. */
+export interface WishSettings {
+  /** Milliseconds that it waits to begin. */
   readonly valid: number
-  /** Milliseconds from the installer's being given out to its end. */
+  /** Milliseconds from its beginning (the installer is given out; power control is told) to its end. */
   readonly timeout: number
+  /** How many more times it is tried. */
   readonly retries: number
+  /** What is done with the machine then: nothing, or its power is cut, where that can be. */
+  readonly giveUp: 'leave' | 'off'
 }
 
-export const DEFAULT_REPAVE: RepaveSettings = { valid: 24 * 3600_000, timeout: 30 * 60_000, retries: 0 }
+export interface Wishes {
+  readonly repave: WishSettings
+  readonly reboot: WishSettings
+}
+
+export const DEFAULT_WISH: WishSettings = { valid: 24 * 3600_000, timeout: 30 * 60_000, retries: 0, giveUp: 'leave' }
+
+/** A machine whose state time changed. */
+export interface Late {
+  readonly name: string
+  readonly state: MachineState
+  readonly gaveUp?: Transition['gaveUp']
+}
 
 export interface HistoryLine {
   readonly at: number
@@ -88,7 +114,8 @@ export class Machines {
   boot(name: string, at: number): { boot: 'installer' | 'local'; token?: string | undefined } {
     try {
       // Reading first keeps the many boots that are only that from writing.
-      if (this.state(name)?.repave === undefined) return { boot: 'local' }
+      const before = this.state(name)
+      if (before?.repave === undefined && before?.restart === undefined) return { boot: 'local' }
       const { boot = 'local', state } = this.apply(name, { type: 'boot', at })
       return boot === 'installer' ? { boot, token: state.repave?.token } : { boot }
     } catch (error) {
@@ -97,10 +124,38 @@ export class Machines {
     }
   }
 
-  /** Asks for a repave. Gives why not, if it cannot be. */
-  repave(name: string, at: number, { valid, retries }: RepaveSettings): string | undefined {
-    const token = newToken()
-    return this.apply(name, { type: 'repave', at, token, until: at + valid, retries }).refused
+  /** The machine is given its local disk to boot, whatever its state is. */
+  bootLocal(name: string, at: number): void {
+    try {
+      if (this.state(name)?.restart !== undefined) this.apply(name, { type: 'local', at })
+    } catch (error) {
+      this.#trouble(`that ${name} restarted cannot be written: ${(error as Error).message}`)
+    }
+  }
+
+  /** Asks for a repave; with `reboot`, power control restarts the machine for it. Gives why not, if it cannot be. */
+  repave(
+    name: string,
+    at: number,
+    { valid, retries }: Pick<WishSettings, 'valid' | 'retries'>,
+    reboot?: WishSettings,
+  ): string | undefined {
+    const restart = reboot && { until: at + reboot.valid, retries: reboot.retries }
+    return this.apply(name, { type: 'repave', at, token: newToken(), until: at + valid, retries, restart }).refused
+  }
+
+  /** Asks for a restart. Gives why not, if it cannot be. */
+  restart(
+    name: string,
+    at: number,
+    { valid, retries, force }: Pick<WishSettings, 'valid' | 'retries'> & { force: boolean },
+  ): string | undefined {
+    return this.apply(name, { type: 'restart', at, until: at + valid, retries, force }).refused
+  }
+
+  /** Machines whose power control is to be told to restart them. */
+  toRestart(now: number): string[] {
+    return [...this.all()].flatMap(([name, state]) => (restartPending(state, now) ? [name] : []))
   }
 
   /** Remembers an unknown machine, unless too many are. */
@@ -110,14 +165,17 @@ export class Machines {
     this.apply(name, { type: 'seen', at })
   }
 
-  /** Lets time pass for all machines; gives the names of those whose state it changed. */
-  tick(at: number, { timeout, valid }: RepaveSettings): string[] {
-    const late = [...this.all()].filter(
-      ([, { repave }]) => repave?.served !== undefined && at - repave.served >= timeout,
+  /** Lets time pass for all machines; gives those whose state it changed. */
+  tick(at: number, { repave, reboot }: Wishes): Late[] {
+    const due = [...this.all()].filter(
+      ([, state]) =>
+        (state.repave?.served !== undefined && at - state.repave.served >= repave.timeout) ||
+        (state.restart?.begun !== undefined && at - state.restart.begun >= reboot.timeout),
     )
-    return late.flatMap(([name, before]) => {
-      const { state } = this.apply(name, { type: 'tick', at, timeout, valid, token: newToken() })
-      return state.phase === before.phase ? [] : [name]
+    return due.flatMap(([name, before]) => {
+      const { timeout, valid } = repave
+      const { state, gaveUp } = this.apply(name, { type: 'tick', at, timeout, valid, reboot, token: newToken() })
+      return state.detail === before.detail && state.phase === before.phase ? [] : [{ name, state, gaveUp }]
     })
   }
 

@@ -8,7 +8,7 @@ import { type DhcpEvent, DhcpServer } from './dhcp/server.ts'
 import { UdpTransport } from './dhcp/udp-transport.ts'
 import type { Directory } from './directory.ts'
 import { type HttpEvent, HttpServer } from './http/server.ts'
-import type { Machines } from './machines.ts'
+import type { Late, Machines } from './machines.ts'
 import { type TftpEvent, TftpServer } from './tftp/server.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -25,6 +25,8 @@ export interface NetbootOptions {
     readonly http?: (event: HttpEvent) => void
     readonly boot?: (event: BootEvent) => void
     readonly reachable?: (machine: string) => void
+    /** A look at the clock, with the machines that were waited for too long. */
+    readonly tick?: (late: readonly Late[]) => void
   }
   /** What an operator should look at. */
   readonly onTrouble: (message: string) => void
@@ -83,10 +85,11 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   await dhcp.start()
   const ticking = setInterval(() => {
     try {
-      for (const name of machines.tick(Date.now(), config.repave)) {
-        const { phase, detail = '' } = machines.state(name) ?? { phase: 'unknown' }
-        on?.boot?.({ time: Date.now(), machine: name, what: `${phase}: ${detail}` })
+      const late = machines.tick(Date.now(), config)
+      for (const { name, state } of late) {
+        on?.boot?.({ time: Date.now(), machine: name, what: `${state.phase}: ${state.detail ?? ''}` })
       }
+      on?.tick?.(late)
     } catch (error) {
       onTrouble(`states of machines cannot be written: ${(error as Error).message}`)
     }

@@ -56,6 +56,8 @@ export interface NetbootMachine {
   /** A profile of netboot.yml; over its assignments. */
   readonly profile?: string | undefined
   readonly groups: readonly string[]
+  /** Where it stands; without it, its groups tell. */
+  readonly site?: string | undefined
   /** Public keys that may log in to the installed system. */
   readonly sshKeys: readonly string[]
 }

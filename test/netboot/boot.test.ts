@@ -66,7 +66,7 @@ function setUp(t: Test) {
   return make
 }
 
-const REPAVE = { valid: 1000, timeout: 200, retries: 1 }
+const REPAVE = { valid: 1000, timeout: 200, retries: 1, giveUp: 'leave' as const }
 
 t.test('offers', async (t) => {
   const { desk, machines, tokens, directory } = setUp(t)()
@@ -215,7 +215,7 @@ t.test('whatever the order, what installs goes out only for a repave that is pen
           else if (what === 'size') desk.uki(name, false)
           else if (what === 'preview') desk.preview(name, 'ipxe', BASE)
           else if (what === 'restart') desk = new Desk(parts)
-          else if (what === 'tick') machines.tick(clock.now, REPAVE)
+          else if (what === 'tick') machines.tick(clock.now, { repave: REPAVE, reboot: REPAVE })
           else if (what === 'cancel') machines.apply(name, { type: 'cancel', at: clock.now })
           else if (what === 'repave') {
             if (machines.repave(name, clock.now, REPAVE) === undefined)

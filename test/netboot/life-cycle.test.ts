@@ -1,15 +1,22 @@
 import t from 'tap'
-import { type MachineEvent, type MachineState, repavePending, step } from '../../src/netboot/life-cycle.ts'
+import {
+  type MachineEvent,
+  type MachineState,
+  repavePending,
+  restartPending,
+  step,
+} from '../../src/netboot/life-cycle.ts'
 import fc from '../property.ts'
 
 const HOUR = 3600_000
+const WISH = { timeout: HOUR, valid: HOUR, retries: 1 }
 const repave: MachineEvent = { type: 'repave', at: 1, token: 'A', until: HOUR, retries: 1 }
 const boot = (at: number): MachineEvent => ({ type: 'boot', at })
 const progress = (token: string): MachineEvent => ({ type: 'progress', at: 3, token, step: 'disk' })
 const installed = (token: string): MachineEvent => ({ type: 'installed', at: 4, token })
 const failed: MachineEvent = { type: 'failed', at: 4, token: 'A', reason: 'no disk' }
 const reachable = (token: string): MachineEvent => ({ type: 'reachable', at: 5, token })
-const tick = (at: number): MachineEvent => ({ type: 'tick', at, timeout: HOUR, token: 'B', valid: HOUR })
+const tick = (at: number): MachineEvent => ({ type: 'tick', at, timeout: HOUR, token: 'B', valid: HOUR, reboot: WISH })
 const cancel: MachineEvent = { type: 'cancel', at: 2 }
 
 /** What happens, the phase it ends in, what its boots got, and whether an installer waits. */
@@ -53,6 +60,80 @@ const TABLE: [string, MachineEvent[], MachineState['phase'], string, boolean][] 
   ],
 ]
 
+const restart: MachineEvent = { type: 'restart', at: 1, until: HOUR, retries: 1, force: false }
+const restarting = (at: number): MachineEvent => ({ type: 'restarting', at })
+
+/** What happens, what it ends with, whether power control is to be told, and whether something was given up. */
+const RESTARTS: [string, MachineEvent[], string | undefined, boolean, string?][] = [
+  ['asked', [restart], undefined, true],
+  ['asked again before it began', [restart, { ...restart, at: 2, force: true }], undefined, true],
+  ['asked too long ago', [restart, tick(HOUR)], undefined, false],
+  ['begun', [restart, restarting(2)], 'restarts', false],
+  ['begun once', [restart, restarting(2), restarting(3)], 'restarts', false],
+  ['seen to boot', [restart, restarting(2), boot(3)], 'restarted, boots its local disk', false],
+  [
+    'has no profile, seen to boot',
+    [restart, restarting(2), { type: 'local', at: 3 }],
+    'restarted, boots its local disk',
+    false,
+  ],
+  ['restarted by hand', [restart, boot(3)], 'restarted, boots its local disk', false],
+  ['not late yet', [restart, restarting(2), tick(HOUR)], 'restarts', false],
+  [
+    'late, tried again',
+    [restart, restarting(2), tick(HOUR + 2)],
+    'was not seen to boot from the network for 60 minutes; restarted once more',
+    true,
+  ],
+  [
+    'late, twice',
+    [restart, restarting(2), tick(HOUR + 2), restarting(HOUR + 3), tick(3 * HOUR)],
+    'was not seen to boot from the network for 60 minutes; the reboot is given up',
+    false,
+    'reboot',
+  ],
+  [
+    'power control refuses',
+    [{ ...restart, retries: 0 }, restarting(2), { type: 'not-restarted', at: 3, reason: 'no power' }, tick(HOUR + 2)],
+    'no power; the reboot is given up',
+    false,
+    'reboot',
+  ],
+  ['cancelled', [restart, { type: 'cancel-restart', at: 2 }], 'reboot cancelled', false],
+  ['not while it installs', [repave, boot(2), restart], undefined, false],
+  ['begins before the installer, and not in its midst', [repave, restart, boot(2), restarting(3)], undefined, false],
+  ['for a repave', [{ ...repave, restart: { until: HOUR, retries: 0 } }], undefined, true],
+  [
+    'cancelled with its repave',
+    [{ ...repave, restart: { until: HOUR, retries: 0 } }, cancel],
+    'repave cancelled',
+    false,
+  ],
+  [
+    'for each try of a repave',
+    [{ ...repave, restart: { until: HOUR, retries: 0 } }, restarting(2), boot(3), tick(HOUR + 3)],
+    'nothing of an end was heard for 60 minutes; may try again',
+    true,
+  ],
+  [
+    'a repave is given up',
+    [{ ...repave, retries: 0 } as MachineEvent, boot(3), tick(HOUR + 3)],
+    'nothing of an end was heard for 60 minutes',
+    false,
+    'repave',
+  ],
+]
+for (const [name, events, detail, pending, gaveUp] of RESTARTS) {
+  t.test(`restart: ${name}`, async (t) => {
+    let state: MachineState | undefined
+    let last: string | undefined
+    for (const event of events) ({ state, gaveUp: last } = step(state, event))
+    t.equal(state?.detail, detail)
+    t.equal(restartPending(state, events.at(-1)!.at), pending)
+    t.equal(last, gaveUp)
+  })
+}
+
 for (const [name, events, phase, boots, pending] of TABLE) {
   t.test(name, async (t) => {
     let state: MachineState | undefined
@@ -91,7 +172,12 @@ const event: fc.Arbitrary<MachineEvent> = fc.oneof(
   fc.record({ type: fc.constant('failed' as const), at, token, reason: fc.string() }),
   fc.record({ type: fc.constant('reachable' as const), at, token }),
   fc.record({ type: fc.constant('repave' as const), at, token, until: at, retries: fc.nat(2) }),
-  fc.record({ type: fc.constant('tick' as const), at, timeout: at, token, valid: at }),
+  fc.record({ type: fc.constant('tick' as const), at, timeout: at, token, valid: at, reboot: fc.constant(WISH) }),
+  fc.record({ type: fc.constant('restart' as const), at, until: at, retries: fc.nat(2), force: fc.boolean() }),
+  fc.record({ type: fc.constant('restarting' as const), at }),
+  fc.record({ type: fc.constant('not-restarted' as const), at, reason: fc.string() }),
+  fc.record({ type: fc.constant('cancel-restart' as const), at }),
+  fc.record({ type: fc.constant('local' as const), at }),
 )
 
 t.test('no order of events gives out more installers than were asked for, or one that nobody asked for', async () => {
@@ -103,6 +189,15 @@ t.test('no order of events gives out more installers than were asked for, or one
         const before = state
         const { state: next, boot, refused } = step(state, one)
         if (one.type === 'repave' && !refused) allowed += 1 + one.retries
+        // Power is never cut in the midst of an installation.
+        if (
+          one.type === 'restarting' &&
+          before &&
+          next !== before &&
+          ['booting', 'installing'].includes(before.phase)
+        ) {
+          if (before.repave?.served !== undefined) return false
+        }
         if (boot === 'installer') {
           allowed--
           if (one.type !== 'boot' || !repavePending(before, one.at)) return false

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openNetbootDatabase } from '../../src/netboot/database.ts'
-import { DEFAULT_REPAVE, Machines } from '../../src/netboot/machines.ts'
+import { DEFAULT_WISH, Machines } from '../../src/netboot/machines.ts'
 import { Tokens } from '../../src/netboot/tokens.ts'
 
 t.test('survives the process, and two processes give out one installer', async (t) => {
@@ -12,7 +12,7 @@ t.test('survives the process, and two processes give out one installer', async (
   t.equal(statSync(join(folder, '.runbook/netboot.db')).mode & 0o777, 0o600)
   const machines = new Machines(one)
   t.strictSame(machines.boot('n1', 1), { boot: 'local' })
-  t.equal(machines.repave('n1', 1, DEFAULT_REPAVE), undefined)
+  t.equal(machines.repave('n1', 1, DEFAULT_WISH), undefined)
   const boots = [new Machines(two).boot('n1', 2), machines.boot('n1', 2)].map(({ boot }) => boot)
   t.strictSame(boots, ['installer', 'local'])
   one.close()
@@ -22,13 +22,35 @@ t.test('survives the process, and two processes give out one installer', async (
   const later = new Machines(again)
   t.equal(later.state('n1')?.phase, 'booting')
   t.equal(later.boot('n1', 3).boot, 'local')
-  t.match(later.repave('n1', 3, DEFAULT_REPAVE), /is booting; cancel that first/)
-  t.strictSame(later.tick(4 + DEFAULT_REPAVE.timeout, DEFAULT_REPAVE), ['n1'])
+  t.match(later.repave('n1', 3, DEFAULT_WISH), /is booting; cancel that first/)
+  const wishes = { repave: DEFAULT_WISH, reboot: DEFAULT_WISH }
+  t.match(later.tick(4 + DEFAULT_WISH.timeout, wishes), [{ name: 'n1', gaveUp: 'repave' }])
   t.equal(later.state('n1')?.phase, 'failed')
   t.strictSame(
     later.history('n1').map(({ what }) => what.split(' ')[0]),
     ['repave', 'boot', 'tick'],
   )
+})
+
+t.test('a restart survives the process, and is begun by one of two', async (t) => {
+  const folder = t.testdir()
+  const [one, two] = [openNetbootDatabase(folder), openNetbootDatabase(folder)]
+  t.teardown(() => {
+    one.close()
+    two.close()
+  })
+  const machines = new Machines(one)
+  const other = new Machines(two)
+  t.equal(machines.restart('n1', 1, { ...DEFAULT_WISH, retries: 1, force: false }), undefined)
+  t.strictSame(other.toRestart(2), ['n1'])
+  const begun = [machines, other].map((each) => each.apply('n1', { type: 'restarting', at: 2 }).refused)
+  t.strictSame(begun, [undefined, 'has no restart pending'])
+  t.strictSame(other.toRestart(3), [])
+  const wishes = { repave: DEFAULT_WISH, reboot: DEFAULT_WISH }
+  t.match(other.tick(2 + DEFAULT_WISH.timeout, wishes), [{ name: 'n1', gaveUp: undefined }])
+  t.strictSame(machines.toRestart(3 + DEFAULT_WISH.timeout), ['n1'])
+  machines.bootLocal('n1', 4 + DEFAULT_WISH.timeout)
+  t.match(other.state('n1'), { restart: undefined, detail: 'restarted, boots its local disk' })
 })
 
 t.test('what cannot be read or written boots the local disk', async (t) => {
@@ -44,7 +66,7 @@ t.test('what cannot be read or written boots the local disk', async (t) => {
     t.equal(machines.boot('n1', 1).boot, 'local', state)
   }
   t.equal(troubles.length, 4)
-  machines.repave('n2', 1, DEFAULT_REPAVE)
+  machines.repave('n2', 1, DEFAULT_WISH)
   db.exec('PRAGMA query_only = ON')
   t.equal(machines.boot('n2', 1).boot, 'local')
   t.match(troubles.at(-1), /n2 boots its local disk, as its state cannot be written/)

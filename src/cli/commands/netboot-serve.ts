@@ -1,13 +1,19 @@
 /** `runbook netboot serve`. */
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import type { Inventory } from '../../inventory/index.ts'
 import { ActivityLog } from '../../netboot/activity.ts'
 import { addressesOf, formatIp4 } from '../../netboot/address.ts'
 import type { NetbootConfig } from '../../netboot/config.ts'
 import { probe } from '../../netboot/dhcp/probe.ts'
 import { startNetboot } from '../../netboot/netboot.ts'
+import { UserError } from '../../shared/errors.ts'
 import { EXIT } from '../exit.ts'
+import { inventorySources, openInventory } from '../inputs.ts'
+import { InventoryWatch } from '../inventory-watch.ts'
 import { Follower } from '../netboot-follow.ts'
+import { machinesOf } from '../netboot-machines.ts'
+import { Restarter } from '../netboot-power.ts'
 import { type NetbootFlags, open, write } from './netboot.ts'
 
 /** Serves until Ctrl-C or SIGTERM, with a line for each thing that happens to a machine. */
@@ -20,10 +26,17 @@ export async function serve(flags: NetbootFlags): Promise<number> {
     write(`${new Date().toTimeString().slice(0, 8)}  ${machine.padEnd(20)}  ${what}\n`)
   }
   const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort())
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   // TFTP and HTTP events have only an address; DHCP, which came before, knows whose it is.
   const names = new Map<string, string>()
-  const follower = new Follower({ ...opened, flags, say })
+  const inventory = (): Inventory => opened.inventory
+  const follower = new Follower({ ...opened, inventory, flags, say })
+  const restarter = new Restarter({
+    ...opened,
+    inventory,
+    giveUp: { repave: config.repave.giveUp, reboot: config.reboot.giveUp },
+    say,
+  })
   await using _ = await startNetboot({
     ...opened,
     leases: join(folder, '.runbook', 'leases'),
@@ -31,7 +44,7 @@ export async function serve(flags: NetbootFlags): Promise<number> {
     on: {
       dhcp({ mac, machine = mac, message = 'packet', answer, address, file, reason, kind }) {
         // Strangers that get no answer are counted, and not shown: a busy network has many.
-        if (machine === mac && answer === undefined) return
+        if (answer === undefined && !directory.machines.has(machine)) return
         if (address !== undefined) names.set(address, machine)
         if (names.size > 10_000) names.clear()
         const got =
@@ -53,6 +66,7 @@ export async function serve(flags: NetbootFlags): Promise<number> {
       },
       boot: ({ machine, what }) => say(machine, what),
       reachable: (name) => follower.follow(name),
+      tick: (late) => restarter.look(late),
     },
   })
   const where = addressesOf(config.interfaces).join(', ')
@@ -62,9 +76,41 @@ export async function serve(flags: NetbootFlags): Promise<number> {
   if (config.dhcp.mode === 'server') void lookForOthers(config, trouble)
   // What a crash or a restart broke off.
   for (const name of opened.machines.toFollow()) follower.follow(name)
+  const reload = (): Promise<void> => readAgain(opened, flags)
+  process.on('SIGHUP', reload)
+  await using __ = new InventoryWatch({
+    sources: inventorySources(flags.inventory, [flags.config]),
+    folders: [dirname(flags.config)],
+    changed: reload,
+  })
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
-  await follower.stop()
+  process.off('SIGHUP', reload)
+  await Promise.all([follower.stop(), restarter.stop()])
   return EXIT.done
+}
+
+/** Reads the inventory again. One that is wrong changes nothing. */
+async function readAgain(opened: Awaited<ReturnType<typeof open>>, flags: NetbootFlags): Promise<void> {
+  const { directory, trouble } = opened
+  try {
+    const before = new Map(directory.machines)
+    const inventory = await openInventory(flags.inventory, [flags.config])
+    directory.replace(machinesOf(inventory))
+    opened.inventory = inventory
+    const names = [...directory.machines.keys()]
+    const fresh = names.filter((name) => !before.has(name))
+    const gone = [...before.keys()].filter((name) => !directory.machines.has(name))
+    const change = [list('new', fresh), list('gone', gone)].filter(Boolean).join('; ')
+    write(`the inventory was read again: ${names.length} machines${change && `; ${change}`}\n`)
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    trouble(`the inventory has changed and cannot be used, so the old one is: ${error.message}`)
+  }
+}
+
+function list(what: string, names: readonly string[]): string {
+  if (names.length === 0) return ''
+  return names.length > 8 ? `${names.length} ${what}` : `${what}: ${names.join(', ')}`
 }
 
 async function lookForOthers({ interfaces }: NetbootConfig, trouble: (message: string) => void): Promise<void> {

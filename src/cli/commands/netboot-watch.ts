@@ -29,7 +29,7 @@ export async function watch(names: readonly string[], flags: NetbootFlags): Prom
       // The installer's step says more than the request that brought it.
       const what = state?.phase === 'installing' ? state.detail : last?.what
       const since = Math.max(last?.at ?? 0, state?.since ?? 0)
-      const next = expected(state, config.repave.timeout, now)
+      const next = expected(state, config, now)
       const wait = next === '-' ? '' : `  expected next: ${next}, waited ${duration(now - since)}`
       const said = `${name.padEnd(width)}  ${(state?.phase ?? '-').padEnd(10)}  ${what ?? ''}`
       return { name, said, line: `${said}${wait}` }

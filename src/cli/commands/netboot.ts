@@ -7,8 +7,8 @@ import { openNetbootDatabase } from '../../netboot/database.ts'
 import { Directory } from '../../netboot/directory.ts'
 import { explainBoot } from '../../netboot/explain.ts'
 import { describeFacts, hostOf } from '../../netboot/facts.ts'
-import { type MachineState, repavePending } from '../../netboot/life-cycle.ts'
-import { Machines } from '../../netboot/machines.ts'
+import { type MachineState, repavePending, restartPending } from '../../netboot/life-cycle.ts'
+import { Machines, type Wishes } from '../../netboot/machines.ts'
 import { likelyAddresses } from '../../netboot/netboot.ts'
 import { Tokens } from '../../netboot/tokens.ts'
 import { duration } from '../../report/duration.ts'
@@ -20,15 +20,17 @@ import { machinesOf } from '../netboot-machines.ts'
 export interface NetbootFlags {
   readonly config: string
   readonly inventory: readonly string[]
+  /** Only machines of this site. */
+  readonly site?: string
 }
 
 export const write = (text: string): void => void process.stdout.write(text)
 
 /** All that the commands work on. Its database is closed by disposing. */
-export async function open({ config: path, inventory: sources }: NetbootFlags) {
+export async function open({ config: path, inventory: sources, site }: NetbootFlags) {
   const config: NetbootConfig = readConfig(path)
   const inventory = await openInventory(sources, [path])
-  const directory = new Directory(config, machinesOf(inventory))
+  const directory = new Directory(config, machinesOf(inventory), site)
   const folder = dirname(path)
   const db = openNetbootDatabase(folder)
   const trouble = (message: string): void => void process.stderr.write(`warning: ${message}\n`)
@@ -96,37 +98,6 @@ export async function listMachines(flags: NetbootFlags & { json: boolean; asInve
   return EXIT.done
 }
 
-/** `netboot repave NODE…`: each of them is installed anew the next time that it boots from the network. */
-export async function repave(names: readonly string[], flags: NetbootFlags & { cancel: boolean }): Promise<number> {
-  using opened = await open(flags)
-  const { config, directory, machines } = opened
-  const wrong = names.flatMap((name) => {
-    const machine = directory.machines.get(name)
-    const hint = didYouMean(name, directory.machines.keys()) ?? 'a machine is a host with netboot_mac'
-    if (machine === undefined) return [{ message: `there is no machine ${name} in the inventory`, hint }]
-    const profile = directory.profileOf(machine)?.profile
-    if (flags.cancel || (profile !== undefined && profile.kind !== 'local')) return []
-    return [
-      { message: `${name} has no profile that installs it`, hint: 'assign one in netboot.yml, or set netboot_profile' },
-    ]
-  })
-  if (wrong.length > 0) throw new UserError(wrong)
-  let refused = false
-  for (const name of new Set(names)) {
-    const now = Date.now()
-    const why = flags.cancel
-      ? machines.apply(name, { type: 'cancel', at: now }).refused
-      : machines.repave(name, now, config.repave)
-    refused ||= why !== undefined
-    const profile = directory.profileOf(directory.machines.get(name)!)?.name
-    const done = flags.cancel
-      ? 'repave cancelled'
-      : `will be installed with profile ${profile} at its next network boot, within ${duration(config.repave.valid)}`
-    write(`${name}: ${why ?? done}\n`)
-  }
-  return refused ? EXIT.failed : EXIT.done
-}
-
 /** The machines that are meant: those, or all of the inventory. Throws UserError for one that nobody knows. */
 export function namesOf(
   names: readonly string[],
@@ -150,7 +121,7 @@ export async function status(names: readonly string[], flags: NetbootFlags): Pro
     shown.map((name) => {
       const state = machines.state(name)
       const since = state ? duration(Math.max(0, now - state.since)) : '-'
-      return [name, state?.phase ?? '-', since, expected(state, config.repave.timeout, now), state?.detail ?? '']
+      return [name, state?.phase ?? '-', since, expected(state, config, now), state?.detail ?? '']
     }),
   )
   for (const name of names) {
@@ -162,16 +133,19 @@ export async function status(names: readonly string[], flags: NetbootFlags): Pro
 }
 
 /** What comes next from a machine, for people. */
-export function expected(state: MachineState | undefined, timeout: number, now: number): string {
-  const { phase, repave } = state ?? { phase: 'discovered' }
+export function expected(state: MachineState | undefined, { repave: settings, reboot }: Wishes, now: number): string {
+  const { phase, repave, restart } = state ?? { phase: 'discovered' }
+  if (restart?.begun !== undefined) return `its network boot (gives up in ${left(restart.begun, reboot.timeout, now)})`
+  if (restartPending(state, now)) return `its restart (waited ${duration(now - restart!.asked)})`
   if (repavePending(state, now)) return `its network boot: power it on (waited ${duration(now - repave!.asked)})`
-  if (phase === 'booting') return `the installer's first report (gives up in ${left(repave?.served, timeout, now)})`
-  if (phase === 'installing') return `the installer's end (gives up in ${left(repave?.served, timeout, now)})`
+  if (phase === 'booting')
+    return `the installer's first report (gives up in ${left(repave?.served, settings.timeout, now)})`
+  if (phase === 'installing') return `the installer's end (gives up in ${left(repave?.served, settings.timeout, now)})`
   if (phase === 'installed') return 'its phone-home'
   return phase === 'failed' ? 'repave it' : '-'
 }
 
-const left = (served = 0, timeout: number, now: number): string => duration(Math.max(0, served + timeout - now))
+const left = (since = 0, timeout: number, now: number): string => duration(Math.max(0, since + timeout - now))
 
 /** `netboot explain --mac M`: the offer, the file and the script, without a packet. */
 export async function explain(

@@ -99,8 +99,9 @@ function noBoot({ kind }: Client): string {
   return kind === 'os' ? 'not booting from the network' : `nothing to boot for ${kind}`
 }
 
-/** Why an unknown sender gets nothing; undefined for those who may be answered. */
+/** Why a sender gets nothing; undefined for those who may be answered. */
 function refusal(client: Client, { settings, machine, leases, now }: Context): string | undefined {
+  if (machine?.elsewhere) return 'machine of another site'
   if (machine !== undefined || settings.unknown === 'pool') return undefined
   if (settings.unknown === 'ignore') return 'unknown machine'
   const lease = leases.of(client.mac)

@@ -25,6 +25,8 @@ export interface Machine {
   readonly address?: Ip4 | undefined
   /** Option 12; the name up to its first dot if not given. */
   readonly hostname?: string | undefined
+  /** It is another server's. */
+  readonly elsewhere?: boolean | undefined
 }
 
 export interface DhcpSettings {
