@@ -59,16 +59,27 @@ function nameBudget({ metadata, spec }: Budget): string {
 
 /** Why a budget allows no disruption even while all of its pods are healthy; undefined when it may. */
 export function neverMet(budget: Budget): string | undefined {
-  const { metadata, status } = budget
-  // What the status says is of an older spec.
-  if (status === undefined || (status.observedGeneration ?? 0) < (metadata.generation ?? 0)) return undefined
-  const { disruptionsAllowed = 0, desiredHealthy = 0, expectedPods = 0, conditions = [] } = status
-  if (disruptionsAllowed > 0) return undefined
-  const failed = conditions.find((c) => c.type === 'DisruptionAllowed' && c.reason === 'SyncFailed')
-  if (failed)
-    return `${nameBudget(budget)} cannot be computed by the cluster, so it allows nothing: ${failed.message ?? 'SyncFailed'}`
-  if (expectedPods === 0 || desiredHealthy < expectedPods) return undefined
+  if (!isCurrent(budget) || uncomputed(budget) !== undefined) return undefined
+  const { disruptionsAllowed = 0, desiredHealthy = 0, expectedPods = 0 } = budget.status!
+  if (disruptionsAllowed > 0 || expectedPods === 0 || desiredHealthy < expectedPods) return undefined
   return `${describeBudget(budget)}, of ${expectedPods} in all: it never lets one go. Scale up, or change the budget`
+}
+
+/**
+ * Why a budget says nothing: the cluster cannot count its pods. That passes when their controller was deleted just now and
+ * they still end; it stays when they never had one.
+ */
+export function uncomputed(budget: Budget): string | undefined {
+  const { disruptionsAllowed = 0, conditions = [] } = budget.status ?? {}
+  if (!isCurrent(budget) || disruptionsAllowed > 0) return undefined
+  const failed = conditions.find((c) => c.type === 'DisruptionAllowed' && c.reason === 'SyncFailed')
+  if (!failed) return undefined
+  return `${nameBudget(budget)} cannot be computed by the cluster, so it allows nothing: ${failed.message ?? 'SyncFailed'}`
+}
+
+/** Whether what the status says is of the spec as it is now. */
+function isCurrent({ metadata, status }: Budget): boolean {
+  return status !== undefined && (status.observedGeneration ?? 0) >= (metadata.generation ?? 0)
 }
 
 /** What a drain wants of one budget. */

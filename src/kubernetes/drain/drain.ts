@@ -16,7 +16,7 @@ import { type DrainContext, endPod, type PodOutcome, passes, RETRY_MS } from './
 import type { NodesApi } from './nodes-api.ts'
 import type { Budget, Pod } from './objects.ts'
 import { type NodePlan, planPods, refOf } from './plan.ts'
-import { preflight, readSnapshot } from './preflight.ts'
+import { preflight, readSnapshot, type Wait } from './preflight.ts'
 
 /** Requests at the same time; kubectl has no bound and floods the API with those of a full node. */
 const REQUESTS = 16
@@ -123,9 +123,14 @@ class Drain {
 
   /** Waits while budgets let nothing go at all; undefined when something stands in the way for good. */
   async #waitForPreflight(): Promise<readonly NodePlan[] | undefined> {
+    const since = new Map<string, number>()
     for (let told = ''; ; ) {
-      const { plans, budgets, waits } = await preflight(this.#context, this.#names)
+      const { plans: found, budgets, waits } = await preflight(this.#context, this.#names)
       this.#budgets = budgets
+      const plans = found.map((plan) => ({
+        ...plan,
+        blockers: [...plan.blockers, ...this.#overdue(plan.node, waits, since)],
+      }))
       const blocked = plans.some(({ blockers }) => blockers.length > 0)
       const waiting = waits.length > 0
       if (!waiting || blocked || this.#options.dryRun) {
@@ -144,6 +149,18 @@ class Drain {
         throw error
       }
     }
+  }
+
+  /** What a node has been waited for for too long; `since` keeps when each was first seen. */
+  #overdue(node: string, waits: readonly Wait[], since: Map<string, number>): string[] {
+    const now = this.#clock.now()
+    const limited = waits.filter((wait) => wait.node === node && wait.limitMs !== undefined)
+    return limited.flatMap(({ message, limitMs }) => {
+      const key = `${node} ${message}`
+      const first = since.get(key) ?? now
+      since.set(key, first)
+      return now - first < limitMs! ? [] : [`${message} (for ${limitMs! / 1000} s)`]
+    })
   }
 
   #tellPlans(plans: readonly NodePlan[]): void {

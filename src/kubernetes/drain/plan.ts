@@ -1,6 +1,6 @@
 /** What a drain would do with a node, and what stands in its way. Pure. */
 import { type DrainOptions, type PodRef, podName } from '../../shared/drain.ts'
-import { budgetsOf, claimsOf, inTurns, isFree, neverMet } from './budgets.ts'
+import { budgetsOf, claimsOf, inTurns, isFree, neverMet, uncomputed } from './budgets.ts'
 import { judgePod } from './filters.ts'
 import { type Budget, controllerOf, isReady, type Node, type Pod } from './objects.ts'
 
@@ -20,6 +20,8 @@ export interface NodePlan {
   readonly keep: readonly { readonly pod: Pod; readonly why: string }[]
   /** Each ends the drain before anything is touched. */
   readonly blockers: readonly string[]
+  /** Each is waited for before anything is touched, for some time. */
+  readonly waits: readonly string[]
   readonly warnings: readonly string[]
 }
 
@@ -35,19 +37,22 @@ export function planDrain(names: readonly string[], snapshot: Snapshot, options:
   const lonely = options.force ? undefined : lastSchedulable(names, snapshot.nodes)
   return sorted.map(({ node, evict, keep, blockers, warnings }) => {
     const mine = claims.filter(({ pods }) => pods.some((pod) => evict.includes(pod)))
-    const impossible = mine.flatMap(({ budget, pods }) => {
-      const why = neverMet(budget)
-      return why === undefined ? [] : [`${namesOf(pods.filter((pod) => evict.includes(pod)))}: ${why}`]
-    })
+    const those = (say: (budget: Budget) => string | undefined): string[] =>
+      mine.flatMap(({ budget, pods }) => {
+        const why = say(budget)
+        return why === undefined ? [] : [`${namesOf(pods.filter((pod) => evict.includes(pod)))}: ${why}`]
+      })
     const twice = options.disableEviction ? [] : evict.flatMap((pod) => twoBudgets(pod, snapshot.budgets))
     // Pods that nobody makes anew need no other node.
     const homeless = lonely !== undefined && evict.some((pod) => controllerOf(pod) !== undefined && !isFree(pod))
-    const turns = mine.filter(({ budget }) => neverMet(budget) === undefined).flatMap((claim) => inTurns(claim) ?? [])
+    const working = mine.filter(({ budget }) => (neverMet(budget) ?? uncomputed(budget)) === undefined)
+    const turns = working.flatMap((claim) => inTurns(claim) ?? [])
     return {
       node,
       evict,
       keep,
-      blockers: [...blockers, ...(homeless ? [lonely] : []), ...twice, ...impossible],
+      blockers: [...blockers, ...(homeless ? [lonely] : []), ...twice, ...those(neverMet)],
+      waits: those(uncomputed),
       warnings: [...warnings, ...unready(node, snapshot.nodes), ...turns],
     }
   })
@@ -78,7 +83,14 @@ export function planPods(node: string, snapshot: Snapshot, options: DrainOptions
     if (verdict.do !== 'refuse' && verdict.warning !== undefined)
       warned.set(verdict.warning, [...(warned.get(verdict.warning) ?? []), pod])
   }
-  return { node, evict, keep, blockers, warnings: [...warned].map(([words, pods]) => `${words}: ${namesOf(pods)}`) }
+  return {
+    node,
+    evict,
+    keep,
+    blockers,
+    waits: [],
+    warnings: [...warned].map(([words, pods]) => `${words}: ${namesOf(pods)}`),
+  }
 }
 
 /** The server answers 500 to the eviction of a pod that two budgets select, and always will (k/k#75957). */

@@ -1,8 +1,8 @@
 /** What is asked before anything is touched. */
 import { podName } from '../../shared/drain.ts'
-import { budgetsOf } from './budgets.ts'
+import { budgetsOf, uncomputed } from './budgets.ts'
 import { mustExist } from './cordon.ts'
-import { type DrainContext, readRefusal } from './evict.ts'
+import { type DrainContext, RETRY_MS, readRefusal } from './evict.ts'
 import { type Budget, controllerOf, type Pod } from './objects.ts'
 import { type NodePlan, planDrain, refOf, type Snapshot } from './plan.ts'
 
@@ -10,8 +10,20 @@ export interface Preflight {
   readonly plans: readonly NodePlan[]
   readonly budgets: readonly Budget[]
   /** By node: why nothing may go at the moment, which may pass. */
-  readonly waits: readonly { readonly node: string; readonly message: string; readonly ms: number }[]
+  readonly waits: readonly Wait[]
 }
+
+export interface Wait {
+  readonly node: string
+  readonly message: string
+  /** Milliseconds to the next look. */
+  readonly ms: number
+  /** Milliseconds after which it is an obstacle; absent: as long as the drain has time. */
+  readonly limitMs?: number
+}
+
+/** A budget that cannot be computed for so long has pods that no controller counts, or a disruption controller that is down. */
+const UNCOMPUTED_MS = 120_000
 
 /** Reads the cluster and asks the server, without effect, for every eviction. Throws UserError for an unknown node. */
 export async function preflight(context: DrainContext, names: readonly string[]): Promise<Preflight> {
@@ -28,7 +40,10 @@ export async function preflight(context: DrainContext, names: readonly string[])
     )
     return { ...plan, blockers: [...new Set(never)] }
   })
-  return { plans: asked, budgets, waits: waitsOf(trials, budgets) }
+  const uncounted = plans.flatMap(({ node, waits }) =>
+    waits.map((message): Wait => ({ node, message, ms: RETRY_MS, limitMs: UNCOMPUTED_MS })),
+  )
+  return { plans: asked, budgets, waits: [...uncounted, ...waitsOf(trials, budgets)] }
 }
 
 export async function readSnapshot(context: DrainContext, names: readonly string[]): Promise<Snapshot> {
@@ -89,6 +104,8 @@ function waitsOf(trials: readonly Trial[], budgets: readonly Budget[]): Prefligh
   const moving = new Set(trials.flatMap(({ pod, answer }) => (answer === undefined ? [groupOf(pod)] : [])))
   return trials.flatMap(({ node, pod, answer }) => {
     if (answer?.kind !== 'later' || moving.has(groupOf(pod))) return []
+    // That is said of the budget already.
+    if (budgetsOf(pod, budgets).some((budget) => uncomputed(budget) !== undefined)) return []
     return [{ node, message: `${podName(pod.metadata)}: ${answer.message}`, ms: answer.ms }]
   })
 }

@@ -99,18 +99,40 @@ export function doctorsWord(signs: Signs): string {
 
 /**
  * Whether CNI works: a pod's network is made and taken away, as kubelet would. It is nobody's pod: kubelet may take it
- * away first, which is fine.
+ * away first, which is fine. Without crictl a pause container of containerd's own ctr gets a network instead; ctr knows the
+ * plugins in their usual place only, so where it finds none that says nothing (status 3).
  */
 export const CNI_CHECK = `
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin
-command -v crictl >/dev/null || { echo 'there is no crictl'; exit 3; }
-c() { timeout 60 crictl -r unix:///run/containerd/containerd.sock --timeout 50s "$@"; }
+n=runbook-check-$$
 f=$(mktemp) || exit 1
 trap 'rm -f "$f"' EXIT
-n=runbook-check-$$
-printf '{"metadata":{"name":"%s","namespace":"runbook","uid":"%s","attempt":1},"linux":{}}' "$n" "$n" >"$f"
-p=$(c runp "$f" 2>&1) || { printf '%s\\n' "$p" | tail -n 1; exit 1; }
-c inspectp -o go-template --template '{{.status.network.ip}}' "$p" 2>/dev/null
-c stopp "$p" >/dev/null 2>&1; c rmp -f "$p" >/dev/null 2>&1
-exit 0
+if command -v crictl >/dev/null; then
+  c() { timeout 60 crictl -r unix:///run/containerd/containerd.sock --timeout 50s "$@"; }
+  printf '{"metadata":{"name":"%s","namespace":"runbook","uid":"%s","attempt":1},"linux":{}}' "$n" "$n" >"$f"
+  p=$(c runp "$f" 2>&1) || { printf '%s\\n' "$p" | tail -n 1; exit 1; }
+  c inspectp -o go-template --template '{{.status.network.ip}}' "$p" 2>/dev/null
+  c stopp "$p" >/dev/null 2>&1; c rmp -f "$p" >/dev/null 2>&1
+  exit 0
+fi
+k() { timeout 20 ctr -n k8s.io "$@" 2>/dev/null; }
+i=$(k images ls -q | grep '/pause:' | head -n 1)
+[ "$i" ] || { echo 'there is neither crictl nor an image of pause'; exit 3; }
+timeout 60 ctr -n k8s.io run --rm --cni "$i" "$n" >"$f" 2>&1 &
+r=$! a= t=0
+while [ -z "$a" ] && kill -0 $r 2>/dev/null && [ $t -lt 150 ]; do
+  t=$((t + 1)); sleep 0.2
+  p=$(k tasks ls | sed -n "s/^$n  *\\([0-9]*\\)  *RUNNING.*/\\1/p")
+  [ "$p" ] || continue
+  a=$(awk '/32 host/ && l !~ /^127\\./ { print l } { l = $2 }' /proc/$p/net/fib_trie 2>/dev/null | head -n 1)
+  [ "$a" ] || a=$(grep -vE '^(0{31}1|fe80)' /proc/$p/net/if_inet6 2>/dev/null | cut -c 1-32 | head -n 1)
+done
+k tasks kill -s SIGTERM "$n"; sleep 0.2; k tasks kill -s SIGKILL "$n"
+wait $r
+k tasks delete -f "$n" >/dev/null; k containers rm "$n" >/dev/null
+[ "$a" ] && { echo "$a"; exit 0; }
+e=$(tail -n 1 "$f")
+printf '%s\\n' "\${e:-none in 30 s}"
+case $e in *'cni config load failed'* | *'no network config found'* | *'failed to find plugin'* | *'flag provided but not defined'*) exit 3 ;; esac
+exit 1
 `

@@ -388,3 +388,58 @@ t.test('property: by UID only, never past a block, never past the deadline', asy
   )
   for (const [what, times] of Object.entries(seen)) t.ok(times > 0, `${what}: ${times} times`)
 })
+
+t.test('a budget that cannot be computed is waited for, and not for ever', async (t) => {
+  for (const seconds of [20, 600]) {
+    const { world, clock } = setUp()
+    world
+      .node('n4')
+      .pod({ name: 'web', labels: { app: 'web' }, endsIn: 1000 })
+      .pod({ name: 'web-2', labels: { app: 'web' }, node: 'n2' })
+      .budget({ name: 'web', selector: { app: 'web' }, minAvailable: 1 })
+    const [budget] = world.budgets
+    const until = clock.now() + seconds * 1000
+    const message = 'found no controllers for pod "web"'
+    const conditions = [{ type: 'DisruptionAllowed', status: 'False', reason: 'SyncFailed', message }]
+    world.script = ({ path, method }) => {
+      if (clock.now() >= until) return undefined
+      // As the server does it: nothing is allowed while nothing is known.
+      if (method === 'POST' && path.endsWith('/eviction')) return failure(429, 'TooManyRequests', 'not computed')
+      if (path !== '/apis/policy/v1/poddisruptionbudgets') return undefined
+      const items = [{ ...budget, status: { observedGeneration: 1, disruptionsAllowed: 0, conditions } }]
+      return { status: 200, body: { items, metadata: {} } }
+    }
+    const { reports, lines, seconds: took } = await drain(world, clock)
+    const words =
+      'PodDisruptionBudget default/web (minAvailable 1) cannot be computed by the cluster, so it allows nothing'
+    t.match(lines[0], words)
+    t.equal(lines.filter((line) => line.includes('cannot be computed')).length, seconds === 20 ? 1 : 2, 'said once')
+    if (seconds === 20) {
+      t.match(reports, [{ node: 'n1', state: 'drained', gone: 1 }])
+      t.ok(took >= 20 && took < 35, `${took} s`)
+    } else {
+      t.match(reports, [{ node: 'n1', state: 'blocked', gone: 0 }])
+      t.match(lines.at(-1), /blocked: .*found no controllers.* \(for 120 s\)/)
+      t.notOk(cordoned(world))
+      t.same(
+        world.removals.filter(({ name }) => name === 'web'),
+        [],
+      )
+      t.ok(took >= 120 && took < 135, `${took} s`)
+    }
+  }
+})
+
+t.test('a dry run says that a budget cannot be computed, and waits for nothing', async (t) => {
+  const { world, clock } = setUp()
+  world.pod({ name: 'web', labels: { app: 'web' } }).budget({ name: 'web', selector: { app: 'web' }, minAvailable: 1 })
+  const [budget] = world.budgets
+  const conditions = [{ type: 'DisruptionAllowed', status: 'False', reason: 'SyncFailed' }]
+  world.script = ({ path }) =>
+    path === '/apis/policy/v1/poddisruptionbudgets'
+      ? { status: 200, body: { items: [{ ...budget, status: { observedGeneration: 1, conditions } }], metadata: {} } }
+      : undefined
+  const { lines, seconds } = await drain(world, clock, { dryRun: true })
+  t.match(lines.at(-1), /blocked: at the moment, default\/web: PodDisruptionBudget .* cannot be computed/)
+  t.equal(seconds, 0)
+})

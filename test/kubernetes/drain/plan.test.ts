@@ -1,6 +1,14 @@
 /** What the drain makes of pods and budgets: tables. */
 import t from 'tap'
-import { budgetsOf, claimsOf, counts, inTurns, neverMet, selects } from '../../../src/kubernetes/drain/budgets.ts'
+import {
+  budgetsOf,
+  claimsOf,
+  counts,
+  inTurns,
+  neverMet,
+  selects,
+  uncomputed,
+} from '../../../src/kubernetes/drain/budgets.ts'
 import { type FilterOptions, judgePod } from '../../../src/kubernetes/drain/filters.ts'
 import type { Budget, Node, Pod } from '../../../src/kubernetes/drain/objects.ts'
 import { planDrain, type Snapshot } from '../../../src/kubernetes/drain/plan.ts'
@@ -201,13 +209,24 @@ t.test('budgets that are never met', async (t) => {
     [budget({ ...full, disruptionsAllowed: 1 }), undefined],
     [budget({ ...full, expectedPods: 0 }), undefined],
     [budget({ ...full, observedGeneration: 0 }), undefined],
-    [budget({ conditions: failed }), /cannot be computed by the cluster, so it allows nothing: found no controllers/],
+    [budget({ conditions: failed }), undefined],
+    [budget({ ...full, conditions: failed }), undefined],
   ]
   for (const [given, expected] of cases) {
     const said = neverMet(given)
     if (expected) t.match(said, expected)
     else t.equal(said, undefined, JSON.stringify(given.status))
   }
+  const uncounted: [Budget, boolean][] = [
+    [budget({ conditions: failed }), true],
+    [budget({ ...full, conditions: failed }), true],
+    [budget({ ...full, disruptionsAllowed: 1, conditions: failed }), false],
+    [budget({ observedGeneration: 0, conditions: failed }), false],
+    [budget(full), false],
+  ]
+  for (const [given, expected] of uncounted)
+    t.equal(uncomputed(given) !== undefined, expected, JSON.stringify(given.status))
+  t.match(uncomputed(budget({ conditions: failed })), /cannot be computed by the cluster.*: found no controllers/)
 })
 
 t.test('claims are summed per budget, over nodes', async (t) => {
