@@ -14,7 +14,7 @@ import { UserError } from '../../shared/errors.ts'
 import type { RunEvent } from '../../shared/events.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
-import { openInventory } from '../inputs.ts'
+import { openInventory, siteFolder } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 import { terminalPrompt } from '../prompt.ts'
 import { decrypt, redactor } from '../secrets.ts'
@@ -22,7 +22,8 @@ import { decrypt, redactor } from '../secrets.ts'
 export interface CycleFlags {
   readonly inventory: readonly string[]
   readonly extraVars: readonly string[]
-  readonly folder: string
+  /** Default: see `siteFolder`. */
+  readonly folder?: string
   readonly reason?: string
   readonly playbook?: string
   readonly kubeconfig?: string
@@ -46,6 +47,7 @@ export interface CycleFlags {
 
 /** `runbook node maintain|shutdown|reboot|poweron`. Gives the exit code. */
 export async function cycle(verb: CycleVerb, patterns: readonly string[], flags: CycleFlags): Promise<number> {
+  const folder = flags.folder ?? siteFolder(flags.inventory)
   const inventory = await openInventory(flags.inventory, [])
   const nodes = [...new Set(patterns.flatMap((pattern) => inventory.match(pattern)))].map(({ name }) => name)
   if (nodes.length === 0) throw new UserError('no host matches')
@@ -60,7 +62,7 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
     words: wordsOf(flags),
   }
   await confirm(verb, nodes, flags)
-  using journal = openJournal(flags.folder)
+  using journal = openJournal(folder)
   using interrupt = listenForInterrupt((text) => process.stderr.write(`${text}\n`))
   const prompt = terminalPrompt((fn) => fn())
   const becomePassword = flags.askBecomePass ? await prompt?.('become password:', { secret: true }) : undefined
@@ -69,8 +71,8 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
   await using guards = openSiteGuards({
     inventory,
     extraVars: new Map(Object.entries(request.vars ?? {})),
-    settings: readMaintenance(flags.folder).settings.guards,
-    folder: resolve(flags.folder),
+    settings: readMaintenance(folder).settings.guards,
+    folder: resolve(folder),
     run: `${verb}-${new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`,
     actor: userInfo().username,
     connect,
@@ -91,7 +93,7 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
     becomePassword,
     target: targetOf(flags),
     waitLockMs: flags.waitLock,
-    folder: resolve(flags.folder),
+    folder: resolve(folder),
     stop: interrupt.stop,
     abort: interrupt.abort,
   })
@@ -135,7 +137,7 @@ function wordsOf(flags: CycleFlags): string[] {
   return [
     ...flags.inventory.flatMap((path) => ['-i', path]),
     ...flags.extraVars.flatMap((vars) => ['-e', vars]),
-    ...(flags.folder === '.' ? [] : ['--folder', flags.folder]),
+    ...option('--folder', flags.folder),
     ...option('--playbook', flags.playbook),
     ...option('--kubeconfig', flags.kubeconfig),
     ...option('--reason', flags.reason),
