@@ -23,7 +23,10 @@ export function addCycle(
       .option('--kubeconfig <file>', 'default: the administrator’s, of a host of the group control_plane')
       .option('--json', 'an event a line, as JSON', false)
       .option('-v, --verbose', 'unchanged tasks and all changes; -vv, -vvv: more', more as never, 0)
-      .addOption(new Option('--folder <folder>', 'where .runbook/ stands, with what is remembered').default('.'))
+      .option(
+        '--folder <folder>',
+        'where .runbook/ stands; default: with maintenance.yml, here or beside the inventory',
+      )
       .action(async (patterns: string[], flags: CycleFlags) => {
         const { cycle } = await import('./commands/cycle.ts')
         done(await cycle(name, patterns, flags))
@@ -72,7 +75,7 @@ export function addCycle(
     .option('-u, --user <name>', 'log in as, where the inventory does not say')
     .option('--private-key <file>', 'key to log in with, where the inventory does not say')
     .option('-K, --ask-become-pass', 'ask once for the password of sudo, doas or su', false)
-    .addOption(new Option('--folder <folder>', 'where .runbook/ stands, with what is remembered').default('.'))
+    .option('--folder <folder>', 'where .runbook/ stands; default: with maintenance.yml, here or beside the inventory')
     .action(async (patterns: string[], flags: CycleFlags) => {
       const { status } = await import('./commands/node-status.ts')
       done(await status(patterns, flags))

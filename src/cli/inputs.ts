@@ -1,8 +1,10 @@
 /** From options to inventories. */
 import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { type Inventory, loadInventory } from '../inventory/index.ts'
+import { MAINTENANCE_FILE } from '../maintenance/config.ts'
 import { UserError } from '../shared/errors.ts'
+import { SHIPPED_PLAYBOOKS } from '../shared/shipped.ts'
 import { decrypt } from './secrets.ts'
 
 /** Looked for beside the playbook when no `-i` and no RUNBOOK_INVENTORY says otherwise. */
@@ -17,6 +19,27 @@ export function openInventory(sources: readonly string[], playbooks: readonly st
 /** Which inventories these are: those of the command line, or the one that is found. Throws UserError. */
 export function inventorySources(sources: readonly string[], playbooks: readonly string[]): readonly string[] {
   return sources.length > 0 ? sources : [defaultInventory(dirname(playbooks[0] ?? '.'))]
+}
+
+/**
+ * Where `.runbook/` of a run stands: beside the playbook. Those that are shipped stand in the installed package, which is one
+ * for all sites and may not be written to: theirs is the current folder.
+ */
+export function stateFolder(playbooks: readonly string[]): string {
+  const folder = dirname(playbooks[0]!)
+  return resolve(folder) === resolve(SHIPPED_PLAYBOOKS) ? '.' : folder
+}
+
+/**
+ * Where `.runbook/` of node cycles stands: with maintenance.yml, which is here or beside the inventory; without one, here.
+ * Then the same memory is found from wherever the command is given.
+ */
+export function siteFolder(sources: readonly string[]): string {
+  if (existsSync(MAINTENANCE_FILE)) return '.'
+  const beside = inventorySources(sources, [])
+    .filter((source) => !source.includes(','))
+    .map((source) => dirname(source))
+  return beside.find((folder) => existsSync(join(folder, MAINTENANCE_FILE))) ?? '.'
 }
 
 function defaultInventory(folder: string): string {

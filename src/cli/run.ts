@@ -13,7 +13,7 @@ import type { Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
 import { extraVarsHash, readExtraVars } from './extra-vars.ts'
-import { openInventory } from './inputs.ts'
+import { openInventory, stateFolder } from './inputs.ts'
 import { listenForInterrupt } from './interrupt.ts'
 import { stepQuestion, terminalPrompt } from './prompt.ts'
 import { hostsToRetry } from './retry.ts'
@@ -44,6 +44,8 @@ export interface RunFlags {
   /** Milliseconds. */
   readonly waitLock?: number
   readonly acceptNewHostKeys: boolean
+  /** Where `.runbook/` stands; default: see `stateFolder`. */
+  readonly folder?: string
   readonly detailedExitcode: boolean
 }
 
@@ -70,7 +72,8 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
     answers: texts !== undefined,
   })
   const baseDir = texts ? '.' : dirname(paths[0]!)
-  using journal = openJournal(baseDir, {
+  const stateDir = flags.folder ?? (texts ? '.' : stateFolder(paths))
+  using journal = openJournal(stateDir, {
     onError: (error) =>
       reporter.warn(`the run goes on without a journal: ${error instanceof Error ? error.message : error}`),
   })
@@ -121,6 +124,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       waitLockMs: flags.waitLock,
       target: targetOf(flags),
       baseDir,
+      stateDir,
       stop: interrupt.stop,
       abort: interrupt.abort,
     })

@@ -127,7 +127,7 @@ function powerOf({ host }: Performer, { actor }: ActionEntry): Power | undefined
   const settings = parsePower(actor.name, value, explain(actor.host.layers, POWER_VARIABLE)[0]?.place)
   return openPower(settings, {
     host: actor.name,
-    folder: input.baseDir,
+    folder: input.stateDir ?? input.baseDir,
     note: (msg) => host.play.run.emit({ type: 'host_note', host: actor.name, level: 'info', msg }),
     addSecret: (secret) => input.redactor.add(secret),
   })

@@ -161,7 +161,10 @@ async function carryOut(
   const shell = await performer.shell(entries[0]!)
   const { abort } = performer.host.play.run.input
   const outputs: ChangeOutput[] = []
-  performer.started(entries[0]!)
+  performer.started(
+    entries[0]!,
+    entries.every(({ harmless }) => harmless),
+  )
   for (let from = 0; ; ) {
     const next = changes.findIndex((c, i) => i > from && c.upload)
     const to = next === -1 ? changes.length : next

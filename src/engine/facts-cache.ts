@@ -6,15 +6,15 @@ type Facts = Readonly<Record<string, unknown>>
 type Who = Pick<Target, 'name' | 'address'>
 
 /**
- * Facts that earlier runs gathered, in `.runbook/facts/HOST.json` beside the playbook (0600). A host that answers at another
+ * Facts that earlier runs gathered, in `.runbook/facts/HOST.json` (0600). A host that answers at another
  * address now is another host. The cache is a help: what cannot be read or written there is as if it was not there.
  */
 export class FactsCache {
   readonly #folder: string
   readonly #maxAgeMs: number
 
-  constructor(baseDir: string, maxAgeMs: number) {
-    this.#folder = join(baseDir, '.runbook', 'facts')
+  constructor(stateDir: string, maxAgeMs: number) {
+    this.#folder = join(stateDir, '.runbook', 'facts')
     this.#maxAgeMs = maxAgeMs
   }
 

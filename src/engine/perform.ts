@@ -264,13 +264,10 @@ export class Performer {
   }
 
   /** The change log of a task that is under way, for those who watch. */
-  started(entry: ModuleEntry | ActionEntry): void {
-    this.host.play.run.emit({
-      type: 'task_started',
-      host: this.host.state.name,
-      task: entry.name,
-      taskId: entry.task.id,
-    })
+  started(entry: ModuleEntry | ActionEntry, looks = entry.kind === 'module' && entry.harmless): void {
+    const { id: taskId, moduleName: module } = entry.task
+    const host = this.host.state.name
+    this.host.play.run.emit({ type: 'task_started', host, task: entry.name, taskId, module, looks })
   }
 
   output(entry: ModuleEntry | ActionEntry, stream: 'stdout' | 'stderr' | 'log', text: string): void {

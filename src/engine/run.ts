@@ -60,6 +60,8 @@ export interface RunInput extends Selection {
   readonly target?: Partial<Target> | undefined
   /** The folder of the (first) playbook. */
   readonly baseDir: string
+  /** Where `.runbook/` stands; default: `baseDir`. */
+  readonly stateDir?: string | undefined
   /** First Ctrl-C: steps that run come to their end, no more are begun. */
   readonly stop: AbortSignal
   /** Second Ctrl-C: steps that run are killed. */
@@ -101,7 +103,10 @@ export class Run {
     this.input = input
     this.clusters = new Clusters(input.redactor)
     this.forks = new Semaphore(input.forks)
-    this.factsCache = input.factsMaxAgeMs === undefined ? undefined : new FactsCache(input.baseDir, input.factsMaxAgeMs)
+    this.factsCache =
+      input.factsMaxAgeMs === undefined
+        ? undefined
+        : new FactsCache(input.stateDir ?? input.baseDir, input.factsMaxAgeMs)
     this.stepper = input.step && new Stepper(input.step)
     // Every host listens; that many are no leak.
     setMaxListeners(0, input.stop, input.abort)

@@ -36,7 +36,12 @@ export function watching(performer: Performer, entries: readonly ModuleEntry[]):
       opened.get(`${i} stdout`)?.end()
       opened.delete(`${i} stdout`)
       const next = entries[i + 1]
-      if (next && next !== entries[i]) performer.started(next)
+      if (!next || next === entries[i]) return
+      const rest = entries.slice(i + 1)
+      performer.started(
+        next,
+        rest.every(({ harmless }) => harmless),
+      )
     },
     end,
   }

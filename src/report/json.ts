@@ -1,9 +1,9 @@
-import type { ItemResult, Recap, ReportedChange, RunEvent, TaskResultEvent } from '../shared/events.ts'
+import type { ItemResult, Recap, ReportedChange, RunEvent, TaskResultEvent, TaskStarted } from '../shared/events.ts'
 import type { Reporter, ReportOptions } from './reporter.ts'
 
 /**
- * NDJSON for programs: a `task_result` object for each result as it comes and one `recap` at the end; nothing else goes
- * to stdout. Members are only ever added, never renamed. Diffs come with --diff, registered results with -vv and
+ * NDJSON for programs: `task_started` before something is done on a host, a `task_result` for each result as it comes and
+ * one `recap` at the end; nothing else goes to stdout. Members are only ever added, never renamed. Diffs come with --diff, registered results with -vv and
  * from one-off runs.
  */
 export function jsonReporter({ stdout, stderr, diff, verbosity, answers }: ReportOptions): Reporter {
@@ -11,6 +11,7 @@ export function jsonReporter({ stdout, stderr, diff, verbosity, answers }: Repor
   return {
     event(event: RunEvent) {
       if (event.type === 'task_result') write(taskResult(event, event.diff ?? diff, answers === true || verbosity >= 2))
+      else if (event.type === 'task_started') write(taskStarted(event))
       else if (event.type === 'recap') write(recap(event))
       else if (event.type === 'host_note' && event.level === 'warning')
         stderr.write(`warning: ${event.host}: ${event.msg}\n`)
@@ -19,6 +20,10 @@ export function jsonReporter({ stdout, stderr, diff, verbosity, answers }: Repor
     close: async () => {},
     suspend: (fn) => fn(),
   }
+}
+
+function taskStarted({ type, host, task, module, taskId, looks }: TaskStarted): object {
+  return { type, host, task, module, task_id: taskId, looks }
 }
 
 function taskResult(e: TaskResultEvent, diff: boolean, result: boolean): object {

@@ -50,6 +50,9 @@ export interface TaskStarted {
   readonly host: string
   readonly task: string
   readonly taskId: string
+  readonly module: string
+  /** It changes nothing, its author says (`changed_when: false` with `check_mode: false`), nor does what is sent with it. */
+  readonly looks: boolean
 }
 
 export interface TaskOutput {

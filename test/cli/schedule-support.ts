@@ -62,7 +62,7 @@ export function site(t: { teardown(fn: () => void): void }, maintenance: string)
 }
 
 /** Ends what still works on nodes: it lives longer than its daemon. */
-function endAll(folder: string): void {
+export function endAll(folder: string): void {
   using state = new State(openScheduleDatabase(folder))
   for (const { process: name } of state.history(10).flatMap(({ id }) => state.nodes(id)))
     if (name !== null && isAlive(name)) process.kill(-(JSON.parse(name) as [string, number])[1], 'SIGKILL')
@@ -72,8 +72,8 @@ export interface Daemon {
   readonly child: ChildProcess
   readonly address: string
   out(): string
-  /** Waits for a text in what it says; throws with all of it when the daemon ends before. */
-  says(text: string | RegExp): Promise<void>
+  /** Waits for a text in what it says, 90 seconds at most; throws with all of it when the daemon ends before. */
+  says(text: string | RegExp, seconds?: number): Promise<void>
   readonly ended: Promise<number | null>
 }
 
@@ -107,9 +107,9 @@ export async function daemon(
     if (!over) child.kill('SIGKILL')
     await ended
   })
-  const says = async (text: string | RegExp): Promise<void> => {
+  const says = async (text: string | RegExp, seconds = 90): Promise<void> => {
     const matches = (): boolean => (typeof text === 'string' ? out.includes(text) : text.test(out))
-    for (const end = Date.now() + 90_000; !matches(); ) {
+    for (const end = Date.now() + seconds * 1000; !matches(); ) {
       if (over || Date.now() > end) throw new Error(`the daemon never said ${text}:\n${out}`)
       await new Promise((resolve) => setTimeout(resolve, 50))
     }

@@ -13,7 +13,7 @@ t.test('what a host says cannot move the cursor or make up a line', async (t) =>
   const evil = '\x1b]0;title\x07\x1b[2J\x9b1Aname\nok          db1  all is well'
   const events = [
     { type: 'host_note', host: 'n1', level: 'warning', msg: `connection lost: ${evil}` },
-    { type: 'task_started', host: 'n1', task: `Set ${evil}`, taskId: '0' },
+    { type: 'task_started', host: 'n1', task: `Set ${evil}`, taskId: '0', module: 'sysctl', looks: false },
     { type: 'notified', host: 'n1', playId: '0', handler: evil, by: evil },
   ] as RunEvent[]
   for (const event of events) reporter.event(event)

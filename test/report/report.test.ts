@@ -323,7 +323,10 @@ t.test('what the live part says of many hosts', async (t) => {
   ]
   for (const [i, some] of results) view.apply(result({ host: `h${i}`, ...some }), 1000)
   for (const i of [10, 11, 12])
-    view.apply({ type: 'task_started', host: `h${i}`, task: 'Install', taskId: '0' }, 30_000 - i * 1000)
+    view.apply(
+      { type: 'task_started', host: `h${i}`, task: 'Install', taskId: '0', module: 'package', looks: false },
+      30_000 - i * 1000,
+    )
   t.same(frame(view.play!, style, { columns: 80, rows: 24 }, 61_000, '*'), [
     '* Prepare  4/100 hosts · 1m 01s',
     '  ✖ 1 failed: h2',

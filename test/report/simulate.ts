@@ -79,7 +79,7 @@ export async function* simulate({ hosts, speed, forks, seed = 7 }: Simulation): 
         event = { ...base, ...rest, status: 'unreachable', msg, hint: 'is it powered on?', elapsedMs: 10_000 }
       } else if (random() >= chance) event = { ...base, ...rest, status: 'ok', elapsedMs: 2 }
       else {
-        emit({ type: 'task_started', host, task, taskId: base.taskId })
+        emit({ type: 'task_started', host, task, taskId: base.taskId, module, looks: false })
         const begun = Date.now()
         for (let part = 0; part < 5; part++) {
           await sleep((ms / 5) * (0.5 + random()))

@@ -14,7 +14,7 @@ import { UserError } from '../../shared/errors.ts'
 import type { RunEvent } from '../../shared/events.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
-import { openInventory } from '../inputs.ts'
+import { openInventory, siteFolder } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 import { terminalPrompt } from '../prompt.ts'
 import { decrypt, redactor } from '../secrets.ts'
@@ -22,7 +22,8 @@ import { decrypt, redactor } from '../secrets.ts'
 export interface CycleFlags {
   readonly inventory: readonly string[]
   readonly extraVars: readonly string[]
-  readonly folder: string
+  /** Default: see `siteFolder`. */
+  readonly folder?: string
   readonly reason?: string
   readonly playbook?: string
   readonly kubeconfig?: string
@@ -47,6 +48,7 @@ export interface CycleFlags {
 
 /** `runbook node maintain|shutdown|reboot|poweron`. Gives the exit code. */
 export async function cycle(verb: CycleVerb, patterns: readonly string[], flags: CycleFlags): Promise<number> {
+  const folder = flags.folder ?? siteFolder(flags.inventory)
   const inventory = await openInventory(flags.inventory, [])
   const nodes = [...new Set(patterns.flatMap((pattern) => inventory.match(pattern)))].map(({ name }) => name)
   if (nodes.length === 0) throw new UserError('no host matches')
@@ -62,19 +64,19 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
   }
   await confirm(verb, nodes, flags)
   // What is wrong with it is told before the first node.
-  openJournal(flags.folder)[Symbol.dispose]()
+  openJournal(folder)[Symbol.dispose]()
   using interrupt = listenForInterrupt((text) => process.stderr.write(`${text}\n`))
   const prompt = terminalPrompt((fn) => fn())
   const becomePassword = flags.askBecomePass ? await prompt?.('become password:', { secret: true }) : undefined
   if (becomePassword) redactor.add(becomePassword)
-  const settings = readMaintenance(flags.folder).settings.guards
+  const settings = readMaintenance(folder).settings.guards
   const atOnce = flags.dryRun ? 1 : placesOf(settings.max_unavailable, flags.forks)
   await using teller = new Teller(flags, atOnce > 1 && nodes.length > 1)
   await using guards = openSiteGuards({
     inventory,
     extraVars: new Map(Object.entries(request.vars ?? {})),
     settings,
-    folder: resolve(flags.folder),
+    folder: resolve(folder),
     run: `${verb}-${new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`,
     actor: userInfo().username,
     connect,
@@ -87,7 +89,7 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
     // A node that is turned on again takes nothing away.
     guards: verb === 'poweron' ? undefined : guards,
     inventory,
-    openJournal: () => openJournal(flags.folder),
+    openJournal: () => openJournal(folder),
     atOnce,
     connect,
     redactor,
@@ -96,7 +98,7 @@ export async function cycle(verb: CycleVerb, patterns: readonly string[], flags:
     becomePassword,
     target: targetOf(flags),
     waitLockMs: flags.waitLock,
-    folder: resolve(flags.folder),
+    folder: resolve(folder),
     stop: interrupt.stop,
     abort: interrupt.abort,
   })
@@ -149,7 +151,7 @@ function wordsOf(flags: CycleFlags): string[] {
   return [
     ...flags.inventory.flatMap((path) => ['-i', path]),
     ...flags.extraVars.flatMap((vars) => ['-e', vars]),
-    ...(flags.folder === '.' ? [] : ['--folder', flags.folder]),
+    ...option('--folder', flags.folder),
     ...option('--playbook', flags.playbook),
     ...option('--kubeconfig', flags.kubeconfig),
     ...option('--reason', flags.reason),

@@ -1,4 +1,3 @@
-import { dirname } from 'node:path'
 import { planPlays } from '../../engine/plan.ts'
 import type { Inventory } from '../../inventory/index.ts'
 import { openJournal } from '../../journal/open.ts'
@@ -7,7 +6,7 @@ import { printable } from '../../report/text.ts'
 import { formatPlace } from '../../shared/source.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
-import { openInventory } from '../inputs.ts'
+import { openInventory, stateFolder } from '../inputs.ts'
 import { hostsToRetry } from '../retry.ts'
 import type { RunFlags } from '../run.ts'
 import { decrypt } from '../secrets.ts'
@@ -37,7 +36,7 @@ export async function list(paths: readonly string[], flags: RunFlags & ListFlags
     loadPlaybooks(paths, { extraVars, decrypt }),
     openInventory(flags.inventory, paths),
   ])
-  const only = flags.retryFailed ? fromJournal(paths, inventory) : undefined
+  const only = flags.retryFailed ? fromJournal(paths, flags.folder, inventory) : undefined
   const selection = { tags: flags.tags, skipTags: flags.skipTags }
   const plays = planPlays({
     playbooks,
@@ -61,8 +60,8 @@ export async function list(paths: readonly string[], flags: RunFlags & ListFlags
   return EXIT.done
 }
 
-function fromJournal(paths: readonly string[], inventory: Inventory): Set<string> {
-  using journal = openJournal(dirname(paths[0]!))
+function fromJournal(paths: readonly string[], folder: string | undefined, inventory: Inventory): Set<string> {
+  using journal = openJournal(folder ?? stateFolder(paths))
   return hostsToRetry(journal, paths, inventory)
 }
 

@@ -4,7 +4,7 @@ import { loadPlaybooks } from '../../playbook/index.ts'
 import { connect } from '../../session/connect.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
-import { openInventory } from '../inputs.ts'
+import { openInventory, siteFolder } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 import { terminalPrompt } from '../prompt.ts'
 import { decrypt, redactor } from '../secrets.ts'
@@ -16,6 +16,7 @@ const FORKS = 50
 /** `runbook node status`: the module `node_status` on hosts. A host that is off is an answer, not a failure. */
 export async function status(patterns: readonly string[], flags: CycleFlags): Promise<number> {
   const path = 'node status'
+  const folder = flags.folder ?? siteFolder(flags.inventory)
   const text = `- name: Status
   hosts: ${JSON.stringify(patterns)}
   gather_facts: false
@@ -32,7 +33,7 @@ export async function status(patterns: readonly string[], flags: CycleFlags): Pr
     loadPlaybooks([path], { extraVars, texts: new Map([[path, text]]), decrypt }),
     openInventory(flags.inventory, []),
   ])
-  using journal = openJournal(flags.folder)
+  using journal = openJournal(folder)
   using interrupt = listenForInterrupt(() => {})
   const prompt = terminalPrompt((fn) => fn())
   const becomePassword = flags.askBecomePass ? await prompt?.('become password:', { secret: true }) : undefined
@@ -56,7 +57,7 @@ export async function status(patterns: readonly string[], flags: CycleFlags): Pr
       ...(flags.user === undefined ? {} : { user: flags.user }),
       ...(flags.privateKey === undefined ? {} : { privateKeyFile: flags.privateKey }),
     },
-    baseDir: flags.folder,
+    baseDir: folder,
     stop: interrupt.stop,
     abort: interrupt.abort,
   })

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isAlive, processName } from '../../journal/process.ts'
+import { Progress, type Touch } from './progress.ts'
 
 export type NodeEnd =
   | { readonly status: 'done'; readonly detail: string }
@@ -16,8 +17,7 @@ export interface NodeRun {
   /** Its name in journal/process.ts. */
   readonly process: string
   readonly done: Promise<NodeEnd>
-  /** Something other than cordon and drain has changed the node, or may have. */
-  touched(): boolean
+  touch(): Touch
   /** First: it finishes the step it is at. Again: now. */
   stop(): void
 }
@@ -45,12 +45,6 @@ export type Program = readonly [string, ...string[]]
 
 /** How often files and processes are looked at. Milliseconds. */
 const LOOK = 300
-
-/** Modules that a node comes back from with `uncordon` alone. */
-const HARMLESS = new Set([
-  ...['cordon', 'drain', 'uncordon', 'node_preflight', 'node_status'],
-  ...['debug', 'assert', 'fail', 'set_fact', 'setup', 'ping', 'pause', 'wait_for'],
-])
 
 /** Starts it. Throws when no process can be had. */
 export function startNode(program: Program, request: NodeRunRequest): NodeRun {
@@ -89,22 +83,12 @@ export function startNode(program: Program, request: NodeRunRequest): NodeRun {
 const WAIT_LOCK = '15m'
 
 function argsOf({ host, playbook, cycle, reason, inventory, cwd }: NodeRunRequest, { vars }: Files): string[] {
-  const common = [...inventory.flatMap((one) => ['-i', one]), '-e', `@${vars}`, '--wait-lock', WAIT_LOCK]
-  if (!cycle) return ['apply', playbook, `--limit=${host}`, '--output', 'json', ...common]
-  return [
-    'node',
-    'maintain',
-    host,
-    '--playbook',
-    playbook,
-    '--reason',
-    reason,
-    '--folder',
-    cwd,
-    '--json',
-    '--yes',
-    ...common,
+  const common = [
+    ...inventory.flatMap((one) => ['-i', one]),
+    ...['-e', `@${vars}`, '--wait-lock', WAIT_LOCK, '--folder', cwd],
   ]
+  if (cycle) return ['node', 'maintain', host, '--playbook', playbook, '--reason', reason, '--json', '--yes', ...common]
+  return ['apply', playbook, `--limit=${host}`, '--output', 'json', ...common]
 }
 
 /** Takes up one that a daemon before this one started; undefined when it is at its end and its last words are missing. */
@@ -124,14 +108,15 @@ function follow(
 ): NodeRun {
   const { host, onStep } = request
   const tail = new Tail(files.out)
-  const results: Result[] = []
+  const progress = new Progress()
   const before = touchedBefore(request)
   let stops = 0
   const look = (): void => {
     for (let lines = tail.lines(); lines; lines = tail.lines()) {
       for (const event of lines.map(parse)) {
-        if (event?.type !== 'task_result') continue
-        results.push(event as unknown as Result)
+        if (event === undefined) continue
+        progress.take(event)
+        if (event.type !== 'task_result') continue
         if (event.status === 'skipped') continue
         onStep(`${event.task}${event.status === 'ok' || event.status === 'changed' ? '' : `: ${event.status}`}`)
       }
@@ -153,9 +138,9 @@ function follow(
   return {
     process: process_,
     done: watch(),
-    touched: () => {
+    touch: () => {
       look()
-      return before || results.some(isTouch)
+      return before ? 'touched' : progress.touch
     },
     stop() {
       if (stops++ > 2 || !isAlive(process_)) return
@@ -168,30 +153,20 @@ function follow(
   }
 }
 
-interface Result {
-  readonly module: string
-  readonly status: string
-}
-
 /** Without what systemd says to the daemon alone. */
 function childEnvironment(): NodeJS.ProcessEnv {
   const { NOTIFY_SOCKET: _, WATCHDOG_USEC: __, WATCHDOG_PID: ___, ...rest } = process.env
   return rest
 }
 
-const isTouch = ({ module, status }: Result): boolean =>
-  !HARMLESS.has(module) && status !== 'ok' && status !== 'skipped'
-
 /** Whether an attempt before this one has changed the node, or ended without saying how far it came. */
 function touchedBefore(request: NodeRunRequest): boolean {
   for (let attempt = 1; attempt < request.attempt; attempt++) {
     const out = read(filesOf({ ...request, attempt }).out)
     if (lastWord(out) === undefined) return true
-    const results = out
-      .split('\n')
-      .map(parse)
-      .filter((event) => event?.type === 'task_result')
-    if (results.some((event) => isTouch(event as unknown as Result))) return true
+    const progress = new Progress()
+    for (const event of out.split('\n').map(parse)) if (event) progress.take(event)
+    if (progress.touch !== 'untouched') return true
   }
   return false
 }

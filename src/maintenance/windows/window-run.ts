@@ -36,7 +36,12 @@ export interface WindowRunOptions {
 
 /** Between looks at pauses and at the time; milliseconds. */
 const LOOK = 1000
-/** How long a step may take to end when its node is given up, before it is cut off. Milliseconds. */
+/**
+ * How long a run may take to end by itself when its node is given up and nothing was changed on it: then the drain, or the
+ * wait, that it is at is cut off. Milliseconds.
+ */
+const LEAVE_GRACE = 2000
+/** How long a step may take to end when even the time for being late is over, before it is cut off. Milliseconds. */
 const STOP_GRACE = 60_000
 /** Added to the longest cycle so far: the next one may be a little longer. */
 const SPARE = 1.25
@@ -60,6 +65,7 @@ export async function runWindow(options: WindowRunOptions): Promise<OccurrenceSt
 class WindowRun {
   readonly #o: WindowRunOptions
   readonly #active = new Map<string, Promise<void>>()
+  readonly #watching = new Map<NodeRun, Promise<NodeEnd>>()
 
   constructor(options: WindowRunOptions) {
     this.#o = options
@@ -145,23 +151,43 @@ class WindowRun {
 
   /** The hard end: back if nothing but cordon and drain has happened, else forward. */
   async #giveUp(node: NodeRecord, run: NodeRun): Promise<void> {
-    const { window, clock, say } = this.#o
+    const { window, clock, say, occurrence } = this.#o
     const { host } = node
-    if (window.rollback === undefined || run.touched()) return this.#finish(node, run)
+    // A command ends first: cut off, nobody would know what it did; begun again, it would be done twice.
+    const limit = occurrence.ends + window.overrun
+    let over = false
+    const ends = this.#watched(run).then(() => {
+      over = true
+    })
+    const waits = (): boolean => !over && window.rollback !== undefined && run.touch() === 'unsure'
+    const waited = waits()
+    if (waited) say('overrun', `${host}: the window is over; the command that it is at comes to its end first`, host)
+    while (waits() && clock.now() < limit) await Promise.race([clock.sleep(LOOK), ends])
+    if (over) return this.#conclude(host, await run.done)
+    if (window.rollback === undefined || run.touch() !== 'untouched') return this.#finish(node, run, !waited)
     this.#set(host, 'stopping')
     run.stop()
-    const stop = new AbortController()
-    const slow = clock.sleep(STOP_GRACE, stop.signal).then(() => !stop.signal.aborted && run.stop())
-    const ended = await run.done
-    stop.abort()
-    await slow
+    const ended = await this.#within(LEAVE_GRACE, run, () => run.touch() === 'untouched')
     if (ended.status === 'done') return this.#conclude(host, ended)
-    // The step it was at may have been the one that cannot be taken back.
-    if (run.touched() || ended.status === 'gone') {
+    // It may have begun a change just when it was stopped, which then came to its end.
+    if (run.touch() !== 'untouched' || ended.status === 'gone') {
       say('overrun', `${host}: the window is over, and it is too far to go back: it is being finished`, host)
       return this.#finish(node, this.#start(host, window.playbook), false)
     }
     return this.#rollBack(node)
+  }
+
+  /** Its end; where it takes longer, it is stopped once more, and that cuts off its step, while that is `allowed`. */
+  async #within(ms: number, run: NodeRun, allowed: () => boolean = () => true): Promise<NodeEnd> {
+    const { clock } = this.#o
+    const ended = new AbortController()
+    const cutOff = async (): Promise<void> => {
+      await clock.sleep(ms, ended.signal)
+      while (!ended.signal.aborted && !allowed()) await clock.sleep(LOOK, ended.signal)
+      if (!ended.signal.aborted) run.stop()
+    }
+    const [end] = await Promise.all([run.done.finally(() => ended.abort()), cutOff()])
+    return end
   }
 
   async #rollBack(node: NodeRecord): Promise<void> {
@@ -193,7 +219,7 @@ class WindowRun {
     end.abort()
     if (ended) return this.#conclude(host, ended)
     run.stop()
-    const last = await run.done
+    const last = await this.#within(STOP_GRACE, run)
     if (last.status === 'done') return this.#conclude(host, last)
     this.#fail(
       host,
@@ -201,17 +227,16 @@ class WindowRun {
     )
   }
 
-  /** Its end; when the daemon is told to hurry, it is stopped. */
-  async #watched(run: NodeRun): Promise<NodeEnd> {
+  /** Its end; when the daemon is told to hurry, it is stopped, once. */
+  #watched(run: NodeRun): Promise<NodeEnd> {
     const { hurry } = this.#o
     const stop = (): void => run.stop()
+    const watched = this.#watching.get(run) ?? run.done.finally(() => hurry.removeEventListener('abort', stop))
+    if (this.#watching.has(run)) return watched
+    this.#watching.set(run, watched)
     if (hurry.aborted) stop()
     hurry.addEventListener('abort', stop)
-    try {
-      return await run.done
-    } finally {
-      hurry.removeEventListener('abort', stop)
-    }
+    return watched
   }
 
   #conclude(host: string, { status, detail }: NodeEnd): void {

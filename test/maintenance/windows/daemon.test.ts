@@ -205,6 +205,21 @@ t.test('the hard end', async (t) => {
   t.equal(step.status, 'done', 'the step at which it was stopped changed something: forward again')
   t.same(step.list, ['01:30 cycle.yml', '03:32 cycle.yml'])
 
+  const looked = await run({ takes: 5 * HOUR, unsureAfter: HOUR, sureAfter: 2 * HOUR + 5 * MINUTE })
+  t.equal(looked.status, 'rolled_back', 'a command was under way, and had changed nothing: back when it has ended')
+  t.same(looked.list, ['01:30 cycle.yml', '03:35 back.yml'])
+
+  const changed = await run({ takes: 2.5 * HOUR, unsureAfter: HOUR, touchesAfter: 2.2 * HOUR })
+  t.equal(changed.status, 'done', 'a command was under way, and had changed something: not stopped, finished')
+  t.same(changed.list, ['01:30 cycle.yml'])
+
+  const hangs = await run({ takes: 9 * HOUR, unsureAfter: HOUR })
+  t.match(
+    hangs.said,
+    [/03:30 overrun .*the command that it is at/, /04:00 node_failed n1: not finished 30m after the end/, /closed/],
+    'a command that hangs',
+  )
+
   const never = await run({ takes: 9 * HOUR, touchesAfter: HOUR })
   t.equal(never.status, 'failed', 'not without end')
   t.match(never.said, [

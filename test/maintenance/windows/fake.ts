@@ -67,6 +67,9 @@ export interface FakeNode {
   readonly takes: number
   /** Milliseconds after which something is changed; default: at its end. */
   readonly touchesAfter?: number
+  /** Milliseconds after which a command is under way, and after which it has ended without a change. */
+  readonly unsureAfter?: number
+  readonly sureAfter?: number
   readonly ends?: NodeEnd
   /** Milliseconds that the step takes to end at which it is when it is stopped. */
   readonly stopsIn?: number
@@ -100,7 +103,14 @@ export class FakeNodes implements NodeStarter {
     const begun = clock.now()
     const entry: Started = { host, playbook, at: begun }
     this.started.push(entry)
-    const { takes, touchesAfter = takes, ends, stopsIn = 0 } = this.#plan(host, playbook, attempt)
+    const {
+      takes,
+      touchesAfter = takes,
+      unsureAfter = Infinity,
+      sureAfter = Infinity,
+      ends,
+      stopsIn = 0,
+    } = this.#plan(host, playbook, attempt)
     const stopped = new AbortController()
     let wasStopped = false
     const done = (async (): Promise<NodeEnd> => {
@@ -113,7 +123,11 @@ export class FakeNodes implements NodeStarter {
     return {
       process: `["fake",${this.started.length},null]`,
       done,
-      touched: () => clock.now() - begun >= touchesAfter,
+      touch() {
+        const after = clock.now() - begun
+        if (after >= touchesAfter) return 'touched'
+        return after >= unsureAfter && after < sureAfter ? 'unsure' : 'untouched'
+      },
       stop() {
         wasStopped = true
         stopped.abort()
