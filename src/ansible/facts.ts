@@ -118,11 +118,13 @@ const MAGIC: Readonly<Record<string, () => Ir>> = {
   // Ansible fills it in with the name where the inventory gives no address.
   ansible_host: () => call('default', STRING, variable('ansible_host', STRING), variable('inventory_hostname', STRING)),
   ansible_managed: () => lit('Ansible managed'),
+  // Always there in Ansible.
+  ansible_connection: () => call('default', STRING, variable('ansible_connection', STRING), lit('ssh')),
 }
 
 /** Settings of connections that an inventory gives; they stay what they are. */
 const CONNECTION =
-  /^ansible_(user|port|connection|password|become\w*|ssh_\w+|private_key_file|python_interpreter|group_priority|shell_\w+|host_key_checking)$/
+  /^ansible_(user|port|password|become\w*|ssh_\w+|private_key_file|python_interpreter|group_priority|shell_\w+|host_key_checking)$/
 
 /** Unmapped names that are facts of Ansible's, not variables of the playbook's. */
 const FACT_NAMES =
