@@ -62,9 +62,9 @@ export const LIST_FILTERS: Readonly<Record<string, Filter>> = {
     if (of.type.kind !== 'map' && of.type.kind !== 'any') throw new Refused('dict2items of what is no map', 'use a map')
     if (!isPath(of)) {
       const pairs = call('zip', listOf(listOf(ANY)), call('keys', STRINGS, of), call('values', listOf(ANY), of))
-      return entriesOf(t, pairs, (one) => [get(one, lit(0), STRING), get(one, lit(1), valueOf(of.type))], of.type)
+      return entriesOf(t, pairs, (one) => [get(one, lit(0), STRING), get(one, lit(1), entriesType(of.type))], of.type)
     }
-    return entriesOf(t, call('keys', STRINGS, of), (one) => [one, get(of, one, valueOf(of.type))], of.type)
+    return entriesOf(t, call('keys', STRINGS, of), (one) => [one, get(of, one, entriesType(of.type))], of.type)
   },
 }
 
@@ -80,11 +80,11 @@ function entriesOf(t: Translator, of: Ir, parts: (one: Ir) => [key: Ir, value: I
     ],
     type: MAP,
   }
-  const type = listOf({ kind: 'map', entries: { key: STRING, value: valueOf(map) } })
+  const type = listOf({ kind: 'map', entries: { key: STRING, value: entriesType(map) } })
   return { op: 'macro', name: 'map', of, item, body, type }
 }
 
-function valueOf(type: Type): Type {
+function entriesType(type: Type): Type {
   const entries = type.entries && Object.values(type.entries)
   return entries && entries.length > 0 ? entries.reduce(join) : ANY
 }
