@@ -37,7 +37,7 @@ export class YamlDocument {
     this.path = name
     this.#padded = /[{[] \w/.test(source.text)
     this.#report = report
-    this.root = parseDocument(source.text, {
+    this.root = parseDocument(asYaml(source.text), {
       version: '1.1',
       lineCounter: this.#lines,
       uniqueKeys: false,
@@ -75,6 +75,22 @@ export class YamlDocument {
     if (directives) directives.yaml = { version: '1.2', explicit: false }
     return this.root.toString({ lineWidth: 0, flowCollectionPadding: this.#padded })
   }
+}
+
+/**
+ * PyYAML lets the lines of a quoted text begin at the left margin, YAML does not: blanks there are no part of the text, so
+ * they are added where a parser says that the quote is missing.
+ */
+export function asYaml(source: string): string {
+  let text = source
+  for (let tries = 0; tries < 200; tries++) {
+    const [error] = parseDocument(text, { version: '1.1', uniqueKeys: false, logLevel: 'silent' }).errors
+    if (error?.code !== 'MISSING_CHAR' || !/closing ["']/.test(error.message)) break
+    const end = text.indexOf('\n', error.pos[0] - 1)
+    if (end === -1 || text.slice(end + 1).trim() === '') return source
+    text = `${text.slice(0, end + 1)} ${text.slice(end + 1)}`
+  }
+  return text
 }
 
 /** Adds a comment above a node of the output. */

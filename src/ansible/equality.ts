@@ -22,8 +22,12 @@ export function isNatural(ir: Ir): boolean {
   )
 }
 
-/** Our words for one of Ansible's. Throws Refused when there is none. */
+/** Systems of Ansible's that no host of ours can be. */
+const NO_LINUX = /^(FreeBSD|OpenBSD|NetBSD|DragonFly|Darwin|MacOSX|SunOS|Solaris|AIX|HP-UX|Windows)$/
+
+/** Our words for one of Ansible's; none for what no host can be. Throws Refused when there is none. */
 export function oursFor(table: Table, theirs: string): string[] {
+  if (NO_LINUX.test(theirs)) return []
   const ours = Object.entries(table).flatMap(([our, words]) => (words.includes(theirs) ? [our] : []))
   if (ours.length === 0)
     throw new Refused(`runbook has no name for "${theirs}"`, 'compare facts.os.id with the ID of /etc/os-release')
@@ -33,9 +37,8 @@ export function oursFor(table: Table, theirs: string): string[] {
 export function equal(left: Ir, right: Ir): Ir {
   if (right.op === 'mapped' && left.op !== 'mapped') return equal(right, left)
   if (left.op === 'mapped' && right.op === 'lit' && typeof right.value === 'string') {
-    return oursFor(left.table, right.value)
-      .map((ours) => bin('==', left.of, lit(ours)))
-      .reduce((a, b) => bin('||', a, b))
+    const equals = oursFor(left.table, right.value).map((ours) => bin('==', left.of, lit(ours)))
+    return equals.length === 0 ? lit(false) : equals.reduce((a, b) => bin('||', a, b))
   }
   for (const [a, b] of [
     [left, right],

@@ -1,7 +1,7 @@
 /** Ansible's facts and magic variables by our names. What is not here is refused: a guess could be another value. */
 import { bin, call, get, type Ir, lit, type Table, variable } from './ir.ts'
 import { Refused } from './refused.ts'
-import { BOOL, INT, MAP, STRING, STRINGS, type Type } from './types.ts'
+import { BOOL, INT, listOf, MAP, STRING, STRINGS, type Type } from './types.ts'
 
 /** `ID` of os-release(5) to `ansible_distribution` (ansible-core: module_utils/facts/system/distribution.py). */
 const DISTRIBUTIONS: Table = {
@@ -22,7 +22,10 @@ const DISTRIBUTIONS: Table = {
   flatcar: ['Flatcar', 'Flatcar Container Linux by Kinvolk'],
   openEuler: ['openEuler'],
   kylin: ['Kylin Linux Advanced Server'],
-  clear_linux_os: ['ClearLinux'],
+  photon: ['VMware Photon OS'],
+  azurelinux: ['Microsoft Azure Linux'],
+  mariner: ['Common Base Linux Mariner'],
+  gentoo: ['Gentoo'],
 }
 
 const FAMILIES: Table = {
@@ -31,10 +34,20 @@ const FAMILIES: Table = {
   suse: ['Suse'],
   alpine: ['Alpine'],
   arch: ['Archlinux'],
+  gentoo: ['Gentoo'],
   flatcar: ['Flatcar', 'Flatcar Container Linux by Kinvolk'],
-  openEuler: ['openEuler'],
-  kylin: ['Kylin Linux Advanced Server'],
-  clear_linux_os: ['ClearLinux'],
+  photon: ['VMware Photon OS'],
+  azurelinux: ['Microsoft Azure Linux'],
+  mariner: ['Common Base Linux Mariner'],
+}
+
+/** systemd-detect-virt's names; what Ansible has no name for is a container (ansible-core: module_utils/facts/virtual/linux.py). */
+const CONTAINERS: Table = {
+  docker: ['docker'],
+  lxc: ['lxc'],
+  podman: ['podman'],
+  openvz: ['openvz'],
+  'systemd-nspawn': ['container'],
 }
 
 type Make = (facts: Ir) => Ir
@@ -64,7 +77,7 @@ const FACTS: Readonly<Record<string, Make>> = {
   processor_nproc: at(INT, 'cpu', 'count'),
   memtotal_mb: at(INT, 'memory', 'total_mb'),
   swaptotal_mb: at(INT, 'memory', 'swap_mb'),
-  virtualization_type: mapped({ docker: ['docker'], lxc: ['lxc'], podman: ['podman'] }, 'container'),
+  virtualization_type: mapped(CONTAINERS, 'container'),
   default_ipv4: at(MAP, 'default_route'),
   'default_ipv4.address': at(STRING, 'default_route', 'address'),
   'default_ipv4.interface': at(STRING, 'default_route', 'interface'),
@@ -80,6 +93,14 @@ const FACTS: Readonly<Record<string, Make>> = {
   user_dir: at(STRING, 'user', 'home'),
   'env.HOME': at(STRING, 'user', 'home'),
   'env.USER': at(STRING, 'user', 'name'),
+  'memory_mb.swap.total': at(INT, 'memory', 'swap_mb'),
+  'memory_mb.real.total': at(INT, 'memory', 'total_mb'),
+  // What package_facts, service_facts and getent add, under the same names.
+  packages: at({ kind: 'map', of: listOf({ kind: 'map', of: STRING }) }, 'packages'),
+  services: at({ kind: 'map', of: { kind: 'map', of: STRING } }, 'services'),
+  getent_passwd: at({ kind: 'map', of: STRINGS }, 'getent_passwd'),
+  getent_group: at({ kind: 'map', of: STRINGS }, 'getent_group'),
+  getent_shadow: at({ kind: 'map', of: STRINGS }, 'getent_shadow'),
   'selinux.mode': at(STRING, 'selinux'),
   'selinux.status': (facts) => ({
     op: 'cond',
@@ -118,11 +139,13 @@ const MAGIC: Readonly<Record<string, () => Ir>> = {
   // Ansible fills it in with the name where the inventory gives no address.
   ansible_host: () => call('default', STRING, variable('ansible_host', STRING), variable('inventory_hostname', STRING)),
   ansible_managed: () => lit('Ansible managed'),
+  // Always there in Ansible.
+  ansible_connection: () => call('default', STRING, variable('ansible_connection', STRING), lit('ssh')),
 }
 
 /** Settings of connections that an inventory gives; they stay what they are. */
 const CONNECTION =
-  /^ansible_(user|port|connection|password|become\w*|ssh_\w+|private_key_file|python_interpreter|group_priority|shell_\w+|host_key_checking)$/
+  /^ansible_(user|port|password|become\w*|ssh_\w+|private_key_file|python_interpreter|group_priority|shell_\w+|host_key_checking)$/
 
 /** Unmapped names that are facts of Ansible's, not variables of the playbook's. */
 const FACT_NAMES =
@@ -168,7 +191,7 @@ export function resolveAnsible(path: readonly string[], facts: Ir = variable('fa
 }
 
 function fact(path: readonly string[], facts: Ir): Resolved | undefined {
-  for (const used of [2, 1]) {
+  for (const used of [3, 2, 1]) {
     const name = path.slice(0, used).join('.')
     if (path.length >= used && Object.hasOwn(FACTS, name)) return { ir: FACTS[name]!(facts), used }
   }

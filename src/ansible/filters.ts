@@ -1,15 +1,15 @@
 /** Jinja's and Ansible's filters. The names of collections are taken off; what is not here is refused. */
 import { bin, call, get, type Ir, isPath, lit, not } from './ir.ts'
 import type { Args, Expr } from './jinja/ast.ts'
+import { type Filter, filtered, LIST_FILTERS, one } from './list-filters.ts'
 import { Refused } from './refused.ts'
 import { pythonRegex, pythonReplacement } from './regex.ts'
 import { compareVersion, testOf } from './tests.ts'
 import type { Translator } from './translate.ts'
 import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING, STRINGS, type Type } from './types.ts'
 
-type Filter = (t: Translator, of: Ir, args: Args, expr: Expr & { op: 'filter' }) => Ir
-
 const FILTERS: Readonly<Record<string, Filter>> = {
+  ...LIST_FILTERS,
   default: defaultFilter,
   d: defaultFilter,
   mandatory: (_t, of) => of,
@@ -47,51 +47,11 @@ const FILTERS: Readonly<Record<string, Filter>> = {
       throw new Refused('a list of nobody knows what', 'write the name alone if it is a list')
     return of
   },
-  unique: (_t, of) => call('unique', onlyList(of).type, of),
-  union: (t, of, args) => call('unique', of.type, call('concat', of.type, onlyList(of), onlyList(one(t, args)))),
-  intersect: (t, of, args) =>
-    call(
-      'unique',
-      of.type,
-      filtered(t, onlyList(of), (item) => bin('in', item, one(t, args))),
-    ),
-  difference: (t, of, args) =>
-    call(
-      'unique',
-      of.type,
-      filtered(t, onlyList(of), (item) => not(bin('in', item, one(t, args)))),
-    ),
   map: mapFilter,
   select: (t, of, args) => selecting(t, of, args, false, false),
   reject: (t, of, args) => selecting(t, of, args, true, false),
   selectattr: (t, of, args) => selecting(t, of, args, false, true),
   rejectattr: (t, of, args) => selecting(t, of, args, true, true),
-  dict2items: (t, of, args) => {
-    if (args.list.length > 0 || Object.keys(args.named).length > 0)
-      throw new Refused('dict2items with other names', 'use key and value')
-    if (!isPath(of) || (of.type.kind !== 'map' && of.type.kind !== 'any'))
-      throw new Refused('dict2items of something computed', 'name the map first')
-    const item = t.freshName()
-    const key: Ir = { op: 'var', name: item, local: true, type: STRING }
-    const entries = of.type.entries && Object.values(of.type.entries)
-    const value = entries && entries.length > 0 ? entries.reduce(join) : ANY
-    const body: Ir = {
-      op: 'map',
-      items: [
-        ['key', key],
-        ['value', get(of, key, value)],
-      ],
-      type: MAP,
-    }
-    return {
-      op: 'macro',
-      name: 'map',
-      of: call('keys', STRINGS, of),
-      item,
-      body,
-      type: listOf({ kind: 'map', entries: { key: STRING, value } }),
-    }
-  },
   ternary: (t, _of, args, expr) => {
     const [yes, no] = args.list.map((arg) => t.value(arg))
     if (!yes || !no || args.list.length > 2) throw new Refused('ternary with a third value', 'write a ? b : c')
@@ -146,9 +106,29 @@ const FILTERS: Readonly<Record<string, Filter>> = {
       throw new Refused('indent with first or blank', 'indent in the template')
     return call('indent', STRING, t.text(of), width)
   },
+  regex_search: (t, of, args) => {
+    const [pattern, group, ...more] = args.list
+    if (group || more.length > 0 || Object.keys(args.named).length > 0)
+      throw new Refused('regex_search with groups or flags', 'use regex_find(text, pattern, 1)')
+    return call(
+      'regex_find',
+      STRING,
+      t.text(of),
+      lit(pythonRegex(t.constText(pattern, 'regex_search'), of.type.result)),
+    )
+  },
+  comment: (_t, of, args) => {
+    if (args.list.length > 0 || Object.keys(args.named).length > 0 || of.op !== 'lit' || typeof of.value !== 'string')
+      throw new Refused('comment of something computed', 'write the comment')
+    return lit(`#\n${of.value.replace(/^/gm, '# ')}\n#`)
+  },
+  ipwrap: (t, of) => call('regex_replace', STRING, t.text(of), lit(IPV6), lit('[$1]$2')),
   ipaddr: (t, of, args) => ipaddr(t, of, args),
   nthhost: (t, of, args) => call('cidr_ip', STRING, of, one(t, args)),
 }
+
+/** An IPv6 address, with its prefix or without: seven colons, or two side by side. */
+const IPV6 = '^((?=(?:[^:]*:){7}[^:]*$|[^/]*::)[0-9A-Fa-f:.]+)(/\\d+)?$'
 
 /** Throws Refused. */
 export function applyFilter(t: Translator, expr: Expr & { op: 'filter' }): Ir {
@@ -158,11 +138,6 @@ export function applyFilter(t: Translator, expr: Expr & { op: 'filter' }): Ir {
   if (!filter) throw new Refused(`the filter "${expr.name}"`, 'see docs/helpers.md for what there is')
   const cidr = ipaddrOfIpaddr(t, expr)
   return cidr ?? filter(t, t.value(expr.of), expr.args, expr)
-}
-
-function one(t: Translator, args: Args): Ir {
-  if (args.list.length !== 1) throw new Refused('a filter with more arguments than one', 'write it by hand')
-  return t.value(args.list[0]!)
 }
 
 /** `default`: Jinja's is for what is not defined; with a second `true`, for all that counts as false. */
@@ -202,8 +177,11 @@ function emptyLike({ kind }: Type): Ir {
 
 function orElse(t: Translator, given: Ir, of: Ir, fallback: Ir): Ir {
   if (of.type.kind === 'any') {
-    // Only a text or nothing can be told from what is false without knowing more.
-    throw new Refused('default(…, true) of what nobody knows the type of', 'write default(a, "") != "" ? a : b')
+    // Everything that Python takes for false.
+    const given = isPath(of) ? call('default', ANY, of, lit('')) : of
+    const empty: Ir[] = [lit(''), lit(false), lit(0), emptyLike({ kind: 'list' }), emptyLike(MAP)]
+    const test = bin('in', given, { op: 'list', items: empty, type: listOf(ANY) })
+    return { op: 'cond', test, yes: fallback, no: of, type: ANY }
   }
   const { nullable: _, ...plain } = given.type
   return {
@@ -256,15 +234,9 @@ function lowered(t: Translator, of: Ir): Ir {
   return call('lower', STRING, t.text(of))
 }
 
-function onlyList(ir: Ir): Ir {
-  if (ir.type.kind === 'list') return ir
-  throw new Refused('a filter for lists of what may be none', 'give the variable a list as default')
-}
-
 export function splitBy(t: Translator, of: Ir, by: Expr | undefined, count: number): Ir {
-  if (!by || count > 1)
-    throw new Refused('split at white space or with a limit', 'use split(x, " ") if it is one space')
-  return call('split', STRINGS, t.text(of), t.value(by))
+  if (count > 1) throw new Refused('split with a limit', 'use regex_find')
+  return by ? call('split', STRINGS, t.text(of), t.value(by)) : call('split', STRINGS, t.text(of))
 }
 
 export function joined(t: Translator, of: Ir, by: Expr | undefined): Ir {
@@ -273,13 +245,6 @@ export function joined(t: Translator, of: Ir, by: Expr | undefined): Ir {
   const { kind } = itemOf(of.type)
   if (kind === 'string' || kind === 'int' || kind === 'any') return call('join', STRING, of, separator)
   throw new Refused(`join of a list of ${kind}`, 'make texts of them first')
-}
-
-/** A list's items that pass a test. */
-function filtered(t: Translator, of: Ir, test: (item: Ir) => Ir): Ir {
-  const item = t.freshName()
-  const body = test({ op: 'var', name: item, local: true, type: itemOf(of.type) })
-  return { op: 'macro', name: 'filter', of, item, body, type: of.type.kind === 'list' ? of.type : listOf(ANY) }
 }
 
 function selecting(t: Translator, of: Ir, args: Args, reject: boolean, byAttribute: boolean): Ir {

@@ -67,6 +67,7 @@ class Import {
   readonly #copies = new Map<string, string>()
   readonly #gathered = noneGathered()
   readonly #roles = new Set<string>()
+  readonly #roleFolders = new Map<string, string>()
 
   constructor(root: string) {
     this.#root = resolve(root)
@@ -83,6 +84,7 @@ class Import {
         hint: 'a role has folders such as tasks, handlers, defaults, templates',
       })
     const files = new Files(folder)
+    this.#roleFolders.set(folder, name === '' ? basename(folder) : relative('roles', name))
     const parts: readonly [string, Kind][] = [
       ['defaults', 'vars'],
       ['vars', 'vars'],
@@ -222,9 +224,15 @@ class Import {
     return gathered
   }
 
+  /** The name of the role that has these files: its folder's. */
+  #roleOf({ folder }: Files): string | undefined {
+    return this.#roleFolders.get(folder)
+  }
+
   async write(output: string): Promise<void> {
     const made = new Map<string, string>()
     for (const [name, { path, files, name: shown }] of this.#templates) {
+      this.#types.role = this.#roleOf(files)
       const local = name.slice(name.indexOf('templates/') + 'templates/'.length)
       const prefix = basename(local)
         .replace(/\.hbs$/, '')
@@ -246,6 +254,7 @@ class Import {
       made.set(name, text)
     }
     for (const { kind, doc, files } of this.#sources.values()) {
+      this.#types.role = this.#roleOf(files)
       const context = { doc, types: this.#types, report: this.report, files }
       if (kind === 'playbook') rewritePlaybook(context)
       else if (kind === 'tasks') rewriteTasks(context, doc.root.contents)

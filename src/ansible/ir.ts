@@ -133,6 +133,9 @@ function cel(ir: Ir, level: number): string {
     case 'not':
       return wrap(7, `!${cel(ir.of, 7)}`)
     case 'cond':
+      // The checker wants one type of both, unless told that it cannot know.
+      if (isUnlike(ir.yes.type, ir.no.type))
+        return wrap(1, `${cel(ir.test, 2)} ? dyn(${cel(ir.yes, 0)}) : dyn(${cel(ir.no, 0)})`)
       return wrap(1, `${cel(ir.test, 2)} ? ${cel(ir.yes, 2)} : ${cel(ir.no, 1)}`)
     case 'list':
       return `[${ir.items.map((item) => cel(item, 0)).join(', ')}]`
@@ -145,6 +148,10 @@ function cel(ir: Ir, level: number): string {
         .map(([ours, [theirs]]) => `${literal(ours)}: ${literal(theirs!)}`)
         .join(', ')}}[${cel(ir.of, 0)}]`
   }
+}
+
+function isUnlike(a: Type, b: Type): boolean {
+  return a.kind !== b.kind && a.kind !== 'any' && b.kind !== 'any'
 }
 
 function literal(value: string | number | boolean | null): string {
@@ -237,7 +244,7 @@ const HANDLEBARS = new Set(
   (
     'default defined env file upper lower trim replace split join indent quote regex_match regex_replace b64encode b64decode ' +
     'hash json yaml from_json from_yaml first last keys values unique concat contains version_compare cidr_ip cidr_network ' +
-    'cidr_netmask cidr_prefix cidr_contains'
+    'cidr_netmask cidr_prefix cidr_contains sort flatten zip merge regex_find'
   ).split(' '),
 )
 

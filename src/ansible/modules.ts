@@ -30,7 +30,7 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
       'dpkg_options',
     fix: packages.apt,
   },
-  package: { args: 'name:l pkg>name state update_cache:b use:x', fix: packages.package_ },
+  package: { args: 'name:l pkg>name state update_cache:b cache_valid_time:n use:x', fix: packages.package_ },
   dnf: {
     to: 'package',
     args: 'name:l pkg>name state update_cache:b install_weak_deps>install_recommends:b allow_downgrade:b autoremove:b lock_timeout:n',
@@ -111,9 +111,9 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
   shell: { args: COMMAND },
   raw: { to: 'shell', args: 'cmd executable' },
   script: { args: 'cmd chdir creates removes executable' },
-  debug: { args: 'msg var verbosity:n' },
-  fail: { args: 'msg' },
-  assert: { args: 'that fail_msg msg success_msg quiet:b' },
+  debug: { args: 'msg var verbosity:n', fix: rule.message },
+  fail: { args: 'msg', fix: rule.message },
+  assert: { args: 'that fail_msg msg success_msg quiet:b', fix: rule.message },
   set_fact: { args: '*', fix: rule.setFact },
   pause: { args: 'prompt seconds:n minutes:n echo:b' },
   wait_for: {
@@ -138,6 +138,16 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
   gather_facts: { to: 'facts', args: 'parallel:x' },
   ping: { to: 'command', args: 'data:x', fix: rule.ping },
   meta: { args: 'action', fix: rule.meta },
+  ini_file: {
+    args: `path dest>path section section_has_values option value values state exclusive:b no_extra_spaces:b ignore_spaces:b allow_no_value:b modify_inactive_option:b create:b backup:b ${OWNER} ${NO_ATTRIBUTES}`,
+    fix: rule.iniFile,
+  },
+  yum_repository: {
+    args: `name state description file reposdir baseurl metalink mirrorlist enabled:b gpgcheck:b repo_gpgcheck:b gpgkey priority cost exclude includepkgs module_hotfixes:b enablegroups:b skip_if_unavailable:b metadata_expire bandwidth throttle ip_resolve retries timeout proxy proxy_username proxy_password username password sslverify:b sslcacert validate_certs>sslverify:b sslclientcert client_cert>sslclientcert sslclientkey client_key>sslclientkey ${OWNER} ${NO_ATTRIBUTES}`,
+  },
+  package_facts: { args: 'manager strategy:x', fix: packages.packageFacts },
+  service_facts: { args: '' },
+  getent: { args: 'database key service split fail_key:b' },
 }
 
 /** Other names of the same modules. */
@@ -160,14 +170,9 @@ export function shortModule(name: string): string {
 export const INSTEAD: Readonly<Record<string, string>> = {
   apt_key: 'use apt_repository, which keeps the key of each repository',
   rpm_key: 'use command: rpm --import FILE, with creates or a condition',
-  yum_repository: 'use copy with the text of /etc/yum.repos.d/NAME.repo',
-  ini_file: 'use template, or lineinfile with regexp',
   selinux: 'use lineinfile for /etc/selinux/config and command: setenforce',
   add_host: 'use the inventory',
   group_by: 'use the inventory, or a condition on facts',
-  package_facts: 'use command: dpkg-query or rpm -q, with register',
-  service_facts: 'use command: systemctl show, with register',
-  getent: 'use command: getent, with register',
   pip: 'use command: pip … with creates',
   git: 'use command: git … with creates',
   tempfile: 'use command: mktemp -d, with register',

@@ -124,3 +124,10 @@ export function deb822(call: Call): void {
     )
   call.set('update_cache', false)
 }
+
+export function packageFacts(call: Call): void {
+  const managers = call.items('manager') ?? []
+  if (managers.length > 1 || (managers[0] !== undefined && !/^(auto|apt|rpm)$/.test(managers[0])))
+    call.refuseArgument('manager', 'other kinds of packages', 'write auto, apt or rpm')
+  else if (managers[0] !== undefined) call.set('manager', managers[0])
+}

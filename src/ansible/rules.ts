@@ -1,5 +1,5 @@
 /** What Ansible's modules mean where ours would mean something else: defaults, states, and words that do not exist here. */
-import { isMap, isScalar } from 'yaml'
+import { isMap, isScalar, isSeq } from 'yaml'
 import type { Call } from './call.ts'
 import { entriesOf, isText } from './document.ts'
 import { isTemplate } from './jinja/template.ts'
@@ -241,4 +241,19 @@ const META = /^(flush_handlers|end_host|end_batch|end_play|clear_facts|reset_con
 export function meta(call: Call): void {
   const action = call.text('action') ?? ''
   if (!META.test(action)) call.refuseArgument('action', `meta: ${action}`, 'see docs/modules/meta.md')
+}
+
+/** A boolean is written as Python prints it. */
+export function iniFile(call: Call): void {
+  const value = call.node('value')
+  if (isScalar(value) && typeof value.value === 'boolean') call.set('value', value.value ? 'True' : 'False')
+}
+
+/** Lines of a message: how they look is all that differs. */
+export function message(call: Call): void {
+  for (const name of ['msg', 'fail_msg', 'success_msg']) {
+    const node = call.node(name)
+    if (!isSeq(node) || !node.items.every((item) => isScalar(item))) continue
+    call.set(name, node.items.map((item) => String((item as { value: unknown }).value)).join('\n'))
+  }
 }

@@ -1,4 +1,6 @@
 /** Which types variables have, from all values that the imported files give them. */
+
+import { lit } from './ir.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import type { Report } from './report.ts'
@@ -6,6 +8,8 @@ import { type Env, Translator } from './translate.ts'
 import { ANY, join, STRING, type Type, typeOfData } from './types.ts'
 
 export class VariableTypes {
+  /** The role whose files are being rewritten. */
+  role: string | undefined
   readonly #values = new Map<string, unknown[]>()
   readonly #known = new Map<string, Type>()
   readonly #memo = new Map<string, Type>()
@@ -41,7 +45,7 @@ export class VariableTypes {
   env(report: Report, own: ReadonlyMap<string, Type> = new Map()): Env {
     return {
       typeOf: (name) => own.get(name) ?? this.typeOf(name),
-      locals: new Map(),
+      locals: new Map(this.role ? ['ansible_role_name', 'role_name'].map((name) => [name, lit(this.role!)]) : []),
       note: (note) => report.note(note),
     }
   }

@@ -24,6 +24,7 @@ import { Refused } from './refused.ts'
 import type { Report } from './report.ts'
 import type { VariableTypes } from './scope.ts'
 import type { Env } from './translate.ts'
+import { asynchronous, retries } from './tries.ts'
 import { ANY } from './types.ts'
 
 export interface TaskContext {
@@ -155,6 +156,7 @@ export function keywords(doc: YamlDocument, task: YAMLMap, env: Env): void {
     }
   }
   asynchronous(doc, task)
+  retries(doc, task)
 }
 
 /** `role : handler` names a handler of a role; here names are enough. */
@@ -166,29 +168,6 @@ function notify(doc: YamlDocument, { key, value }: Entry, env: Env): void {
 
 function holdsTemplate(node: unknown): boolean {
   return isText(node) ? isTemplate(node.value) : isSeq(node) && node.items.some(holdsTemplate)
-}
-
-/** With `poll` the task waits: all that is left of `async` is a time limit. */
-function asynchronous(doc: YamlDocument, task: YAMLMap): void {
-  const async = entry(task, 'async')
-  const poll = entry(task, 'poll')
-  if (!async) {
-    if (poll) take(task, 'poll')
-    return
-  }
-  if (isText(poll?.value) || (poll?.value as { value?: unknown } | undefined)?.value === 0) {
-    doc.refuse(
-      async.key,
-      'async',
-      new Refused(
-        'work that goes on while the play does',
-        'run it in its place with timeout, or keep async and poll: 0 on a command and wait with async_status',
-      ),
-    )
-    return
-  }
-  take(task, 'poll')
-  async.key.value = 'timeout'
 }
 
 function moduleOf(context: TaskContext, task: YAMLMap, env: Env): void {

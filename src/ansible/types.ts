@@ -112,7 +112,9 @@ const STAT: Type = {
 /** What a module's `register` gets; `looped` ones have a list of them. */
 export function resultType(module: string, looped: boolean): Type {
   const one = oneResult(module)
-  return looped ? { kind: 'map', entries: { ...RESULT, results: listOf(one) } } : one
+  if (!looped) return one
+  const ofItem: Type = { ...one, entries: { ...one.entries, item: ANY } }
+  return { kind: 'map', entries: { ...RESULT, results: listOf(ofItem) } }
 }
 
 function oneResult(module: string): Type {

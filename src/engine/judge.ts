@@ -46,8 +46,12 @@ export function withResult(task: Task, scope: Scope, outcome: Outcome): Scope {
   return task.register === undefined ? scope : scope.with({ [task.register]: registered(outcome) }, 'register')
 }
 
-/** The outcome of a loop from those of its items. */
-export function sumUp(outcomes: readonly Outcome[], labels: readonly string[]): Outcome {
+/** The outcome of a loop from those of its items; each result also has its item, under the name of the loop's variable. */
+export function sumUp(
+  outcomes: readonly Outcome[],
+  labels: readonly string[],
+  items: readonly Readonly<Record<string, unknown>>[] = [],
+): Outcome {
   const failed = outcomes.filter((o) => o.status === 'failed')
   const status = outcomes.some((o) => o.status === 'unreachable')
     ? 'unreachable'
@@ -75,7 +79,7 @@ export function sumUp(outcomes: readonly Outcome[], labels: readonly string[]): 
     status,
     msg,
     changes: outcomes.flatMap((o) => o.changes),
-    data: { results: outcomes.map(registered) },
+    data: { results: outcomes.map((outcome, i) => ({ ...items[i], ...registered(outcome) })) },
     elapsedMs: outcomes.reduce((sum, o) => sum + o.elapsedMs, 0),
     unknown: outcomes.some((o) => o.unknown),
     unsure: outcomes.some((o) => o.unsure),

@@ -43,6 +43,7 @@ export class Progress {
         ? sumUp(
             this.outcomes,
             this.items.map((item) => item.label ?? ''),
+            this.items.map((item) => ({ [this.task.loop!.loopVar]: item.value })),
           )
         : this.outcomes[0]!
     if (!this.earlier || outcome.status !== 'ok') return outcome

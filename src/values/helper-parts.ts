@@ -31,9 +31,8 @@ export function list(value: unknown): unknown[] {
 }
 
 export function map(value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new HelperError(`expected a map, got ${kind(value)}`)
-  return value as Record<string, unknown>
+  if (!isMap(value)) throw new HelperError(`expected a map, got ${kind(value)}`)
+  return value
 }
 
 export function integer(value: unknown): number {
@@ -59,8 +58,22 @@ export function item(value: unknown, index: number): unknown {
   return found
 }
 
-export function sorted(items: unknown[]): unknown[] {
-  return items.toSorted(compare)
+export function sorted(items: unknown[], ignoreCase: boolean): unknown[] {
+  const keyOf = (one: unknown): unknown => (ignoreCase && typeof one === 'string' ? one.toLowerCase() : one)
+  return items.toSorted((a, b) => compare(keyOf(a), keyOf(b)))
+}
+
+export function merged(a: Record<string, unknown>, b: Record<string, unknown>, deep: boolean): Record<string, unknown> {
+  if (!deep) return { ...a, ...b }
+  const both = Object.entries(b).map(([key, value]): [string, unknown] => {
+    const own = Object.hasOwn(a, key) ? a[key] : undefined
+    return [key, isMap(own) && isMap(value) ? merged(own, value, true) : value]
+  })
+  return { ...a, ...Object.fromEntries(both) }
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 export function compare(a: unknown, b: unknown): number {
@@ -96,6 +109,15 @@ export function matching<T>(pattern: unknown, flags: string, work: (compiled: Re
     if (!(error instanceof UserError)) throw error
     throw new HelperError(error.message)
   }
+}
+
+/** What a pattern finds first, or one of its groups. */
+export function found(value: string, pattern: unknown, group: number): string {
+  const match = matching(pattern, '', (compiled) => compiled.exec(value))
+  const part = match?.[group]
+  if (part === undefined)
+    throw new HelperError(match ? `the pattern has no group ${group} there` : 'the pattern finds nothing in the text')
+  return part
 }
 
 function regex(pattern: unknown, flags: string): RegExp {

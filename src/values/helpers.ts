@@ -10,45 +10,30 @@ import { quote, quoteAll } from '../shared/quote.ts'
 import type { Place } from '../shared/source.ts'
 import { parseYaml, toPlain } from '../shared/yaml.ts'
 import { cidrContains, cidrIp, cidrNetmask, cidrNetwork, cidrPrefix } from './cidr.ts'
+import { collections } from './collection-helpers.ts'
+import { type Helper, pure } from './helper.ts'
 import {
   cidr,
   compare,
-  contains,
   count,
   decodeBase64,
   digest,
+  found,
   HelperError,
   integer,
   isTrue,
-  item,
   list,
-  map,
   matching,
   parseWith,
   readText,
-  size,
-  sorted,
   text,
-  unique,
   versionTest,
   word,
 } from './helper-parts.ts'
 import { passwordOf } from './password.ts'
 import type { ScopeOptions } from './scope.ts'
 
-export interface Helper {
-  readonly signature: string
-  readonly summary: string
-  /** A template and what it gives. */
-  readonly examples: readonly (readonly [template: string, result: unknown])[]
-  /** Number of arguments. */
-  readonly min: number
-  readonly max: number
-  /** The first argument may be undefined or null. */
-  readonly optional?: boolean
-  /** Throws HelperError for arguments that it cannot use. */
-  readonly call: (args: unknown[], options: ScopeOptions) => unknown
-}
+export type { Helper } from './helper.ts'
 
 export const helpers: Readonly<Record<string, Helper>> = {
   default: {
@@ -129,8 +114,12 @@ export const helpers: Readonly<Record<string, Helper>> = {
     'a-b-c',
     ([a, from, to]) => text(a).replaceAll(text(from), () => text(to)),
   ),
-  split: pure('split text separator', 'A list of the parts', '{{ split "a,b" "," }}', ['a', 'b'], ([a, by]) =>
-    text(a).split(text(by)),
+  split: pure(
+    'split text [separator]',
+    'A list of the parts; of the words if no separator is given',
+    '{{ split "a,b" "," }}',
+    ['a', 'b'],
+    ([a, by]) => (by === undefined ? (text(a).match(/\S+/g) ?? []) : text(a).split(text(by))),
   ),
   join: pure(
     'join list [separator]',
@@ -169,6 +158,13 @@ export const helpers: Readonly<Record<string, Helper>> = {
     'ethX',
     ([a, re, to]) => matching(re, 'g', (pattern) => text(a).replace(pattern, text(to))),
   ),
+  regex_find: pure(
+    'regex_find text pattern [group]',
+    'What the pattern finds first, or one of its groups; an error when it finds nothing',
+    '{{ regex_find "node-12" "\\d+$" }}',
+    '12',
+    ([a, re, group = 0]) => found(text(a), re, count(group)),
+  ),
   b64encode: pure('b64encode text', 'Base64', '{{ b64encode "secret" }}', 'c2VjcmV0', ([a]) =>
     Buffer.from(text(a)).toString('base64'),
   ),
@@ -199,45 +195,7 @@ export const helpers: Readonly<Record<string, Helper>> = {
     parseWith((yaml) => toPlain(parseYaml({ path: 'text', text: yaml })), text(a), 'YAML'),
   ),
 
-  length: pure(
-    'length value',
-    'Characters of a text, items of a list, entries of a map',
-    '{{ length "node" }}',
-    4,
-    ([a]) => size(a),
-  ),
-  first: pure('first list', 'The first item', '{{ first (split "a b" " ") }}', 'a', ([a]) => item(a, 0)),
-  last: pure('last list', 'The last item', '{{ last (split "a b" " ") }}', 'b', ([a]) => item(a, -1)),
-  keys: pure('keys map', 'The names of the entries', `{{ keys (from_json '{"a":1}') }}`, ['a'], ([a]) =>
-    Object.keys(map(a)),
-  ),
-  values: pure('values map', 'The values of the entries', `{{ values (from_json '{"a":1}') }}`, [1], ([a]) =>
-    Object.values(map(a)),
-  ),
-  sort: pure('sort list', 'Numbers by size or texts by code', '{{ sort (split "b a" " ") }}', ['a', 'b'], ([a]) =>
-    sorted(list(a)),
-  ),
-  unique: pure(
-    'unique list',
-    'Each value once, in the order of the first ones',
-    '{{ unique (split "a b a" " ") }}',
-    ['a', 'b'],
-    ([a]) => unique(list(a)),
-  ),
-  concat: pure(
-    'concat list list',
-    'Both lists in one',
-    '{{ concat (split "a b" " ") (split "c" " ") }}',
-    ['a', 'b', 'c'],
-    ([a, b]) => [...list(a), ...list(b)],
-  ),
-  contains: pure(
-    'contains value part',
-    'Whether a text has the part, a list the item, a map the key',
-    '{{ contains "node-1" "node" }}',
-    true,
-    ([a, b]) => contains(a, b),
-  ),
+  ...collections,
 
   eq: pure('eq a b', 'Equal, of the same type', '{{ eq 1 1 }}', true, ([a, b]) => isDeepStrictEqual(a, b)),
   ne: pure('ne a b', 'Not equal', '{{ ne 1 "1" }}', true, ([a, b]) => !isDeepStrictEqual(a, b)),
@@ -321,20 +279,4 @@ function taint(args: unknown[], result: string, { redactor }: ScopeOptions): voi
 function includes(value: unknown, text: string): boolean {
   if (typeof value !== 'object' || value === null) return value === text
   return Object.values(value).some((part) => includes(part, text))
-}
-
-/** A helper without optional arguments beyond those in brackets; the number of arguments is that of its signature. */
-function pure(
-  signature: string,
-  summary: string,
-  example: string,
-  result: unknown,
-  call: (args: unknown[]) => unknown,
-): Helper {
-  const params = signature
-    .split(' ')
-    .slice(1)
-    .filter((word) => word !== '…')
-  const min = params.filter((param) => !param.startsWith('[')).length
-  return { signature, summary, examples: [[example, result]], min, max: params.length, call }
 }

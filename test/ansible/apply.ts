@@ -25,7 +25,7 @@ export function program(argv: readonly string[], env: Readonly<Record<string, st
 }
 
 /** An inventory in which the host of both is called the same, so that its name tells them apart nowhere. */
-export function inventoryOf(lab: Lab, host: string, folder: string): string {
+export function inventoryOf(lab: Lab, host: string, folder: string, groups: readonly string[] = []): string {
   const { address } = lab.hosts.find(({ name }) => name === host)!
   const path = join(folder, `${host}.yml`)
   const vars = {
@@ -34,7 +34,8 @@ export function inventoryOf(lab: Lab, host: string, folder: string): string {
     ansible_ssh_private_key_file: lab.privateKeyFile,
     ansible_ssh_common_args: `-o UserKnownHostsFile=${lab.knownHostsFile} -o GlobalKnownHostsFile=/dev/null`,
   }
-  writeFileSync(path, JSON.stringify({ all: { children: { k8s: { hosts: { node1: vars } } } } }))
+  const more = Object.fromEntries(groups.map((group) => [group, { hosts: { node1: {} } }]))
+  writeFileSync(path, JSON.stringify({ all: { children: { k8s: { hosts: { node1: vars } }, ...more } } }))
   return path
 }
 
@@ -47,7 +48,9 @@ export function runAnsible(
   return program([join(ansible, 'bin/ansible-playbook'), '-i', inventory, playbook, ...more], {
     PATH: `${join(ansible, 'bin')}:${process.env.PATH}`,
     LC_ALL: 'C.UTF-8',
-    ANSIBLE_COLLECTIONS_PATH: join(ansible, 'collections'),
+    ANSIBLE_COLLECTIONS_PATH: [join(ansible, 'collections'), process.env.ANSIBLE_COLLECTIONS_PATH]
+      .filter(Boolean)
+      .join(':'),
     ANSIBLE_PIPELINING: '1',
     ANSIBLE_PYTHON_INTERPRETER: '/usr/bin/python3',
     ANSIBLE_NOCOLOR: '1',

@@ -96,7 +96,7 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ['a poll that does not', '- command: x\n  async: 60\n  poll: 0', /# runbook: async/],
   ['paths of a home folder', '- file: {path: ~/.kube, state: directory}', /unfinished_path/],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
-  ['a module that does not exist here', '- ini_file: {path: /a}', /unfinished_ini_file/],
+  ['a module that does not exist here', '- selinux: {state: disabled}', /unfinished_selinux/],
   ['Python regular expressions', '- lineinfile: {path: /a, line: b, regexp: "(?P<x>a)"}', /unfinished_lineinfile/],
   ['flags of regular expressions', '- lineinfile: {path: /a, line: b, regexp: "(?i)^b"}', /regexp: "?\(\?i:\^b\)/],
   ['package lists at every run', '- apt: {name: a, update_cache: yes}', /cache_valid_time: 60/],
@@ -158,7 +158,7 @@ t.test('a play', async (t) => {
 t.test('what is left to do keeps a playbook from running', async (t) => {
   const folder = folderOf(t, {
     'site.yml':
-      '- hosts: all\n  tasks:\n    - command: x\n      when: groups.a | sort == []\n    - apt_key: {url: x}\n',
+      '- hosts: all\n  tasks:\n    - command: x\n      when: groups.a | random == []\n    - apt_key: {url: x}\n',
   })
   const made = await runbook([
     'import',
