@@ -101,7 +101,8 @@ function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
   if (outcome.sets) owner.setVars(Object.entries(outcome.sets))
   if (outcome.facts) {
     owner.facts = { ...owner.facts, ...outcome.facts }
-    host.play.run.factsCache?.write(owner.link.target, owner.facts)
+    // What the host is lasts; its packages, services and users, which other modules gather, are as they were just now.
+    if (task.moduleName === 'facts') host.play.run.factsCache?.write(owner.link.target, outcome.facts)
   }
 }
 
@@ -109,11 +110,11 @@ function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
 const SAID = ['stdout', 'stderr', 'content', 'msg', 'json']
 
 /** What a task with no_log gives is a secret from now on, wherever it turns up: of a loop, what each item gives. */
-function hide(host: HostRun, { data, sets }: Outcome): void {
+function hide(host: HostRun, { data, sets, facts }: Outcome): void {
   const { redactor } = host.play.run.input
   const results = Array.isArray(data.results) ? (data.results as Record<string, unknown>[]) : []
   const secrets = [data, ...results].flatMap((result) => SAID.map((key) => result[key]))
-  for (const text of texts([secrets, sets])) if (text.trim().length >= 8) redactor.add(text.trim())
+  for (const text of texts([secrets, sets, facts])) if (text.trim().length >= 8) redactor.add(text.trim())
 }
 
 function* texts(value: unknown): Iterable<string> {

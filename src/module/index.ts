@@ -38,6 +38,7 @@ export {
   TaskFailure,
 } from './define.ts'
 export * as doctor from './doctor/index.ts'
+export * as ini from './ini.ts'
 export * as jobs from './jobs.ts'
 export * as kubeadm from './kubeadm/index.ts'
 export * as node from './node/index.ts'

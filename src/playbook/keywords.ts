@@ -196,7 +196,6 @@ export const MODULE_INSTEAD: Readonly<Record<string, string>> = {
   systemd: 'use service for a unit that is there, systemd_unit for one that you write',
   systemd_service: 'use service for a unit that is there, systemd_unit for one that you write',
   sysvinit: 'use service',
-  ini_file: 'use template, or lineinfile with regexp',
   setup: 'use facts, or gather_facts: true on the play',
   gather_facts: 'use facts, or gather_facts: true on the play',
   ping: 'use wait_for_connection',
@@ -205,10 +204,15 @@ export const MODULE_INSTEAD: Readonly<Record<string, string>> = {
   synchronize: 'use copy with a folder as src, or unarchive',
   assemble: 'use template',
   tempfile: 'use command: mktemp -d',
-  find: 'use command: find … with register',
   git: 'use command: git … with creates',
   pip: 'use command: pip … with creates',
   firewalld: 'use command: firewall-cmd …, or template and a handler',
+  ufw: 'use command: ufw …, or template and a handler',
+  iptables: 'use template and a handler',
+  rpm_key: 'use yum_repository with gpgkey',
+  known_hosts: 'use lineinfile on /etc/ssh/ssh_known_hosts',
+  add_host: 'write the host into the inventory: all that a run touches is known before it begins',
+  group_by: 'use a constructed inventory (keyed_groups), or when',
 }
 
 /** Ansible's loops, and the form that replaces them. */
