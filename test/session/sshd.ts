@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
@@ -73,6 +73,21 @@ export async function startSshd(
       sshd.kill('SIGKILL')
       await over
       await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** An ssh_config that keeps connections, and what ends those that it keeps. */
+export async function keepsConnections({ folder }: TestSshd, name = '%C') {
+  const sockets = join(folder, 'kept')
+  await mkdir(sockets, { recursive: true, mode: 0o700 })
+  const lines = ['ControlMaster auto', `ControlPath ${sockets}/${name}`, 'ControlPersist 60s']
+  return {
+    config: lines.map((line) => `${line}\n`).join(''),
+    sockets,
+    end: async () => {
+      for (const socket of await readdir(sockets))
+        spawnSync('ssh', ['-F', 'none', '-S', join(sockets, socket), '-O', 'exit', 'any'], { stdio: 'ignore' })
     },
   }
 }

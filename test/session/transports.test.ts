@@ -8,16 +8,19 @@ import t from 'tap'
 import { connect } from '../../src/session/connect.ts'
 import type { Target } from '../../src/session/session.ts'
 import { patiently, sessionError } from './match.ts'
-import { noSshd, startSshd, type TestSshd } from './sshd.ts'
+import { keepsConnections, noSshd, startSshd, type TestSshd } from './sshd.ts'
 
 t.setTimeout(120_000)
 
 /** What every transport must do, on the real thing. */
-for (const connection of ['local', 'ssh2', 'openssh'] as const) {
-  t.test(connection, { skip: connection === 'local' ? false : noSshd }, async (t) => {
+for (const transport of ['local', 'ssh2', 'openssh', 'openssh, kept'] as const) {
+  const connection = transport === 'openssh, kept' ? 'openssh' : transport
+  t.test(transport, { skip: connection === 'local' ? false : noSshd }, async (t) => {
     const sshd = connection === 'local' ? undefined : await startSshd()
     const folder = await mkdtemp(join(tmpdir(), 'session-transport-'))
+    const kept = transport === 'openssh, kept' && sshd ? await keepsConnections(sshd) : undefined
     t.teardown(async () => {
+      await kept?.end()
       await sshd?.[Symbol.asyncDispose]()
       await rm(folder, { recursive: true, force: true })
     })
@@ -33,7 +36,7 @@ for (const connection of ['local', 'ssh2', 'openssh'] as const) {
         sshConfigFile: emptyConfig(sshd),
       }),
     }
-    if (sshd) await writeFile(emptyConfig(sshd), '')
+    if (sshd) await writeFile(emptyConfig(sshd), kept?.config ?? '')
     const connection1 = await connect(target)
     t.teardown(() => connection1.close())
     const shell = await connection1.shell()
