@@ -34,6 +34,7 @@ export default defineAction({
       if (!(await node.isUnderWay(ctx, record!))) {
         record = node.advance(ctx, record!, { phase: 'sent', sent: Date.now() })
         await node.sendDown(ctx, 'reboot', `reboot by runbook: ${a.reason}`)
+        ctx.log(`reboot: sent, its time is ${a.timeout} s`)
       }
     }
     await ctx.disconnect()

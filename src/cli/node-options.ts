@@ -49,6 +49,9 @@ function nodeOptions(command: Command): Command {
     .option('--kubeconfig <file>', 'default: $KUBECONFIG, else ~/.kube/config')
     .option('--dry-run', 'ask the server, and touch nothing', false)
     .option('--json', 'an event a line, as JSON', false)
+    .option('--folder <folder>', 'where maintenance.yml stands, with the budgets', '.')
+    .option('-i, --inventory <path>', 'for budgets of its groups', (one: string, all: string[]) => [...all, one], [])
+    .option('--no-guards', 'ask neither locks nor budgets')
 }
 
 const UNITS: Readonly<Record<string, number>> = { '': 1000, s: 1000, m: 60_000, h: 3_600_000 }
@@ -74,5 +77,6 @@ const CORDON_EXAMPLES = "  runbook node cordon k8s-3 --reason 'new disk'"
 const DRAIN_EXAMPLES = `  runbook node drain k8s-3 --ignore-daemonsets --dry-run      what would go, and what stands in the way
   runbook node drain k8s-3 k8s-4 --ignore-daemonsets --delete-emptydir-data --timeout 30m
 
+Budgets and locks are asked first (max_unavailable of maintenance.yml, else 1 node at a time), see docs/guards.md.
 Exit codes: 0 drained, 2 cordoned but not drained, 3 nothing was touched: the words say why.`
 const UNCORDON_EXAMPLES = '  runbook node uncordon k8s-3'

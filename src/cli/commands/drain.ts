@@ -1,14 +1,22 @@
 import { homedir, userInfo } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Cluster, loadKubeconfigFile, openCluster } from '../../kubernetes/index.ts'
+import { readMaintenance } from '../../maintenance/config.ts'
+import { giveBackNodes, holdNodes, mustBeFree } from '../../maintenance/guards/index.ts'
 import { type CordonResult, type DrainEvent, drainLine, reportLine } from '../../shared/drain.ts'
 import { UserError } from '../../shared/errors.ts'
+import { KubernetesError } from '../../shared/kubernetes.ts'
 import { Redactor } from '../../shared/redact.ts'
 import { EXIT } from '../exit.ts'
+import { openInventory } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 
 export interface NodeFlags {
   readonly kubeconfig?: string
+  readonly folder: string
+  readonly inventory: readonly string[]
+  /** Locks and budgets are asked. */
+  readonly guards: boolean
   readonly dryRun: boolean
   readonly json: boolean
   readonly reason?: string
@@ -32,7 +40,11 @@ type Say = (text: string) => void
 export async function cordon(names: readonly string[], flags: NodeFlags): Promise<number> {
   const { cluster, say } = await open(flags)
   using _ = cluster
-  tellResults(await cluster.cordon(names, optionsOf(flags)), flags, say)
+  using interrupt = listenForInterrupt(() => {})
+  await using locks = await lock(names, flags, cluster, interrupt.stop, say)
+  const results = await cluster.cordon(names, { ...optionsOf(flags), signal: locks.signal })
+  for (const { node } of results) locks.left(node, 'cordoned')
+  tellResults(results, flags, say)
   return EXIT.done
 }
 
@@ -40,7 +52,14 @@ export async function cordon(names: readonly string[], flags: NodeFlags): Promis
 export async function uncordon(names: readonly string[], flags: NodeFlags): Promise<number> {
   const { cluster, say } = await open(flags)
   using _ = cluster
-  tellResults(await cluster.uncordon(names, optionsOf(flags)), flags, say)
+  using interrupt = listenForInterrupt(() => {})
+  const { guards: settings } = readMaintenance(flags.folder).settings
+  const asked = flags.guards && !flags.dryRun
+  const store = { transport: cluster.transport, settings, signal: interrupt.stop }
+  if (asked) await withHint(mustBeFree(names, store))
+  const results = await cluster.uncordon(names, { ...optionsOf(flags), signal: interrupt.stop })
+  tellResults(results, flags, say)
+  if (asked) await giveBackNodes(names, store)
   return EXIT.done
 }
 
@@ -49,6 +68,7 @@ export async function drain(names: readonly string[], flags: DrainFlags): Promis
   const { cluster, say } = await open(flags)
   using _ = cluster
   using interrupt = listenForInterrupt(() => process.stderr.write('stopping: no more pods are evicted\n'))
+  await using locks = await lock(names, flags, cluster, interrupt.stop, say)
   const events = cluster.drain(names, {
     ...optionsOf(flags),
     timeoutMs: flags.timeout,
@@ -59,15 +79,80 @@ export async function drain(names: readonly string[], flags: DrainFlags): Promis
     force: flags.force,
     disableEviction: flags.disableEviction,
     skipWaitForDeleteSeconds: flags.skipWaitForDeleteTimeout,
-    signal: interrupt.stop,
+    signal: locks.signal,
   })
   let exitCode: number = EXIT.bug
   for await (const event of events) {
+    // Before the answer: one that is lost may have been a yes.
+    if (event.type === 'cordoned') locks.left(event.node, 'cordoned, being drained')
+    if (event.type === 'end')
+      for (const { node, state } of event.nodes)
+        if (state === 'drained' || state === 'cordoned') locks.left(node, state === 'drained' ? state : 'not drained')
     if (flags.json) say(JSON.stringify(event))
     else tell(event, say)
     if (event.type === 'end') exitCode = exitCodeOf(event, flags)
   }
   return interrupt.stop.aborted && exitCode !== EXIT.done ? EXIT.interrupted : exitCode
+}
+
+interface Locks extends AsyncDisposable {
+  /** Aborts at Ctrl-C, and when a lock is lost. */
+  readonly signal: AbortSignal
+  /** The node is out of service from now on, also when the command has ended. */
+  left(node: string, words: string): void
+}
+
+/** The locks of nodes, given back in the end. Throws UserError when one of them may not be taken; then nothing is held. */
+async function lock(
+  names: readonly string[],
+  flags: NodeFlags,
+  { transport }: Cluster,
+  signal: AbortSignal,
+  say: Say,
+): Promise<Locks> {
+  if (!flags.guards || flags.dryRun) return { signal, left() {}, async [Symbol.asyncDispose]() {} }
+  const { guards: settings } = readMaintenance(flags.folder).settings
+  const grouped = settings.budgets.some(({ group }) => group !== undefined)
+  const holds = await withHint(
+    holdNodes(names, {
+      run: `person-${new Date().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`,
+      actor: userInfo().username,
+      reason: flags.reason,
+      settings,
+      inventory: grouped ? await openInventory(flags.inventory, []) : undefined,
+      folder: resolve(flags.folder),
+      transport,
+      signal,
+      onEvent: ({ type, node, message }) => {
+        if (type === 'held' || type === 'released') return
+        say(flags.json ? JSON.stringify({ type: 'guard', node, message }) : `node/${node}: ${message}`)
+      },
+    }),
+  )
+  const left = new Map<string, string>()
+  return {
+    signal: AbortSignal.any([signal, ...holds.map((hold) => hold.signal)]),
+    left: (node, words) => void left.set(node, words),
+    async [Symbol.asyncDispose]() {
+      for (const hold of holds) {
+        const words = left.get(hold.node)
+        await (words === undefined
+          ? hold.release('untouched')
+          : hold.release('left', `${words}; runbook node uncordon`))
+      }
+    },
+  }
+}
+
+/** Who may drain need not be allowed to write Leases. */
+async function withHint<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof KubernetesError && error.status === 403)) throw error
+    const hint = 'locks are Leases, see docs/guards.md; --no-guards asks nobody, and keeps nobody away'
+    throw new UserError({ message: error.problems[0]!.message, hint }, { cause: error })
+  }
 }
 
 function tell(event: DrainEvent, say: Say): void {

@@ -159,16 +159,16 @@ class Entering {
 
   /** Everything that can say no. `held`: our lock, when we have it. */
   async #ask(held: Entry | undefined): Promise<Obstacle | { judgement: Judgement; snapshot: Snapshot }> {
-    const { node, settings, inventory, run, reason } = this.#request
+    const { node, settings, inventory, run, reason, staysUp } = this.#request
     const { signal, transport, folder } = this.#dependencies
     const nodes = await this.#world.nodes(signal)
-    const own = await this.#world.whyOwnMachine(nodes, signal)
+    const own = staysUp ? undefined : await this.#world.whyOwnMachine(nodes, signal)
     if (own !== undefined) {
       const reason = `it is the machine that this runbook runs on (${own}): run it from another one`
       return { passes: false, reasons: [reason] }
     }
     this.#down = nodes.find(({ name }) => name === node)?.down
-    this.#validMs = Math.max(settings.lease.duration, apiOutageMs(node, nodes))
+    this.#validMs = Math.max(settings.lease.duration, staysUp ? 0 : apiOutageMs(node, nodes))
     const blocked = await askBlockers(settings.blockers, { node, run, reason, transport, folder, signal })
     if (blocked.length > 0) return { passes: true, reasons: blocked }
     const snapshot = await this.#store.read(signal)
@@ -185,7 +185,7 @@ class Entering {
       now: Date.now(),
     })
     if (judgement.reasons.length > 0) return { passes: true, reasons: judgement.reasons }
-    const etcd = await this.#world.etcdRefusal(nodes, judgement.down, signal)
+    const etcd = staysUp ? undefined : await this.#world.etcdRefusal(nodes, judgement.down, signal)
     return etcd ? { passes: etcd.passes, reasons: [etcd.message] } : { judgement, snapshot }
   }
 

@@ -3,6 +3,7 @@ export { inventoryNames } from './budgets.ts'
 export { enterGuard } from './enter.ts'
 export { GuardLost, GuardRefused } from './errors.ts'
 export { type EnterOptions, type GuardsOptions, openGuards, type Pass } from './open.ts'
+export { giveBackNodes, holdNodes, mustBeFree } from './people.ts'
 export type { GuardSettings } from './settings.ts'
 export { openSiteGuards, type SiteGuards, type SiteOptions } from './site.ts'
 export type {

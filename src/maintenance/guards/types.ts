@@ -27,6 +27,8 @@ export interface GuardRequest {
    * less than that a dead holder refuses.
    */
   readonly waitMs?: number | undefined
+  /** The node goes on running, and its static pods with it: neither this machine nor etcd is asked. */
+  readonly staysUp?: boolean | undefined
   /** While it says so, `waitMs` does not pass: the caller itself works on other nodes, and knows that these end. */
   readonly patient?: (() => boolean) | undefined
 }
