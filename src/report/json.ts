@@ -3,8 +3,8 @@ import type { Reporter, ReportOptions } from './reporter.ts'
 
 /**
  * NDJSON for programs: `task_started` before something is done on a host, a `task_result` for each result as it comes and
- * one `recap` at the end; nothing else goes to stdout. Members are only ever added, never renamed. Diffs come with --diff, registered results with -vv and
- * from one-off runs.
+ * one `recap` at the end; nothing else goes to stdout. Types and members are only ever added, never renamed. Diffs come
+ * with --diff, registered results with -vv and from one-off runs.
  */
 export function jsonReporter({ stdout, stderr, diff, verbosity, answers }: ReportOptions): Reporter {
   const write = (object: object): void => stdout.write(`${JSON.stringify(object)}\n`)

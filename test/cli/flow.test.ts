@@ -125,7 +125,8 @@ t.test('--start-at-task', async (t) => {
   const done = out
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line) as { task?: string; status?: string })
+    .map((line) => JSON.parse(line) as { type: string; task?: string; status?: string })
+    .filter(({ type }) => type !== 'task_started')
   t.equal(code, 0)
   t.same(
     done.map(({ task, status }) => `${task} ${status}`),

@@ -216,6 +216,7 @@ const RUN: RunEvent[] = [
   { type: 'play_started', play: 'Prepare', playId: '0', hosts: ['h1'], tasks: 2 },
   { type: 'task_output', host: 'h1', task: 'x', taskId: '1', stream: 'stdout', text: 'printed\n' },
   result({ msg: 'said', result: { answer: 42 } }),
+  { type: 'task_started', host: 'h1', task: 'Kernel parameters', taskId: '1', module: 'sysctl', looks: false },
   result({
     status: 'changed',
     changes: [{ summary: 'set it', diff: { kind: 'value', from: 'a', to: 'b' } }],
@@ -247,7 +248,7 @@ t.test('plain: what each verbosity adds', async (t) => {
   t.match(at(3), /at site\.yml:7:5/)
 })
 
-t.test('json: task results and one recap, nothing else on stdout', async (t) => {
+t.test('json: tasks that begin, task results and one recap, nothing else on stdout', async (t) => {
   const read = (some: Partial<ReportOptions>) => {
     const { options, out, err } = collect(some)
     const reporter = jsonReporter(options)
@@ -261,11 +262,22 @@ t.test('json: task results and one recap, nothing else on stdout', async (t) => 
       err: err(),
     }
   }
-  const { objects, err } = read({})
+  const all = read({})
   t.same(
-    objects.map((o) => o.type),
-    ['task_result', 'task_result', 'recap'],
+    all.objects.map((o) => o.type),
+    ['task_result', 'task_started', 'task_result', 'recap'],
   )
+  t.same(all.objects[1], {
+    type: 'task_started',
+    host: 'h1',
+    task: 'Kernel parameters',
+    module: 'sysctl',
+    task_id: '1',
+    looks: false,
+  })
+  const done = ({ objects }: typeof all) => objects.filter(({ type }) => type !== 'task_started')
+  const { err } = all
+  const objects = done(all)
   t.match(objects[1], {
     host: 'h1',
     play: 'Prepare',
@@ -282,7 +294,7 @@ t.test('json: task results and one recap, nothing else on stdout', async (t) => 
   t.same(objects[2].hosts, { h1: { ...zero, ok: 1, changed: 1 } })
   t.equal(objects[2].elapsed_ms, 72_000)
   t.equal(err, 'warning: h1: connection lost\nwarning: careful\n')
-  const verbose = read({ diff: true, verbosity: 2 }).objects
+  const verbose = done(read({ diff: true, verbosity: 2 }))
   t.same(verbose[1].changes[0].diff, { kind: 'value', from: 'a', to: 'b' })
   t.same(verbose[0].result, { answer: 42 })
 })

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { RunEvent } from '../../shared/events.ts'
+import { escapeHtml } from '../../shared/html.ts'
 import { duration } from '../duration.ts'
 import { openOutputFile } from '../output-file.ts'
 import { client } from './client.ts'
@@ -54,12 +55,12 @@ export function page(data: PageData): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${csp}">
 <meta name="referrer" content="no-referrer">
-<title>${escaped(title)} · runbook</title>
+<title>${escapeHtml(title)} · runbook</title>
 <style>${STYLE}</style>
 </head>
 <body>
 <header>
-<h1>${escaped(title)}</h1><span class="facts">${words.map(escaped).join(' · ')}</span>
+<h1>${escapeHtml(title)}</h1><span class="facts">${words.map(escapeHtml).join(' · ')}</span>
 <div class="bar">
 <span id="chips" class="bar" style="margin:0" role="group" aria-label="Hosts by status"></span>
 <input id="search" type="search" placeholder="Find hosts" aria-label="Find hosts"><span id="count" class="facts"></span>
@@ -69,7 +70,7 @@ export function page(data: PageData): string {
 </div>
 ${notes(data)}</header>
 <details id="problems" hidden><summary></summary></details>
-<noscript><p>This page needs JavaScript. <code>runbook history show ${escaped(data.run)}</code> says the same.</p></noscript>
+<noscript><p>This page needs JavaScript. <code>runbook history show ${escapeHtml(data.run)}</code> says the same.</p></noscript>
 <main>
 <div id="scroll" tabindex="0" role="grid" aria-label="Hosts by tasks; arrow keys move, Escape closes the details"><div id="space"></div><canvas id="view"></canvas></div>
 <aside id="detail" aria-live="polite" hidden></aside>
@@ -84,15 +85,6 @@ ${notes(data)}</header>
 
 function notes({ notes }: PageData): string {
   if (notes.length === 0) return ''
-  const lines = notes.slice(0, 200).map(({ host, msg }) => `<br>${escaped(host)}: ${escaped(msg)}`)
+  const lines = notes.slice(0, 200).map(({ host, msg }) => `<br>${escapeHtml(host)}: ${escapeHtml(msg)}`)
   return `<details class="facts"><summary>${notes.length} ${notes.length === 1 ? 'note' : 'notes'}</summary>${lines.join('')}</details>\n`
 }
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-}
-const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => ENTITIES[character]!)

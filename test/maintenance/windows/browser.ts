@@ -1,6 +1,6 @@
 /** Chromium without a window, over its debugging pipe (chromedevtools.github.io/devtools-protocol). */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
@@ -15,6 +15,8 @@ export interface Page {
   until(expression: string): Promise<void>
   screen(width: number, scheme: 'light' | 'dark'): Promise<void>
   withoutScript(): Promise<void>
+  /** The whole page as PNG, into the folder of the environment variable SCREENSHOTS, when there is one. */
+  picture(name: string): Promise<void>
   /** Of errors and of what the Content-Security-Policy refused. */
   readonly complaints: readonly string[]
   /** What was asked for. */
@@ -100,6 +102,12 @@ export async function browser(): Promise<Page & AsyncDisposable> {
     async screen(width, scheme) {
       await tab('Emulation.setDeviceMetricsOverride', { width, height: 900, deviceScaleFactor: 1, mobile: width < 600 })
       await tab('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: scheme }] })
+    },
+    async picture(name) {
+      const folder = process.env.SCREENSHOTS
+      if (folder === undefined) return
+      const { data } = await tab<{ data: string }>('Page.captureScreenshot', { captureBeyondViewport: true })
+      writeFileSync(join(folder, `${name}.png`), Buffer.from(data, 'base64'))
     },
     async withoutScript() {
       await tab('Emulation.setScriptExecutionDisabled', { value: true })

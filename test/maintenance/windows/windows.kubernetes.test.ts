@@ -210,7 +210,7 @@ t.test('windows on a cluster', { skip: skipWithoutKubernetes(), timeout: HOUR },
   await t.test('a window that no daemon was there for is missed, and told', async (t) => {
     await until('late enough', async () => Date.now() > opens.getTime() + 125_000)
     const two = await daemon(t, asleep)
-    await two.says(/missed: nightly of .* was missed: the daemon did not run, or the clock was set: seen \d+m late/)
+    await two.says(/missed: nightly of .* was missed: the daemon did not run, or the clock was set: seen .* late/)
     t.match(await history(asleep), [{ window: 'nightly', status: 'missed', nodes: [] }])
     await ended(two)
   })

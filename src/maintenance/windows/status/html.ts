@@ -1,3 +1,5 @@
+import { escapeHtml } from '../../../shared/html.ts'
+
 /** HTML that cannot be broken out of: everything that is put into a template is escaped, unless it is HTML itself. */
 
 export class Html {
@@ -22,17 +24,5 @@ export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): 
 function render(part: Part): string {
   if (part instanceof Html) return part.text
   if (Array.isArray(part)) return part.map(render).join('')
-  return part === undefined || part === null || part === false ? '' : escaped(String(part))
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-}
-
-function escaped(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (c) => ENTITIES[c]!)
+  return part === undefined || part === null || part === false ? '' : escapeHtml(String(part))
 }
