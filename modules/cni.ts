@@ -31,7 +31,9 @@ const schema = z.strictObject({
   pod_subnet: z
     .string()
     .optional()
-    .describe('network of the pods: checked to stand in the manifest, for a CNI of another network never works'),
+    .describe(
+      'network of the pods, as the cluster has it: a manifest of flannel or Calico that names another one is refused, for it never works',
+    ),
   force_conflicts: args.boolean.default(false).describe('take fields over that kubectl or others have set'),
   wait: args.boolean.default(true).describe('wait until its pods run'),
   timeout: args.seconds.default(300).describe('seconds to wait'),
@@ -61,13 +63,24 @@ export default defineAction({
 
 async function apply(ctx: ActionContext, a: Args, dryRun: boolean) {
   const text = await load(ctx, a)
-  if (a.pod_subnet !== undefined && !text.includes(a.pod_subnet))
+  const named = podNetworks(text)
+  if (a.pod_subnet && named.length > 0 && !a.pod_subnet.split(',').some((network) => named.includes(network.trim())))
     throw new TaskFailure(
-      `${a.manifest} does not name the pod network ${a.pod_subnet}: edit it, or the cluster's pod_subnet`,
+      `${a.manifest} has the pod network ${named.join(', ')}, the cluster ${a.pod_subnet}: edit the one or the other`,
     )
   const api = await ctx.kubernetes(kubeadm.clusterSource(a))
   const applied = await api.applyManifest(text, a.manifest, { dryRun, force: a.force_conflicts })
   return { api, applied }
+}
+
+/**
+ * The pod networks that a manifest names: flannel's net-conf.json, Calico's first pool. Calico as it is shipped names none (the
+ * lines are a comment) and takes kubeadm's; Cilium gives pods addresses of pools of its own.
+ */
+function podNetworks(text: string): string[] {
+  const names =
+    /^[^#\n]*(?:"(?:IPv6)?Network": *"|name: *CALICO_IPV[46]POOL_CIDR *\n *value: *["']?)([\da-fA-F.:]+\/\d+)/gm
+  return [...text.matchAll(names)].map(([, network]) => network!)
 }
 
 async function load(ctx: ActionContext, { manifest, sha256 }: Args): Promise<string> {

@@ -81,11 +81,12 @@ export function failure(error: unknown, changes: readonly ReportedChange[] = [])
 export function changeFailed(change: Change, output: ChangeOutput, done: readonly ReportedChange[]): Outcome {
   const stdout = output.stdout.toString('utf8')
   const stderr = output.stderr.toString('utf8')
-  const why = change.explain?.[output.rc]
+  const why =
+    change.explain?.[output.rc] ?? ownWords(change, stderr) ?? `exit status ${output.rc}${signalName(output.rc)}`
   return {
     status: 'failed',
     changes: done,
-    msg: why ?? `${change.summary}: ${ownWords(change, stderr) ?? `exit status ${output.rc}${signalName(output.rc)}`}`,
+    msg: `${change.summary}: ${why}`,
     data: { rc: output.rc, stdout, stderr },
     cmd: change.cmd,
     rc: output.rc,
@@ -95,6 +96,9 @@ export function changeFailed(change: Change, output: ChangeOutput, done: readonl
   }
 }
 
+/** Characters of a line that still belongs into a message: a URL and two digests of SHA-512 do. */
+const LONGEST_WORDS = 500
+
 /**
  * The last that the tool which made a change said; all of it stands in `stderr`. A command's own words stand apart: they
  * may be about anything.
@@ -102,7 +106,7 @@ export function changeFailed(change: Change, output: ChangeOutput, done: readonl
 function ownWords(change: Change, stderr: string): string | undefined {
   const last = stderr.trim().split('\n').at(-1)!
   const text = last.replace(/^\/bin\/sh: (?:line )?(?:\d+: )?(?:eval: )?/, '').trim()
-  return change.cmd === undefined && text !== '' && text.length <= 200 ? text : undefined
+  return change.cmd === undefined && text !== '' && text.length <= LONGEST_WORDS ? text : undefined
 }
 
 /** 128 + n is how sh reports a process that died of signal n. */

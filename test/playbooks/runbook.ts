@@ -11,6 +11,7 @@ export interface Event {
   readonly host?: string
   readonly task?: string
   readonly msg?: string
+  readonly stderr?: string
   /** Of the recap. */
   readonly hosts?: Readonly<Record<string, { readonly round_trips: number }>>
 }
