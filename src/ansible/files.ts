@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parse } from 'yaml'
 import type { Call } from './call.ts'
-import { entry, pairOf, scalar, type YamlDocument } from './document.ts'
+import { asYaml, entry, pairOf, scalar, type YamlDocument } from './document.ts'
+import { choose, type FirstFound } from './first-found.ts'
 import { bin, type Ir, lit, not, printCel } from './ir.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
@@ -61,12 +62,34 @@ export class Files {
       (one) => existsSync(one),
     )
     if (path === undefined) return undefined
-    const data = (parse(readFileSync(path, 'utf8'), { version: '1.1' }) ?? {}) as Record<string, unknown>
-    const text = JSON.stringify(data)
-    const own = Object.keys(data).find((key) => new RegExp(`\\{[{%][^}]*\\b${key}\\b`).test(text))
-    if (own !== undefined)
-      throw new Refused(`variables of ${basename(path)} that are made of each other`, 'use vars_files')
-    return [{ name: `Variables of ${name}`, condition, data }]
+    return [{ name: `Variables of ${name}`, condition, data: dataOf(path) }]
+  }
+
+  /** The file of variables that is the first of several. Throws Refused. */
+  firstVars(wanted: FirstFound, env: Env): VarsFile[] {
+    const folders = ['vars', '', 'tasks'].map((part) => join(this.folder, part))
+    const { choices, none } = choose(wanted, folders, env)
+    const found = choices.map(({ file, folder, condition }): VarsFile => {
+      return {
+        name: `Variables of ${file}`,
+        condition: condition && printCel(condition),
+        data: dataOf(join(folder, file)),
+      }
+    })
+    if (none) found.push({ name: 'No variables for this system', condition: printCel(none), data: undefined })
+    return found
+  }
+
+  /** The file of tasks that is the first of several, as `include_tasks` names it. Throws Refused. */
+  firstTasks(wanted: FirstFound, env: Env): { name: string | undefined; condition: string | undefined }[] {
+    const { choices, none } = choose(wanted, [join(this.folder, 'tasks'), this.folder], env)
+    const found = choices.map(
+      ({ file, folder, condition }): { name: string | undefined; condition: string | undefined } => {
+        const name = folder === this.folder ? join('..', file) : file
+        return { name, condition: condition && printCel(condition) }
+      },
+    )
+    return none ? [...found, { name: undefined, condition: printCel(none) }] : found
   }
 
   /** Adds to a template's task what Handlebars cannot compute in it. */
@@ -85,4 +108,14 @@ export class Files {
       vars.items.push(pair)
     }
   }
+}
+
+/** Throws Refused for variables that would have to be set one after another. */
+function dataOf(path: string): Record<string, unknown> {
+  const data = (parse(asYaml(readFileSync(path, 'utf8')), { version: '1.1' }) ?? {}) as Record<string, unknown>
+  const text = JSON.stringify(data)
+  const own = Object.keys(data).find((key) => new RegExp(`\\{[{%][^}]*\\b${key}\\b`).test(text))
+  if (own !== undefined)
+    throw new Refused(`variables of ${basename(path)} that are made of each other`, 'use vars_files')
+  return data
 }

@@ -1,8 +1,10 @@
 /** Files of tasks, roles and variables that a task brings in. */
-import { isMap, type Node, type YAMLMap } from 'yaml'
+import { isMap, isSeq, type Node, type YAMLMap } from 'yaml'
 import { keyValues } from './call.ts'
-import { type Entry, entriesOf, entry, isText, pairOf, take } from './document.ts'
-import { isTemplate } from './jinja/template.ts'
+import { type Entry, entriesOf, entry, isText, type Key, pairOf, take, textOf, type YamlDocument } from './document.ts'
+import type { VarsFile } from './files.ts'
+import { type FirstFound, readFirstFound } from './first-found.ts'
+import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { rewriteConditions, rewriteValue } from './nodes.ts'
 import { Refused } from './refused.ts'
 import { keywords, type TaskContext } from './task.ts'
@@ -74,19 +76,28 @@ export function includeVars(context: TaskContext, task: YAMLMap): YAMLMap[] | un
     return [task]
   }
   const value = isMap(pair.value) ? entry(pair.value, 'file')?.value : pair.value
-  if (!isText(value) || (isMap(pair.value) && pair.value.items.length > 1))
-    return refuse('a folder of variables, or one with a name')
-  if (entriesOf(task).some(({ key }) => /^(with_|loop|register)/.test(key.value)))
-    return refuse('a loop that looks for files of variables')
-  const found = files.varsFiles(value.value, types.env(report))
+  const more = isMap(pair.value) ? entriesOf(pair.value).map(({ key }) => key.value) : []
+  if (!isText(value) || more.some((name) => name !== 'file' && name !== 'name')) return refuse('a folder of variables')
+  const into = isMap(pair.value) ? textOf(pair.value, 'name') : undefined
+  const first = firstFoundOf(task, value.value)
+  if (entriesOf(task).some(({ key }) => /^(with_|loop$|register)/.test(key.value) && key !== first?.key))
+    return refuse('a loop over files of variables')
+  let found: VarsFile[] | string
+  try {
+    found = first ? files.firstVars(first.wanted, types.env(report)) : files.varsFiles(value.value, types.env(report))
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    return refuse(error.message)
+  }
   if (typeof found === 'string') return refuse(found)
+  if (into !== undefined) found = found.map((one) => ({ ...one, data: one.data && { [into]: one.data } }))
   const made: YAMLMap[] = []
   for (const { condition, data, name } of found) {
     const one = doc.root.createNode(data ? { name, set_fact: data } : { name, fail: { msg: name } }) as YAMLMap
     const node = entry(one, 'set_fact')
     if (node) rewriteValue(doc, node.value, node.key, 'set_fact', types.env(report))
     for (const other of entriesOf(task)) {
-      if (other === pair || /^(name|when)$/.test(other.key.value)) continue
+      if (other === pair || other.key === first?.key || /^(name|when|loop_control)$/.test(other.key.value)) continue
       one.items.push(other as never)
     }
     const when = entry(task, 'when')?.value?.clone() as Node | undefined
@@ -111,4 +122,73 @@ export function includeVars(context: TaskContext, task: YAMLMap): YAMLMap[] | un
   }
   if (made[0] && task.commentBefore) made[0].commentBefore = task.commentBefore
   return made
+}
+
+/**
+ * `include_tasks` of the first file that is there: one step for each file that can be meant, with its condition. Undefined
+ * when the task is something else.
+ */
+export function includeFirst({ doc, files, types, report }: TaskContext, task: YAMLMap): YAMLMap[] | undefined {
+  const pair = entriesOf(task).find(({ key }) => /^(ansible\.builtin\.)?include(_tasks)?$/.test(key.value))
+  const value = isMap(pair?.value) ? entry(pair.value, 'file')?.value : pair?.value
+  const first = isText(value) ? firstFoundOf(task, value.value) : undefined
+  const key = first?.key
+  if (!pair || !first || !key || (isMap(pair.value) && pair.value.items.length > 1)) return undefined
+  try {
+    return files.firstTasks(first.wanted, types.env(report)).map(({ name, condition }) => {
+      const one = task.clone() as YAMLMap
+      for (const name of [key.value, 'loop_control']) take(one, name)
+      const own = entry(one, pair.key.value)!
+      if (name === undefined) own.key.value = 'fail'
+      own.value = doc.root.createNode(name ?? { msg: 'No file of tasks for this system' }) as Node
+      // Not yet rewritten: Ansible's conditions and ours stand beside each other until then.
+      if (condition !== undefined) conditions.set(one, condition)
+      return one
+    })
+  } catch (error) {
+    if (error instanceof Refused) return undefined
+    throw error
+  }
+}
+
+/** Conditions in CEL that a task gets beside its own. */
+const conditions = new WeakMap<YAMLMap, string>()
+
+/** Adds what `includeFirst` found; for a task that is rewritten already. */
+export function addCondition(doc: YamlDocument, task: YAMLMap): void {
+  const condition = conditions.get(task)
+  if (condition === undefined) return
+  const when = entry(task, 'when')
+  if (!when) task.items.push(pairOf(doc, 'when', condition) as never)
+  else {
+    const own = isSeq(when.value) ? when.value.items : [when.value]
+    const all = doc.root.createNode([condition]) as unknown as { items: unknown[] }
+    all.items.push(...own)
+    when.value = all as never
+  }
+}
+
+/** The files of `with_first_found`, or of the lookup of that name. */
+function firstFoundOf(task: YAMLMap, value: string): { key?: Key; wanted: FirstFound } | undefined {
+  const loop = entriesOf(task).find(({ key }) => /^with_(ansible\.builtin\.)?first_found$/.test(key.value))
+  const control = entry(task, 'loop_control')?.value
+  const name = (isMap(control) && textOf(control, 'loop_var')) || 'item'
+  if (loop) {
+    if (value.replace(/\s/g, '') !== `{{${name}}}`) return undefined
+    const wanted = readFirstFound((loop.value as { toJSON(): unknown }).toJSON())
+    return wanted && { key: loop.key, wanted }
+  }
+  const [node, ...more] = isTemplate(value) ? parseTemplate(value, IN_PLAYBOOK) : []
+  if (more.length > 0 || node?.op !== 'output' || node.expr.op !== 'call' || node.expr.of.op !== 'name')
+    return undefined
+  const [plugin, argument, ...others] = node.expr.args.list
+  const isFirst = plugin?.op === 'const' && /^(ansible\.builtin\.)?first_found$/.test(String(plugin.value))
+  if (!isFirst || argument?.op !== 'name' || others.length > 0) return undefined
+  const vars = entry(task, 'vars')?.value
+  const given = isMap(vars) ? entry(vars, argument.name)?.value : undefined
+  const wanted = given ? readFirstFound((given as unknown as { toJSON(): unknown }).toJSON()) : undefined
+  if (!wanted) return undefined
+  take(vars as YAMLMap, argument.name)
+  if ((vars as YAMLMap).items.length === 0) take(task, 'vars')
+  return { wanted }
 }

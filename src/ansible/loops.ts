@@ -2,6 +2,7 @@
 import { isScalar, isSeq, type Node, type YAMLMap } from 'yaml'
 import { type Entry, entriesOf, entry, isText, scalar, type YamlDocument } from './document.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
+import { NESTED } from './nested-loops.ts'
 import { rewriteValue, setText, unfinishedText } from './nodes.ts'
 import { Refused } from './refused.ts'
 import { rewriteText } from './text.ts'
@@ -11,7 +12,7 @@ import { ANY, INT, itemOf, join, type Type, typeOfData } from './types.ts'
 /** Rewrites the loop of a task and says which variables it gives, with their types. */
 export function rewriteLoop(doc: YamlDocument, task: YAMLMap, env: Env): Map<string, Type> {
   const names = new Map<string, Type>()
-  const pair = entriesOf(task).find(({ key }) => key.value === 'loop' || /^with_\w+$/.test(key.value))
+  const pair = entriesOf(task).find(({ key }) => key.value === 'loop' || /^with_[\w.]+$/.test(key.value))
   if (!pair) return names
   const control = entry(task, 'loop_control')?.value as YAMLMap | undefined
   const controls = control && 'items' in control ? control : undefined
@@ -22,7 +23,8 @@ export function rewriteLoop(doc: YamlDocument, task: YAMLMap, env: Env): Map<str
   if (typeof indexVar === 'string') names.set(indexVar, INT)
   let type: Type = ANY
   try {
-    type = LOOPS[pair.key.value.replace(/^with_/, '')]?.(doc, pair, env) ?? unknownLoop(pair)
+    const name = pair.key.value.replace(/^with_(ansible\.builtin\.|community\.general\.)?/, '')
+    type = { ...LOOPS, ...NESTED }[name]?.(doc, pair, env) ?? unknownLoop(pair)
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     doc.refuse(pair.key, pair.key.value, error)
@@ -42,13 +44,12 @@ function unknownLoop({ key }: Entry): never {
   )
 }
 
-type Loop = (doc: YamlDocument, pair: Entry, env: Env) => Type
+export type Loop = (doc: YamlDocument, pair: Entry, env: Env) => Type
 
 const LOOPS: Readonly<Record<string, Loop>> = {
   loop: (doc, pair, env) => list(doc, pair, env, false),
   list: (doc, pair, env) => list(doc, pair, env, false),
   items: (doc, pair, env) => list(doc, pair, env, true),
-  flattened: (doc, pair, env) => list(doc, pair, env, true),
   dict: (doc, pair, env) => overMap(doc, pair, env),
   sequence: (doc, pair) => sequence(doc, pair),
 }
@@ -59,19 +60,12 @@ function list(doc: YamlDocument, pair: Entry, env: Env, flatten: boolean): Type 
   if (isSeq(node)) {
     const types = node.items.map((item) => itemType(item as Node, env))
     const nested = types.findIndex((type) => type.kind === 'list')
-    if (flatten && nested !== -1) {
-      if (node.items.length > 1)
-        throw new Refused('a list inside the list, which with_items takes apart', 'write loop: !cel concat(a, b)')
+    if (flatten && nested !== -1 && node.items.length === 1) {
       pair.value = node.items[0] as Node
       return list(doc, pair, env, false)
     }
-    if (flatten && types.some((type, i) => type.kind === 'any' && isScalar(node.items[i])))
-      doc.check(
-        pair.key,
-        'with_items',
-        'an item that is a list is not taken apart here',
-        'nothing, if the items are texts or maps',
-      )
+    const mayBeLists = types.some((type, i) => type.kind === 'any' && isScalar(node.items[i]))
+    if (flatten && (nested !== -1 || mayBeLists)) return NESTED.flattened!(doc, pair, env, 1)
     rewriteValue(doc, node, pair.key, 'loop', env)
     return types.length === 0 ? ANY : types.reduce(join)
   }

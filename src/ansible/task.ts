@@ -14,7 +14,7 @@ import {
   type YamlDocument,
 } from './document.ts'
 import type { Files } from './files.ts'
-import { includeVars, rewriteInclude } from './include.ts'
+import { addCondition, includeFirst, includeVars, rewriteInclude } from './include.ts'
 import { lit } from './ir.ts'
 import { isTemplate } from './jinja/template.ts'
 import { rewriteLoop } from './loops.ts'
@@ -94,7 +94,15 @@ export function rewriteTasks(context: TaskContext, list: unknown): void {
       tasks.items.splice(i, 1, ...instead)
       i += instead.length - 1
       context.report.tasks++
-    } else rewriteTask(context, task)
+      continue
+    }
+    const chosen = includeFirst(context, task)
+    if (chosen) tasks.items.splice(i, 1, ...chosen)
+    for (const one of chosen ?? [task]) {
+      rewriteTask(context, one)
+      addCondition(context.doc, one)
+    }
+    if (chosen) i += chosen.length - 1
   }
 }
 

@@ -48,7 +48,7 @@ export function runAnsible(
   return program([join(ansible, 'bin/ansible-playbook'), '-i', inventory, playbook, ...more], {
     PATH: `${join(ansible, 'bin')}:${process.env.PATH}`,
     LC_ALL: 'C.UTF-8',
-    ANSIBLE_COLLECTIONS_PATH: [join(ansible, 'collections'), process.env.ANSIBLE_COLLECTIONS_PATH]
+    ANSIBLE_COLLECTIONS_PATH: [process.env.ANSIBLE_COLLECTIONS_PATH, join(ansible, 'collections')]
       .filter(Boolean)
       .join(':'),
     ANSIBLE_PIPELINING: '1',

@@ -9,9 +9,11 @@ find /etc /opt /srv /root /home /data /boot /usr/local /usr/libexec /usr/lib/sys
   -o -path /root/.cache -o -path '/root/.bash_history' -o -path '/root/.sudo_as_admin_successful' -o -path '/var/lib/dpkg/*' -o -path '/var/lib/apt/*' -o -path '/var/lib/systemd/*' \\
   -o -path '/var/lib/containerd/*' -o -path '/var/log/*' -o -path '/var/lib/ucf/*' \\) -prune -o -print 2>/dev/null | sort | while IFS= read -r f; do
   if [ -L "$f" ]; then printf '%s link %s\\n' "$f" "$(readlink "$f")"
-  # Two programs, two habits: blanks around = and the name in the comment above a job.
+  # Two programs, two habits: blanks around =, the name in the comment above a job, the order of fields and a field for tools.
   elif case $f in /etc/sysctl*|/etc/cron.d/*) [ -f "$f" ] ;; *) false ;; esac; then
     printf '%s file %s %s\\n' "$f" "$(stat -c '%a %U:%G' "$f")" "$(sed -e 's/ *= */=/' -e 's/^#[A-Za-z]*: /#: /' "$f" | sha256sum | cut -c1-16)"
+  elif case $f in /etc/apt/sources.list.d/*.sources) true ;; *) false ;; esac; then
+    printf '%s file %s %s\\n' "$f" "$(stat -c '%a %U:%G' "$f")" "$(grep -v '^X-Repolib-Name' "$f" | sort | sha256sum | cut -c1-16)"
   elif [ -d "$f" ]; then printf '%s folder %s\\n' "$f" "$(stat -c '%a %U:%G' "$f")"
   elif [ -f "$f" ]; then printf '%s file %s %s\\n' "$f" "$(stat -c '%a %U:%G %s' "$f")" "$(sha256sum < "$f" | cut -c1-16)"; fi
 done
