@@ -78,9 +78,12 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       reporter.warn(`the run goes on without a journal: ${error instanceof Error ? error.message : error}`),
   })
   const hash = `${playbookHash(playbooks)} ${extraVarsHash(flags.extraVars)}`
-  const resume = flags.resume ? journal.unfinished(hash)?.id : undefined
-  if (flags.resume && resume === undefined)
+  const earlier = flags.resume ? journal.unfinished(hash) : undefined
+  if (flags.resume && !earlier)
     reporter.warn('there is no unfinished run of these playbooks with these variables to resume; starting anew')
+  // What the earlier run left out at its start is left out again, and by a run that resumes this one.
+  const carried = earlier ? startAtOf(earlier.command) : undefined
+  const startAt = flags.startAtTask ?? carried
 
   const only = flags.retryFailed ? hostsToRetry(journal, paths, inventory) : undefined
   if (only?.size === 0) {
@@ -108,13 +111,13 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       limit: flags.limit,
       tags: { tags: flags.tags, skipTags: flags.skipTags },
       only,
-      startAt: flags.startAtTask,
+      startAt,
       extraVars,
       check: flags.check,
       diff: flags.diff,
       forks: flags.forks,
       factsMaxAgeMs: flags.factsMaxAge === undefined ? undefined : flags.factsMaxAge * 1000,
-      resume,
+      resume: earlier?.id,
       journal,
       connect,
       redactor,
@@ -133,7 +136,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
         id = event.run
         journal.begin({
           id,
-          command,
+          command: carried === undefined ? command : [...command, START_AT, carried],
           playbookHash: hash,
           startedAt: event.at,
           check: flags.check,
@@ -152,6 +155,14 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
     if (id !== undefined) journal.end(id, exitCode)
   }
   return exitCode
+}
+
+const START_AT = '--start-at-task'
+
+/** The task that a run of the journal started at, see `describe` of apply. */
+function startAtOf(command: readonly string[]): string | undefined {
+  const at = command.lastIndexOf(START_AT)
+  return at === -1 ? undefined : command[at + 1]
 }
 
 async function askBecomePassword(prompt: ReturnType<typeof terminalPrompt>): Promise<string> {

@@ -161,6 +161,6 @@ async function follow(performer: Performer, flow: string): Promise<void> {
   else if (flow === 'end_play') host.play.ended = 'play'
   else if (flow === 'clear_facts') {
     host.state.facts = undefined
-    host.play.run.factsCache?.forget(host.state.link.target)
+    host.play.run.factsCache.forget(host.state.link.target)
   } else if (flow === 'reset_connection') await host.state.link.drop()
 }

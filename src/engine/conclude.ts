@@ -102,7 +102,8 @@ function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
   if (outcome.facts) {
     owner.facts = { ...owner.facts, ...outcome.facts }
     // What the host is lasts; its packages, services and users, which other modules gather, are as they were just now.
-    if (task.moduleName === 'facts') host.play.run.factsCache?.write(owner.link.target, outcome.facts)
+    if (task.moduleName === 'facts' && owner.factsMaxAgeMs !== undefined)
+      host.play.run.factsCache.write(owner.link.target, outcome.facts)
   }
 }
 

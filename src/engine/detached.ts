@@ -157,7 +157,9 @@ class DetachedRun {
   /** Begins the command; an outcome when it could not be begun. */
   async #start(job: string, change: Change): Promise<Outcome | undefined> {
     const limit = (this.#entry.detach?.limit ?? 0) / 1000
-    const script = startJob(job, withEnvironment(this.#entry, change.script ?? ':'), limit)
+    const { id, input } = this.#performer.host.play.run
+    const name = input.redactor.redact(`${id} ${this.#entry.noLog ? 'a task with no_log' : this.#entry.name}`)
+    const script = startJob(job, withEnvironment(this.#entry, change.script ?? ':'), limit, name)
     for (let again = false; ; again = true) {
       try {
         // Over a connection that was lost it may have begun all the same.

@@ -13,6 +13,8 @@ export type Ended = 'failed' | 'unreachable' | undefined
 export class HostState {
   readonly host: Host
   link: Link
+  /** Milliseconds that its facts are kept for later runs, and taken from earlier ones; undefined: neither. */
+  readonly factsMaxAgeMs: number | undefined
   #scriptsBefore = 0
   facts: Readonly<Record<string, unknown>> | undefined
   /** `register` and set_fact values. Replaced as a whole when it changes, so that a scope can keep the one it has. */
@@ -38,9 +40,10 @@ export class HostState {
   /** Names of those that plays before it left owed. */
   readonly owed: string[] = []
 
-  constructor(host: Host, link: Link) {
+  constructor(host: Host, link: Link, factsMaxAgeMs?: number) {
     this.host = host
     this.link = link
+    this.factsMaxAgeMs = factsMaxAgeMs
   }
 
   get name(): string {

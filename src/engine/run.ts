@@ -8,10 +8,10 @@ import type { Connect, Prompt, Target } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import type { RunEvent } from '../shared/events.ts'
 import type { Redactor } from '../shared/redact.ts'
-import { makeScope } from '../values/index.ts'
+import { makeScope, type Scope } from '../values/index.ts'
 import { Clusters } from './clusters.ts'
 import { ControllerFiles } from './controller-files.ts'
-import { FactsCache } from './facts-cache.ts'
+import { FactsCache, factsMaxAgeOf } from './facts-cache.ts'
 import { gatherTask } from './gather.ts'
 import { HostState } from './host.ts'
 import { HostRun } from './host-run.ts'
@@ -36,7 +36,7 @@ export interface RunInput extends Selection {
   readonly diff: boolean
   /** Hosts that are worked on at the same time. */
   readonly forks: number
-  /** Milliseconds that gathered facts are kept for later runs, and taken from earlier ones; undefined: neither. */
+  /** Milliseconds that gathered facts are kept for later runs, and taken from earlier ones; undefined: as each host says. */
   readonly factsMaxAgeMs?: number | undefined
   /** The run to go on with: tasks that came to their end in it are not done again. */
   readonly resume?: string | undefined
@@ -86,7 +86,7 @@ export class Run {
   readonly files = new ControllerFiles()
   readonly clusters: Clusters
   readonly forks: Semaphore
-  readonly factsCache: FactsCache | undefined
+  readonly factsCache: FactsCache
   readonly stepper: Stepper | undefined
   /** Group names to the names of their hosts. */
   readonly groupNames: Readonly<Record<string, readonly string[]>>
@@ -103,10 +103,7 @@ export class Run {
     this.input = input
     this.clusters = new Clusters(input.redactor)
     this.forks = new Semaphore(input.forks)
-    this.factsCache =
-      input.factsMaxAgeMs === undefined
-        ? undefined
-        : new FactsCache(input.stateDir ?? input.baseDir, input.factsMaxAgeMs)
+    this.factsCache = new FactsCache(input.stateDir ?? input.baseDir)
     this.stepper = input.step && new Stepper(input.step)
     // Every host listens; that many are no leak.
     setMaxListeners(0, input.stop, input.abort)
@@ -144,11 +141,7 @@ export class Run {
       await this.#askAll(plays.map(({ play }) => play))
       for (const { play, hosts } of plays) {
         if (this.stopping) break
-        if (
-          play.sections.length > 0 &&
-          !(await this.#play(await withFacts(play, this.factsCache !== undefined), hosts))
-        )
-          break
+        if (play.sections.length > 0 && !(await this.#play(await withFacts(play, hosts), hosts))) break
       }
       this.emit(this.#recap())
       this.events.end()
@@ -179,8 +172,9 @@ export class Run {
     if (!state) {
       const host = this.input.inventory.hosts.get(name) ?? this.input.inventory.match(name)[0]
       if (!host) throw new UserError(`there is no host "${name}" in the inventory`)
-      state = new HostState(host, this.#link(host, NO_REMOTE))
-      state.facts = this.factsCache?.read(state.link.target)
+      const maxAge = this.input.factsMaxAgeMs ?? factsMaxAgeOf(host, this.#scopeOf(host, NO_REMOTE))
+      state = new HostState(host, this.#link(host, NO_REMOTE), maxAge)
+      if (maxAge !== undefined) state.facts = this.factsCache.read(state.link.target, maxAge)
       this.#states.set(name, state)
     }
     return state
@@ -216,8 +210,13 @@ export class Run {
   }
 
   /** The command line's settings lie under the play's (`remote_user`), and those under the host's variables. */
-  #target(host: Host, { connection, user, port }: Remote): Target {
-    const { extraVars, redactor, target } = this.input
+  #target(host: Host, remote: Remote): Target {
+    return { ...this.input.target, ...defined(targetOf(host, this.#scopeOf(host, remote))) }
+  }
+
+  /** A host's variables as they are before any play. */
+  #scopeOf(host: Host, { connection, user, port }: Remote): Scope {
+    const { extraVars, redactor } = this.input
     const magic = { inventory_hostname: host.name, group_names: host.groups, groups: this.groupNames }
     const remote = defined({ ansible_connection: connection, ansible_user: user, ansible_port: port })
     const layers = [
@@ -226,7 +225,7 @@ export class Run {
       { name: 'command line', vars: extraVars },
       { name: 'runbook', vars: magic },
     ]
-    return { ...target, ...defined(targetOf(host, makeScope(layers, { redactor }))) }
+    return makeScope(layers, { redactor })
   }
 
   /** The host that a task is delegated to. */
@@ -312,9 +311,12 @@ function handlerName({ name, id }: Handler): string {
 }
 
 /** Facts are read by a task in front of all others. */
-async function withFacts(play: Play, cached: boolean): Promise<Play> {
+async function withFacts(play: Play, hosts: readonly HostState[]): Promise<Play> {
   const [first, ...others] = play.sections
   if (!play.gatherFacts || !first) return play
+  const cached = hosts.some((h) => h.factsMaxAgeMs !== undefined)
+  // Those of the others are read anew in each play.
+  if (cached) for (const host of hosts) if (host.factsMaxAgeMs === undefined) host.facts = undefined
   const task = await gatherTask(play, cached)
   return { ...play, sections: [{ ...first, steps: [task, ...first.steps] }, ...others] }
 }

@@ -3,6 +3,7 @@
  * connection nor that of its shells reaches them. What is to be known of one stands in a folder of its user's alone:
  *
  *     <jobs>/<id>/script   what it runs, gone as soon as it runs: environment and arguments may be secret
+ *                 name     the run that began it, and what its task is called
  *                 pid      process, its start time in jiffies, boot_id, and the second since the epoch when it began
  *                 out err  what it printed
  *                 late     it was killed for its time limit
@@ -55,8 +56,15 @@ export const JOB_EXISTS = 17
 /** Exit status of `startJob` on a host without setsid(1). */
 export const NO_SETSID = 18
 
-/** A script that starts a job; `limit` is in seconds, 0 for none. Its exit status is 0, JOB_EXISTS or NO_SETSID. */
-export function startJob(id: string, script: string, limit: number): string {
+/**
+ * A script that starts a job; `limit` is in seconds, 0 for none. Its exit status is 0, JOB_EXISTS or NO_SETSID. `name` is
+ * one line: the run's id, a blank, and words for people.
+ *
+ * Where logind kills what a login leaves behind (KillUserProcesses, logind.conf(5)), that is the whole cgroup of the
+ * session, whoever became root in it. So root's jobs get a scope of their own, which keeps environment and process id;
+ * another user's would need a manager that outlives the login (loginctl enable-linger).
+ */
+export function startJob(id: string, script: string, limit: number, name: string): string {
   return `rb_u=$(umask)
 ${PRELUDE}
 command -v setsid >/dev/null || exit ${NO_SETSID}
@@ -64,8 +72,13 @@ mkdir -p "$rb_jobs" && chmod 700 "$rb_jobs" || exit 1
 find "$rb_jobs" -mindepth 2 -maxdepth 2 -name rc -mtime +${KEPT_DAYS} 2>/dev/null | while IFS= read -r rb_old; do rm -rf -- "\${rb_old%/rc}"; done
 rb_d=$rb_jobs/${id}
 mkdir "$rb_d" 2>/dev/null || { [ -d "$rb_d" ] && exit ${JOB_EXISTS}; mkdir "$rb_d" || exit 1; }
+printf '%s\\n' ${quote(name.replace(/[^\x20-\x7e\u00a0-\uffff]/g, ' '))} >"$rb_d/name" || exit 1
 printf %s ${quote(wrapper(script, limit))} >"$rb_d/script" || exit 1
-rb_d=$rb_d rb_u=$rb_u setsid /bin/sh "$rb_d/script" </dev/null >/dev/null 2>&1 &
+rb_s=
+if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] && systemd-run --scope --quiet true </dev/null >/dev/null 2>&1; then
+  rb_s='systemd-run --scope --quiet --unit=runbook-job-${id} --description=runbook'
+fi
+rb_d=$rb_d rb_u=$rb_u setsid $rb_s /bin/sh "$rb_d/script" </dev/null >/dev/null 2>&1 &
 `
 }
 

@@ -164,6 +164,8 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
     running.forEach(taken.watch)
     if (taken.beside !== undefined && !ours)
       options.note?.(`${taken.beside} holds a lock of its own there: a run without become?`)
+    for (const { run, words } of taken.jobs)
+      if (!holder.includes(`run ${run} `)) options.note?.(`a detached command goes on there beside this run: ${words}`)
   }
 
   const close = async () => {

@@ -4,7 +4,8 @@ import { quote } from '../shared/quote.ts'
 const ROOT_FOLDERS = ['/run', '/var/run'] as const
 
 /**
- * One line of sh: says `locked`, `locked beside USER`, `held WORDS`, or what is wrong.
+ * One line of sh: says `locked`, `locked beside USER`, `held WORDS`, or what is wrong. Behind `locked` and tabs stand the
+ * user's detached commands that still run (src/module/jobs.ts), which hold no lock: `PID ID NAME`.
  *
  * Nobody else may be able to hold a lock, for a lock that any user can hold stops all maintenance of the host. So it lies
  * in a folder of its own user: root's is /run/runbook. Another user's is /run/lock/runbook-UID (Debian) or
@@ -21,7 +22,10 @@ export function lockLine(holder: string, roots: readonly string[] = ROOT_FOLDERS
     'start() { IFS= read -r s <"/proc/$1/stat" && set -- ${s##*) } && printf %s "${20}"; }',
     // A link, for root reads those of others, and nothing that is read can keep it waiting.
     'is_held() { l=$(readlink -- "$1/alive") || return 1; case ${l#*:} in ""|*[!0-9]*) return 1 ;; esac; [ "$(start "${l%:*}" 2>/dev/null)" = "${l#*:}" ]; }',
-    'wait_for_end() { echo "locked$beside"; exec >/dev/null 2>&1; p=; while read -r a b; do [ "$a" != end ] || exit 0; p="$p $a:$b"; done',
+    // Nothing is started for it where there are none.
+    'j=${XDG_STATE_HOME:-$HOME/.local/state}; [ "$u" != 0 ] || j=/var/lib',
+    'now() { for i in "$j"/runbook/jobs/*/pid; do if [ -f "$i" ] && [ ! -f "${i%pid}rc" ] && read -r a b o x <"$i" && [ "$(start "$a" 2>/dev/null)" = "$b" ]; then IFS= read -r w <"${i%pid}name"; i=${i%/pid}; printf "\\t%s %s %s" "$a" "${i##*/}" "$w"; fi; done; }',
+    'wait_for_end() { printf "%s\\n" "locked$beside$(now)"; exec >/dev/null 2>&1; p=; while read -r a b; do [ "$a" != end ] || exit 0; p="$p $a:$b"; done',
     // Shells that run no script end with the connection, in the same moment as this one.
     'for a in $p; do while [ "$(start "${a%:*}")" = "${a#*:}" ]; do sleep 0.2 || sleep 1; done; done; exit 0; }',
     `r=${quote(roots[0]!)}`,

@@ -10,6 +10,8 @@ const LOCK_MS = 30_000
 export interface Lock {
   /** Another user of the host who holds a lock too; only root's lock is taken beside others'. */
   readonly beside: string | undefined
+  /** The user's detached commands that still run: process and job, as words for people, and the run that began each. */
+  readonly jobs: readonly { readonly run: string; readonly words: string }[]
   /** Gives it up at once, whatever runs. */
   close(): void
   /** The lock outlives the connection as long as this shell still runs a script. */
@@ -48,10 +50,16 @@ export async function takeLock(
   })
   clearTimeout(timer)
   const line = said?.trim()
-  const taken = /^locked(?: beside (.*))?$/.exec(line ?? '')
+  const [first, ...jobs] = line?.split('\t') ?? []
+  const taken = /^locked(?: beside (.*))?$/.exec(first ?? '')
   if (taken) {
     return {
       beside: taken[1]?.replace(/[^\x20-\x7e]/g, '?'),
+      jobs: jobs.flatMap((job) => {
+        const [, pid, id, run, name = ''] = /^(\d+) ([0-9a-f]+) (\S+) (.*)$/.exec(job) ?? []
+        const words = `"${name.replace(/\p{Cc}/gu, '?')}", job ${id} of run ${run}, process ${pid}`
+        return run === undefined ? [] : [{ run, words }]
+      }),
       close: () => channel.close(),
       watch: ({ pid, started }) => {
         if (started) channel.stdin.write(`${pid} ${started}\n`)

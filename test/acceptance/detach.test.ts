@@ -47,6 +47,8 @@ for (const shell of ['dash', 'bash', 'busybox'] as const) {
       t.equal(cut.code, null)
       t.match(await sh(lab, 'n1', `stat -c '%a %U' /var/lib/runbook/jobs /var/lib/runbook/jobs/*`), /^(700 root\n){2}$/)
       t.equal(await sh(lab, 'n1', `find ${JOBS} -perm /077 -o -name script`), '', 'nothing for others, no script')
+      const scope = await sh(lab, 'n1', `read -r pid rest <"$(echo ${JOBS}/*/pid)"; cat /proc/$pid/cgroup`)
+      t.match(scope, /runbook-job-[0-9a-f]{16}\.scope/, 'it is no part of the login that began it')
       const resumed = apply(playbook, lab.inventoryFile, ['--resume'])
       await sh(lab, 'n1', 'sleep 1; touch /srv/go')
       const { code, stderr, stdout } = await resumed
@@ -100,6 +102,11 @@ for (const shell of ['dash', 'bash', 'busybox'] as const) {
         },
       })
       t.equal(stopped.code, 130, stopped.stdout + stopped.stderr)
+      const other = join(folderOf(t, { 'other.yml': '- hosts: all\n  tasks: [{ command: "true" }]\n' }), 'other.yml')
+      const beside = await apply(other, lab.inventoryFile)
+      t.equal(beside.code, 0, beside.stdout)
+      const words = /a detached command goes on there beside this run: "Long", job [0-9a-f]{16} of run \S+, process \d+/
+      t.match(beside.stderr, words, 'another run is told')
       let released = false
       const again = await runbook(['apply', playbook, '-i', lab.inventoryFile, '--output', 'plain', '-vvv'], {
         during: (_child, stdout) => {

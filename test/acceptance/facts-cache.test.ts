@@ -49,3 +49,26 @@ t.test('facts are kept, and used as long as they are young', { skip: skipWithout
   t.equal((await apply(join(folder, 'clear.yml'), lab.inventoryFile, age)).code, 0)
   t.same(readdirSync(kept), ['n2.json'])
 })
+
+t.test('the age as a variable of some hosts', { skip: skipWithoutLab() }, async (t) => {
+  await using lab = await bootLab({ hosts: 2 })
+  const play = '- hosts: all\n  tasks: [{ debug: { msg: "{{ facts.hostname }}" } }]\n'
+  const folder = folderOf(t, { 'site.yml': play + play, 'host_vars/n1.yml': 'runbook_facts_max_age: 3600\n' })
+  const playbook = join(folder, 'site.yml')
+  const gathered = async (...args: string[]) => {
+    const { code, results, stdout } = await apply(playbook, lab.inventoryFile, args)
+    t.equal(code, 0, stdout)
+    return results.flatMap((r) => (r.task === 'Gather facts' ? `${r.host} ${r.status}` : [])).sort()
+  }
+  t.same(await gathered(), ['n1 ok', 'n1 skipped', 'n2 ok', 'n2 ok'])
+  t.same(readdirSync(join(folder, '.runbook/facts')), ['n1.json'])
+  t.same(await gathered(), ['n1 skipped', 'n1 skipped', 'n2 ok', 'n2 ok'])
+  t.same(
+    await gathered('--facts-max-age', '0'),
+    ['n1 ok', 'n1 skipped', 'n2 ok', 'n2 skipped'],
+    'the option stands above it',
+  )
+  const { code, stderr } = await apply(playbook, lab.inventoryFile, ['-e', 'runbook_facts_max_age=1h'])
+  t.equal(code, 3)
+  t.match(stderr, /runbook_facts_max_age must be a number of seconds/)
+})

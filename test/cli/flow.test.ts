@@ -137,6 +137,35 @@ t.test('--start-at-task', async (t) => {
   t.match(await start('From here', '--resume'), { code: 3, out: '', err: /cannot be used with/ })
 })
 
+t.test('--resume after --start-at-task leaves out what was left out', async (t) => {
+  const folder = t.testdir({
+    'inventory.yml': 'all:\n  hosts:\n    here: {ansible_connection: local}\n',
+    'site.yml': `
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: Before, command: "touch {{ playbook_dir }}/before"}
+    - {name: From here, command: "true"}
+    - {name: Waits, command: "test -e {{ playbook_dir }}/go"}
+    - {name: Waits too, command: "test -e {{ playbook_dir }}/go2"}
+`,
+  })
+  const apply = async (...args: string[]) => {
+    const { out, code } = await runbook(['apply', 'site.yml', '-o', 'json', ...args], folder)
+    const lines = out.trimEnd().split('\n')
+    const tasks = lines.map((line) => JSON.parse(line) as { task?: string; status?: string })
+    return { code, tasks: tasks.flatMap(({ task, status }) => (task ? `${task} ${status}` : [])) }
+  }
+  t.same(await apply('--start-at-task', 'From*'), { code: 2, tasks: ['From here changed', 'Waits failed'] })
+  writeFileSync(join(folder, 'go'), '')
+  const second = await apply('--resume')
+  t.match(second, { code: 2, tasks: ['From here ok', 'Waits changed', 'Waits too failed'] })
+  writeFileSync(join(folder, 'go2'), '')
+  t.match(await apply('--resume'), { code: 0, tasks: ['From here ok', 'Waits ok', 'Waits too changed'] })
+  t.notOk(existsSync(join(folder, 'before')))
+  t.match((await runbook(['history'], folder)).out, /--resume --start-at-task From|--start-at-task 'From/)
+})
+
 t.test('--retry-failed', async (t) => {
   const folder = t.testdir({
     'inventory.yml': 'all:\n  hosts: {a: , b: , c: }\n  vars: {ansible_connection: local}\n',

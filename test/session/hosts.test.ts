@@ -173,6 +173,27 @@ t.test("who is not root respects root's lock", asRoot, async (t) => {
   for (const uid of [0, ALICE]) t.match(attempt(uid), { status: 1, stdout: /^held run 1 of root, since / }, `${uid}`)
 })
 
+t.test('a detached command of the user that still runs is named', asRoot, async (t) => {
+  const state = mkdtempSync(join(folder, 'state-'))
+  chmodSync(state, 0o755)
+  const { attempt } = lockPlace(t, `XDG_STATE_HOME=${state}; `)
+  const job = join(state, 'runbook/jobs/0123456789abcdef')
+  mkdirSync(job, { recursive: true })
+  t.match(attempt(ALICE), { status: 0, stdout: 'locked\n' }, 'it has not begun')
+  const start = readFileSync(`/proc/${process.pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')[19]
+  writeFileSync(join(job, 'name'), '20261120-031500-4f2a Long  one\n')
+  writeFileSync(join(job, 'pid'), `${process.pid} ${start} boot 1\n`)
+  const words = `locked\t${process.pid} 0123456789abcdef 20261120-031500-4f2a Long  one\n`
+  t.match(attempt(ALICE), { status: 0, stdout: words })
+  writeFileSync(join(job, 'pid'), `${process.pid} 1 boot 1\n`)
+  t.match(attempt(ALICE), { status: 0, stdout: 'locked\n' }, 'another process has its number')
+  writeFileSync(join(job, 'pid'), `${process.pid} ${start} boot 1\n`)
+  writeFileSync(join(job, 'rc'), '0\n')
+  t.match(attempt(ALICE), { status: 0, stdout: 'locked\n' }, 'it has ended')
+})
+
 t.test('a lock by link that a dead process left behind', asRoot, async (t) => {
   const { run, attempt } = lockPlace(t, 'flock() { :; }; command() { false; }; ')
   t.match(attempt(0), { status: 0, stdout: 'locked\n' })
