@@ -2,16 +2,16 @@ import type { ItemResult, Recap, ReportedChange, RunEvent, TaskResultEvent, Task
 import type { Reporter, ReportOptions } from './reporter.ts'
 
 /**
- * NDJSON for programs: `task_started` before something is done on a host, a `task_result` for each result as it comes and
- * one `recap` at the end; nothing else goes to stdout. Types and members are only ever added, never renamed. Diffs come
- * with --diff, registered results with -vv and from one-off runs.
+ * NDJSON for programs: a `task_result` for each result as it comes and one `recap` at the end; nothing else goes to stdout.
+ * With -v also `task_started`, before something is done on a host. Members are only ever added, never renamed. Diffs come with
+ * --diff, registered results with -vv and from one-off runs.
  */
 export function jsonReporter({ stdout, stderr, diff, verbosity, answers }: ReportOptions): Reporter {
   const write = (object: object): void => stdout.write(`${JSON.stringify(object)}\n`)
   return {
     event(event: RunEvent) {
       if (event.type === 'task_result') write(taskResult(event, event.diff ?? diff, answers === true || verbosity >= 2))
-      else if (event.type === 'task_started') write(taskStarted(event))
+      else if (event.type === 'task_started' && verbosity >= 1) write(taskStarted(event))
       else if (event.type === 'recap') write(recap(event))
       else if (event.type === 'host_note' && event.level === 'warning')
         stderr.write(`warning: ${event.host}: ${event.msg}\n`)

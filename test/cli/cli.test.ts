@@ -65,7 +65,6 @@ t.test(
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, unknown>)
     t.match(objects, [
-      { type: 'task_started', host: 'here', module: 'command', looks: false },
       { type: 'task_result', host: 'here', status: 'failed', rc: 1, place: 'site.yml:4:7' },
       { type: 'recap', hosts: { here: { failed: 1 } } },
     ])

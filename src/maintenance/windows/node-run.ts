@@ -85,7 +85,8 @@ const WAIT_LOCK = '15m'
 function argsOf({ host, playbook, cycle, reason, inventory, cwd }: NodeRunRequest, { vars }: Files): string[] {
   const common = [
     ...inventory.flatMap((one) => ['-i', one]),
-    ...['-e', `@${vars}`, '--wait-lock', WAIT_LOCK, '--folder', cwd],
+    // -v: what is begun is told, too; see Progress.
+    ...['-v', '-e', `@${vars}`, '--wait-lock', WAIT_LOCK, '--folder', cwd],
   ]
   if (cycle) return ['node', 'maintain', host, '--playbook', playbook, '--reason', reason, '--json', '--yes', ...common]
   return ['apply', playbook, `--limit=${host}`, '--output', 'json', ...common]
