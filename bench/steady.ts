@@ -1,15 +1,16 @@
 /**
  * `npm run bench -- steady`: thirty tasks that prepare a node, with nothing to change, on lab hosts: runbook beside
- * ansible-core with pipelining, Ansible with Mitogen, and the floor (bench/steady/floor.ts). Whole processes, in turn,
+ * ansible-core with pipelining, Ansible with Mitogen, and the floor (bench/steady/floor.ts); and runbook with connections that
+ * ssh keeps between runs (ControlPersist), as Ansible's are. Whole processes, in turn,
  * medians of RUNS as ratios. `--hosts 2,10`, `--runs 5`, `--without ansible,mitogen`, `--delay 50` (ms each way; only
  * runbook and the floor).
  */
 import { type SpawnOptions, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
 import { type DelayProxy, delayProxy } from '../test/lab/delay-proxy.ts'
 import { bootLab, type Lab } from '../test/lab/index.ts'
 import { stagePackage } from './stage.ts'
@@ -41,6 +42,9 @@ async function timed(argv: readonly string[], options: SpawnOptions = {}): Promi
     throw new Error(`${argv.join(' ')} ended with ${code}\n${stdout.slice(-3000)}\n${stderr.slice(-3000)}`)
   return { ms, stdout }
 }
+
+/** runbook with connection openssh and ControlPersist. */
+const KEPT = 'runbook, kept'
 
 interface Contender {
   readonly name: string
@@ -99,16 +103,17 @@ async function bench(count: number, ansible: string | undefined): Promise<void> 
 }
 
 function report(times: ReadonlyMap<string, readonly number[]>): void {
-  const ours = median(times.get('runbook')!)
+  const [ours, kept] = ['runbook', KEPT].map((name) => times.get(name) && median(times.get(name)!))
+  const ratio = (name: string, their: number): string => {
+    if (name === 'runbook' || name === KEPT) return ''
+    if (name === 'floor') return `runbook is ${(ours! / their).toFixed(2)} times the floor`
+    const also = kept === undefined ? '' : `, with kept connections ${(their / kept).toFixed(1)} times`
+    return `runbook is ${(their / ours!).toFixed(1)} times faster${also}`
+  }
   for (const [name, all] of times) {
-    const ratio =
-      name === 'runbook'
-        ? ''
-        : name === 'floor'
-          ? `runbook is ${(ours / median(all)).toFixed(2)} times the floor`
-          : `runbook is ${(median(all) / ours).toFixed(1)} times faster`
     const span = `${Math.min(...all).toFixed(0)} … ${Math.max(...all).toFixed(0)}`
-    process.stdout.write(`  ${name.padEnd(20)} ${median(all).toFixed(0).padStart(7)} ms  (${span})  ${ratio}\n`)
+    const words = ratio(name, median(all))
+    process.stdout.write(`  ${name.padEnd(20)} ${median(all).toFixed(0).padStart(7)} ms  (${span})  ${words}\n`)
   }
 }
 
@@ -122,14 +127,25 @@ async function prepareHost(lab: Lab, host: string): Promise<void> {
   ])
 }
 
+/** The lab's inventory with connections that stay between runs, as Ansible's do: what an ssh user writes for it. */
+function keptInventory(lab: Lab): string {
+  const { lab: group } = parse(readFileSync(lab.inventoryFile, 'utf8')) as { lab: { vars: Record<string, string> } }
+  const sockets = mkdtempSync(join(folder, 's'))
+  const keep = `-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=${sockets}/%C`
+  const vars = { ...group.vars, ansible_connection: 'openssh', ansible_ssh_extra_args: keep }
+  const file = join(folder, 'kept.yml')
+  writeFileSync(file, stringify({ lab: { ...group, vars } }, { lineWidth: 0 }))
+  return file
+}
+
 function contendersOf(lab: Lab, ours: string, ansible: string | undefined): Contender[] {
   const env = { ...process.env, NO_COLOR: '1' }
+  const apply = (inventory: string) =>
+    timed([process.execPath, PROGRAM, 'apply', ours, '-i', inventory, '--output', 'json'], { env })
+  const kept = keptInventory(lab)
   const all: Contender[] = [
-    {
-      name: 'runbook',
-      run: () =>
-        timed([process.execPath, PROGRAM, 'apply', ours, '-i', lab.inventoryFile, '--output', 'json'], { env }),
-    },
+    { name: 'runbook', run: () => apply(lab.inventoryFile) },
+    { name: KEPT, run: () => apply(kept) },
     {
       name: 'floor',
       run: () =>

@@ -85,7 +85,7 @@ function contextOf(
       run.clusters.get(source, { self: host.state.name, shell: shellOf, path: controllerPath }, fresh),
     power: async () => powerOf(performer, entry),
     secret: (text) => run.input.redactor.add(text),
-    disconnect: () => link.drop(),
+    disconnect: () => link.reset(),
     tryConnect: (timeoutMs) => link.tryConnect(timeoutMs),
     check: entry.check,
     facts: host.state.facts ?? {},
@@ -162,5 +162,5 @@ async function follow(performer: Performer, flow: string): Promise<void> {
   else if (flow === 'clear_facts') {
     host.state.facts = undefined
     host.play.run.factsCache.forget(host.state.link.target)
-  } else if (flow === 'reset_connection') await host.state.link.drop()
+  } else if (flow === 'reset_connection') await host.state.link.reset()
 }

@@ -41,6 +41,8 @@ export class Link implements AsyncDisposable {
   readonly #options: LinkOptions
   #connection: Promise<Connection> | undefined
   #wasUp = false
+  /** The next connection has to be a new login. */
+  #anew = false
   /** When waiting for another run's lock is over; while one waits. */
   #waitsUntil: number | undefined
   #shells = new Set<Shell>()
@@ -89,7 +91,13 @@ export class Link implements AsyncDisposable {
   /** A connection of its own that is tried once and not kept. */
   tryConnect(timeoutMs: number): Promise<Connection> {
     const { connect, addSecret, signal } = this.#options
-    return connect({ ...this.target, connectTimeoutMs: timeoutMs }, { addSecret, signal })
+    return connect({ ...this.target, connectTimeoutMs: timeoutMs }, { addSecret, signal, anew: true })
+  }
+
+  /** As `drop`, and the next use logs in anew, whatever ssh keeps. */
+  async reset(): Promise<void> {
+    this.#anew = true
+    await this.drop()
   }
 
   /** Ends the connection; the next use makes a new one. */
@@ -129,7 +137,9 @@ export class Link implements AsyncDisposable {
 
   #open(): Promise<Connection> {
     const { connect, prompt, addSecret, note, signal } = this.#options
-    return connect(this.target, { prompt, addSecret, note, signal })
+    const anew = this.#anew
+    this.#anew = false
+    return connect(this.target, { prompt, addSecret, note, signal, ...(anew && { anew }) })
   }
 
   /** Nobody works on a host that another run holds: refused, the connection ends. */

@@ -1,6 +1,9 @@
-/** Options that every transport honours; ssh_config(5). */
+/** Options that every transport honours, and those that keep connections, which openssh does; ssh_config(5). */
 const KNOWN = new Set([
   'connecttimeout',
+  'controlmaster',
+  'controlpath',
+  'controlpersist',
   'globalknownhostsfile',
   'hashknownhosts',
   'hostkeyalias',
@@ -15,12 +18,9 @@ const KNOWN = new Set([
   'userknownhostsfile',
 ])
 
-/** Those that tune how the ssh program works and mean nothing to us: we keep one connection open anyhow. */
+/** Those that tune how the ssh program works and mean nothing to us. */
 const IGNORED = new Set([
   'compression',
-  'controlmaster',
-  'controlpath',
-  'controlpersist',
   'loglevel',
   'preferredauthentications',
   'serveralivecountmax',

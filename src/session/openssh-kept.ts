@@ -8,8 +8,8 @@ import { spawnChannel } from './local.ts'
 import { connectTimeout, explain, localUser, openChannel, sshOptions, tooLate } from './openssh-command.ts'
 import type { ConnectOptions, Target } from './session.ts'
 
-/** How long a master may take to end when it is told to: it is a process of this machine. */
-const GOODBYE_MS = 2000
+/** How long a master may take to answer: it is a process of this machine. */
+const STOP_MS = 2000
 
 /** A connection that the user's ssh configuration keeps, for this host and user. */
 export interface Kept {
@@ -91,12 +91,12 @@ export async function openKept(target: Target, { path, user }: Kept, options: Co
   const renew = async (): Promise<void> => {
     const old = watched
     watched = undefined
-    const goodbye = ['-F', 'none', '-S', path, '-O', 'exit', '--', target.address]
-    await new Promise((done) => execFile('ssh', goodbye, { timeout: GOODBYE_MS }, done))
+    await retire(path)
     old?.destroy()
     watch(await openMaster(target, path, signal))
   }
 
+  if (options.anew) await retire(path)
   const found = await knock(path)
   if (found) watch(found)
   else {
@@ -137,6 +137,12 @@ export async function openKept(target: Target, { path, user }: Kept, options: Co
       closed.resolve(undefined)
     },
   }
+}
+
+/** The master takes no more commands and ends with those that it has: they may be other people's. */
+function retire(path: string): Promise<void> {
+  const stop = ['-F', 'none', '-S', path, '-O', 'stop', 'any']
+  return new Promise((done) => execFile('ssh', stop, { timeout: STOP_MS }, () => done()))
 }
 
 /** Opens a connection that outlives us; the user's ControlPersist says for how long. */

@@ -142,6 +142,8 @@ export interface ConnectOptions {
   signal?: AbortSignal | undefined
   /** Told of every password and passphrase, before its use. */
   addSecret?: ((secret: string) => void) | undefined
+  /** Log in anew: not over a connection that ssh keeps, which would have the groups and limits of its own login. */
+  anew?: boolean | undefined
   /** Told what somebody should know who watches. */
   note?: ((msg: string) => void) | undefined
 }

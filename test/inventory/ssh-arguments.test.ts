@@ -18,7 +18,15 @@ const rows: readonly (readonly [string, ReturnType<typeof parseSshArguments>])[]
       ['identityfile', '~/.ssh/key'],
     ],
   ],
-  ["-o 'Port 2222' -C -o ControlPersist=60s", [['port', '2222']]],
+  ["-o 'Port 2222' -C -o Compression=yes", [['port', '2222']]],
+  [
+    '-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=~/.ssh/%C',
+    [
+      ['controlmaster', 'auto'],
+      ['controlpersist', '60s'],
+      ['controlpath', '~/.ssh/%C'],
+    ],
+  ],
   ['-o UserKnownHostsFile="/a b"', [['userknownhostsfile', '/a b']]],
   ['-W %h:%p', '"-W" is not supported'],
   ['-o Ciphers=aes', 'the option Ciphers is not supported'],

@@ -32,7 +32,8 @@ async function site(t: Test, name?: string) {
     hostKeys: 'check',
   }
   const notes: string[] = []
-  const open = (more: Partial<Target> = {}) => connect({ ...target, ...more }, { note: (msg) => notes.push(msg) })
+  const open = (more: Partial<Target> = {}, anew = false) =>
+    connect({ ...target, ...more }, { note: (msg) => notes.push(msg), anew })
   const socket = async () => join(kept.sockets, (await readdir(kept.sockets))[0] ?? 'none')
   const master = async () => {
     const said = spawnSync('ssh', ['-F', 'none', '-S', await socket(), '-O', 'check', 'any'], { encoding: 'utf8' })
@@ -63,6 +64,17 @@ t.test('a connection outlives the run that made it', { skip: noSshd }, async (t)
   t.equal((await (await second.shell()).run('echo still')).stdout.toString(), 'still\n', 'others go, it stays')
   t.equal(await master(), pid)
   t.same(notes, [])
+})
+
+t.test('who has to log in anew does', { skip: noSshd }, async (t) => {
+  const { open } = await site(t)
+  await using first = await open()
+  const seen = await peer(first)
+  await using second = await open({}, true)
+  t.not(await peer(second), seen)
+  t.equal(await peer(first), seen, 'what goes over the old connection goes on')
+  await using third = await open()
+  t.equal(await peer(third), await peer(second), 'the next ones take the new one')
 })
 
 t.test('two that come at once', { skip: noSshd }, async (t) => {
