@@ -25,6 +25,7 @@ export interface FollowOptions {
 /** How often a machine that cannot be reached yet is tried again, and the milliseconds in between. */
 const TRIES = 10
 const PAUSE = 15_000
+const WAIT_FOR_LOCK = '30m'
 /** Playbooks applied at the same time: a rack that was installed comes up at once. */
 const AT_ONCE = 10
 
@@ -103,7 +104,9 @@ export class Follower {
     const sources = inventorySources(flags.inventory, [flags.config])
     mkdirSync(join(folder, '.runbook', 'apply'), { recursive: true, mode: 0o700 })
     const log = openSync(this.#log(name), 'a', 0o600)
-    const args = [process.argv[1]!, 'apply', playbook, '--limit', name, ...sources.flatMap((one) => ['-i', one])]
+    // What a killed server began may still run, and holds the machine's lock.
+    const args = [process.argv[1]!, 'apply', playbook, '--limit', name, '--wait-lock', WAIT_FOR_LOCK]
+    args.push(...sources.flatMap((one) => ['-i', one]))
     const child: ChildProcess = spawn(process.execPath, args, { stdio: ['ignore', log, log] })
     const stop = (): void => void child.kill('SIGINT')
     this.#stop.signal.addEventListener('abort', stop, { once: true })

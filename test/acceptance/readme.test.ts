@@ -24,6 +24,7 @@ const INLINE = [...README.matchAll(/`(runbook [^`]+)`/g)].map((m) => m[1]!)
 const TRIED: Readonly<Record<string, string[] | string>> = {
   'npm ci && npm run demo': 'continuous integration, before this suite',
   'npm run demo -- kubernetes': 'its parts are the kubernetes suite',
+  'npm run demo -- netboot': 'its parts are the netboot suite',
   'npm ci && npm test': 'this is part of it',
   'runbook plan site.yml': ['plan', 'site.yml'],
   'runbook apply site.yml': ['apply', 'site.yml'],

@@ -17,7 +17,7 @@ export function firmwareTest(
   name: string,
   commands: string[],
   run: (t: Test) => Promise<void>,
-  { full = false }: { readonly full?: boolean } = {},
+  { full = false }: { readonly full?: boolean | undefined } = {},
 ): void {
   const isWanted = RUNBOOK_FULL || (!full && (RUNBOOK_FIRMWARE || RUNBOOK_REQUIRE_LAB))
   if (isWanted) labTest(name, commands, run)

@@ -27,8 +27,10 @@ export async function serve(flags: NetbootFlags): Promise<number> {
   }
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-  // TFTP and HTTP events have only an address; DHCP, which came before, knows whose it is.
+  // TFTP and HTTP events have only an address; DHCP, which came before, knows whose it is. After a restart the inventory does.
   const names = new Map<string, string>()
+  const nameOf = (address: string): string =>
+    names.get(address) ?? directory.machines.values().find((one) => one.address === address)?.name ?? address
   const inventory = (): Inventory => opened.inventory
   const follower = new Follower({ ...opened, inventory, flags, say })
   const restarter = new Restarter({
@@ -56,13 +58,13 @@ export async function serve(flags: NetbootFlags): Promise<number> {
       tftp({ client, file, outcome, bytes, took, reason }) {
         if (outcome === 'started') return
         say(
-          names.get(client) ?? client,
+          nameOf(client),
           `TFTP ${shorten(file)} ${outcome}, ${size(bytes)} in ${Math.round(took)} ms${reason ? `: ${reason}` : ''}`,
         )
       },
       http({ client, method, path, status, bytes, complete, took }) {
         const end = complete ? '' : ', broken off'
-        say(names.get(client) ?? client, `${method} ${path} ${status}, ${size(bytes)} in ${took} ms${end}`)
+        say(nameOf(client), `${method} ${path} ${status}, ${size(bytes)} in ${took} ms${end}`)
       },
       boot: ({ machine, what }) => say(machine, what),
       reachable: (name) => follower.follow(name),
