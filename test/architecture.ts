@@ -17,7 +17,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   power: ['shared'],
   kubernetes: ['shared'],
   secrets: ['shared'],
-  netboot: ['shared'],
+  netboot: ['shared', 'values'],
   module: ['shared', 'session'],
   inventory: ['shared', 'session', 'values'],
   playbook: ['shared', 'module', 'values'],

@@ -57,5 +57,6 @@ function machineOf(
     groups: host.groups,
     site: texts('netboot_site')[0],
     sshKeys: texts('netboot_ssh_keys'),
+    scope,
   }
 }

@@ -2,18 +2,19 @@
  * Where DHCP, TFTP, HTTP and the states of machines meet: what each machine is told at each step of its boot. Who it is
  * is said by tags and tokens in URLs (tokens.ts), which DHCP and scripts give to the machine.
  */
-import { readFile, stat } from 'node:fs/promises'
+
+import { UserError } from '../shared/errors.ts'
 import { addressesOf, formatIp4, parseIp4 } from './address.ts'
 import type { NetbootConfig } from './config.ts'
 import { type Boot, loaderFor } from './dhcp/boot.ts'
-import { networkOf } from './dhcp/network.ts'
+import { type Network, networkOf } from './dhcp/network.ts'
 import type { Directory } from './directory.ts'
 import { describeFacts, parseFacts } from './facts.ts'
 import { GrubFiles, SHIM } from './grub.ts'
 import { INSTALLER } from './installer/names.ts'
 import { repavePending } from './life-cycle.ts'
 import type { Machines } from './machines.ts'
-import { fillIn, type KernelProfile, type NetbootMachine, type Profile } from './profile.ts'
+import type { KernelProfile, NetbootMachine, Profile } from './profile.ts'
 import { parseHostKeys, parseReport } from './reports.ts'
 import { grubLoad, grubLocal, ipxeAutoexec, ipxeChain, ipxeLoad, ipxeLocal } from './scripts.ts'
 import {
@@ -25,6 +26,7 @@ import {
   type SeedContext,
   type SeedName,
 } from './seed.ts'
+import { checkTemplates, renderCmdline, renderSeed, scopeOf, type Urls } from './templates.ts'
 import type { Grant, Tokens } from './tokens.ts'
 
 /** `grub`: loads by HTTP from us; `grub-tftp`: by TFTP. */
@@ -51,9 +53,6 @@ export interface DeskOptions {
 
 /** An answer to who asks with a token. `gone`: was had before. */
 export type Answer<T> = T | 'forbidden' | 'gone' | 'missing'
-
-/** A seed file is a text that somebody wrote. Bytes. */
-const MOST_SEED = 4 << 20
 
 export class Desk {
   readonly #options: DeskOptions
@@ -138,32 +137,35 @@ export class Desk {
       if (kind === 'ipxe') return ipxeChain(`${name} boots ${profile.uki}`, `${this.#own(base, name)}/uki.efi`)
       return local(`${name} boots a UKI, which GRUB cannot`)
     }
-    const { boot, token } = machines.boot(name, this.#now())
+    const named = { name: directory.profileOf(machine)?.name ?? '', profile }
+    try {
+      checkTemplates(machine, named, this.#networkOf(machine))
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      this.#event(
+        name,
+        `boots its local disk, as profile ${named.name} cannot be filled in: ${error.problems[0]!.message}`,
+      )
+      return local(`the profile of ${name} cannot be filled in, its repave is kept`)
+    }
+    const { boot, token } = machines.boot(name, this.#now(), !profile.reports)
     if (boot === 'local' || token === undefined) return local(`${name} has no repave pending`)
     const grant = { machine: name, repave: token }
     const seed = tokens.issue('seed', grant, this.#now())
     const report = tokens.issue('report', grant, this.#now())
-    this.#event(name, `is given the installer of profile ${directory.profileOf(machine)?.name}`)
-    return this.#loads(machine, profile, kind, base, { seed, report })
+    this.#event(name, `is given the installer of profile ${named.name}`)
+    return this.#loads(machine, named, kind, base, { seed, report })
   }
 
   #loads(
     machine: NetbootMachine,
-    profile: KernelProfile,
+    named: { readonly name: string; readonly profile: KernelProfile },
     kind: ScriptKind,
     base: string,
-    { seed, report }: { seed: string; report: string },
+    tokens: { seed: string; report: string },
   ): string {
-    const files = `${base}/files`
-    const cmdline = fillIn(profile.cmdline, {
-      name: machine.name,
-      mac: machine.macs[0] ?? '',
-      server: base,
-      files,
-      // One path segment: with the report's token in it too, what the seed holds can name the place to report to.
-      seed: `${base}/seed/${seed}/${report}`,
-      report: `${base}/report/${report}`,
-    })
+    const { profile } = named
+    const cmdline = renderCmdline(profile, scopeOf(machine, named, this.#networkOf(machine), urlsOf(base, tokens)))
     const loads = {
       title: `${machine.name} installs`,
       kernel: placeOf(profile.kernel, kind, base),
@@ -185,36 +187,49 @@ export class Desk {
   }
 
   /** A seed file, once for each token. */
-  async seed(token: string, report: string, file: string, base: string): Promise<Answer<string>> {
-    const { tokens, directory, config } = this.#options
+  seed(token: string, report: string, file: string, base: string): Answer<string> {
+    const { tokens, directory, machines } = this.#options
     const grant = tokens.check(token, 'seed', this.#now())
     if (grant === undefined || !same(grant, tokens.check(report, 'report', this.#now()))) return 'forbidden'
     const machine = directory.machines.get(grant.machine)
-    const profile = machine && directory.profileOf(machine)?.profile
-    if (machine === undefined || profile?.kind !== 'kernel') return 'missing'
+    const named = machine && directory.profileOf(machine)
+    if (machine === undefined || named?.profile.kind !== 'kernel') return 'missing'
+    const { name, profile } = named
     const path = profile.seed.get(file)
     const forInstaller = profile.image !== undefined && INSTALLER_SEED_NAMES.includes(file as InstallerSeedName)
     if (path === undefined && !forInstaller && !SEED_NAMES.includes(file as SeedName)) return 'missing'
+    const network = this.#networkOf(machine)
+    const urls = urlsOf(base, { seed: token, report })
+    // Before it is taken: what cannot be made can be asked for again.
+    const text = path && renderSeed(file, path, scopeOf(machine, { name, profile }, network, urls))
     if (!tokens.take(token, file)) {
       this.#event(machine.name, `asks for ${file} a second time: refused`)
       return 'gone'
     }
     this.#event(machine.name, `reads ${file}`)
-    if (path !== undefined) {
-      if ((await stat(path)).size > MOST_SEED) throw new Error(`${path} has more than ${MOST_SEED >> 20} MiB`)
-      return readFile(path, 'utf8')
+    if (!profile.reports) {
+      machines.apply(machine.name, { type: 'progress', at: this.#now(), token: grant.repave, step: `reads ${file}` })
     }
-    const address = machine.address === undefined ? undefined : parseIp4(machine.address)
-    const context: SeedContext = {
-      machine,
-      repave: grant.repave,
-      network: address === undefined ? config.dhcp.networks[0] : networkOf(config.dhcp.networks, address),
-      report: `${base}/report/${report}`,
-      phoneHome: `${base}/phone-home/${report}`,
-    }
+    if (text !== undefined) return text
+    const { report: reportUrl, phone_home: phoneHome } = urls
+    const context: SeedContext = { machine, repave: grant.repave, network, report: reportUrl, phoneHome }
     if (!forInstaller) return makeSeed(file as SeedName, context)
     const image = `${base}/files/${encodePath(profile.image!.file)}`
     return makeInstallerSeed(file as InstallerSeedName, context, profile.image!, image)
+  }
+
+  /** Throws UserError with all that cannot be filled in for a machine's profile. */
+  check(name: string): void {
+    const machine = this.#options.directory.machines.get(name)
+    const named = machine && this.#options.directory.profileOf(machine)
+    if (machine === undefined || named?.profile.kind !== 'kernel') return
+    checkTemplates(machine, { name: named.name, profile: named.profile }, this.#networkOf(machine))
+  }
+
+  #networkOf({ address }: NetbootMachine): Network | undefined {
+    const { networks } = this.#options.config.dhcp
+    const parsed = address === undefined ? undefined : parseIp4(address)
+    return parsed === undefined ? networks[0] : networkOf(networks, parsed)
   }
 
   report(token: string, body: string): Answer<'taken'> | 'malformed' {
@@ -290,7 +305,8 @@ export class Desk {
       return kind === 'ipxe' ? ipxeLocal(why) : grubLocal(why)
     }
     if (profile.kind === 'uki') return this.script(name, kind, base)
-    return this.#loads(machine, profile, kind, base, { seed: 'TOKEN', report: 'TOKEN' })
+    const named = { name: this.#options.directory.profileOf(machine)!.name, profile }
+    return this.#loads(machine, named, kind, base, { seed: 'TOKEN', report: 'TOKEN' })
   }
 
   #own(base: string, name: string): string {
@@ -299,6 +315,17 @@ export class Desk {
 
   #event(machine: string, what: string): void {
     this.#options.onEvent?.({ time: this.#now(), machine, what })
+  }
+}
+
+/** One path segment after the seed's token: with the report's in it too, what it holds can name the place to report to. */
+function urlsOf(base: string, { seed, report }: { readonly seed: string; readonly report: string }): Urls {
+  return {
+    server: base,
+    files: `${base}/files`,
+    seed: `${base}/seed/${seed}/${report}`,
+    report: `${base}/report/${report}`,
+    phone_home: `${base}/phone-home/${report}`,
   }
 }
 

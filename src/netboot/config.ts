@@ -30,6 +30,8 @@ export interface NetbootConfig {
   readonly discover: boolean
   /** Whether x64 UEFI firmware is given shim and GRUB instead of iPXE. */
   readonly secureBoot: boolean
+  /** Whether Router Solicitations are answered, with "no router". */
+  readonly routerAdvertisement: boolean
 }
 
 const ip4 = z.string().refine((text) => parseIp4(text) !== undefined, 'must be an IPv4 address, e.g. 10.77.0.1')
@@ -67,6 +69,10 @@ const CONFIG = z.strictObject({
   unknown: z.enum(['ignore', 'enroll', 'pool']).default('ignore'),
   discover: z.boolean().default(false).describe('unknown machines boot the installer, which tells what they are'),
   secure_boot: z.boolean().default(false).describe('UEFI machines load shim and GRUB, which are signed, not iPXE'),
+  router_advertisement: z
+    .boolean()
+    .default(false)
+    .describe('tell machines that there is no IPv6 router, for which iPXE waits 13 s; where there is none'),
   networks: z.array(NETWORK).min(1),
   files: z.string().min(1).describe('folder of loaders, kernels and images, beside netboot.yml'),
   http: z
@@ -116,7 +122,9 @@ export function readConfig(path: string): NetbootConfig {
   )
   const profiles = new Map<string, Profile>()
   for (const [name, one] of Object.entries(data.profiles)) {
-    const profile = readProfile(one, folder, (message, key) => problems.add(message, at('profiles', name, key ?? '')))
+    const profile = readProfile(one, folder, at('profiles', name, 'cmdline'), (message, key, hint) =>
+      problems.add(message, at('profiles', name, key ?? ''), hint),
+    )
     if (profile) profiles.set(name, profile)
   }
   const { machines, groups, default: fallback } = data.assign
@@ -145,6 +153,7 @@ export function readConfig(path: string): NetbootConfig {
     profiles,
     discover: data.discover,
     secureBoot: data.secure_boot,
+    routerAdvertisement: data.router_advertisement,
     assign: {
       machines: new Map(Object.entries(machines)),
       groups: new Map(Object.entries(groups)),

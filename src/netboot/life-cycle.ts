@@ -25,6 +25,8 @@ export interface Repave {
   readonly served?: number | undefined
   /** How many more times it may be asked for again when it times out. */
   readonly retries: number
+  /** The installer tells nothing: see KernelProfile.reports. */
+  readonly silent?: boolean | undefined
   /** Whether the machine is restarted for it through its power control, for each try. */
   readonly restart?: boolean | undefined
 }
@@ -55,7 +57,7 @@ export type MachineEvent =
   /** Was seen on the network. */
   | { readonly type: 'seen'; readonly at: number }
   /** Asks what to boot, and gets it: the only event with a `boot` in its result. */
-  | { readonly type: 'boot'; readonly at: number }
+  | { readonly type: 'boot'; readonly at: number; readonly silent?: boolean | undefined }
   /** Asked what to boot, and gets its local disk whatever its state is. */
   | { readonly type: 'local'; readonly at: number }
   | {
@@ -126,8 +128,12 @@ export function step(before: MachineState | undefined, event: MachineEvent): Tra
     state: { repave, restart, ...change, phase, since: phase === state.phase ? state.since : event.at },
   })
   /** To boot from the network is what a restart waits for. */
-  const restarted = (): Transition =>
-    restart ? to(state.phase, { restart: undefined, detail: 'restarted, boots its local disk' }) : { state }
+  const restarted = (): Transition => {
+    if (repave?.silent && state.phase === 'installing') {
+      return to('installed', { repave: undefined, restart: undefined, detail: 'booted after its installer' })
+    }
+    return restart ? to(state.phase, { restart: undefined, detail: 'restarted, boots its local disk' }) : { state }
+  }
   const busy = repave?.served !== undefined && underWay(state)
   switch (event.type) {
     case 'seen':
@@ -167,7 +173,7 @@ export function step(before: MachineState | undefined, event: MachineEvent): Tra
     case 'boot':
       if (repave !== undefined && repavePending(state, event.at)) {
         return {
-          ...to('booting', { repave: { ...repave, served: event.at }, restart: undefined }),
+          ...to('booting', { repave: { ...repave, served: event.at, silent: event.silent }, restart: undefined }),
           boot: 'installer',
         }
       }

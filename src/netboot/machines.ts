@@ -18,6 +18,7 @@ const STATE = z.strictObject({
       until: time,
       served: time.optional(),
       retries: time,
+      silent: z.boolean().optional(),
       restart: z.boolean().optional(),
     })
     .optional(),
@@ -111,12 +112,12 @@ export class Machines {
    * What the machine boots. Anything that goes wrong here, a full disk too, means its local disk: an installer goes out
    * only after it is written down that it did.
    */
-  boot(name: string, at: number): { boot: 'installer' | 'local'; token?: string | undefined } {
+  boot(name: string, at: number, silent = false): { boot: 'installer' | 'local'; token?: string | undefined } {
     try {
       // Reading first keeps the many boots that are only that from writing.
       const before = this.state(name)
       if (before?.repave === undefined && before?.restart === undefined) return { boot: 'local' }
-      const { boot = 'local', state } = this.apply(name, { type: 'boot', at })
+      const { boot = 'local', state } = this.apply(name, { type: 'boot', at, ...(silent && { silent }) })
       return boot === 'installer' ? { boot, token: state.repave?.token } : { boot }
     } catch (error) {
       this.#trouble(`${name} boots its local disk, as its state cannot be written: ${(error as Error).message}`)
@@ -127,9 +128,10 @@ export class Machines {
   /** The machine is given its local disk to boot, whatever its state is. */
   bootLocal(name: string, at: number): void {
     try {
-      if (this.state(name)?.restart !== undefined) this.apply(name, { type: 'local', at })
+      const before = this.state(name)
+      if (before?.restart || before?.repave?.silent) this.apply(name, { type: 'local', at })
     } catch (error) {
-      this.#trouble(`that ${name} restarted cannot be written: ${(error as Error).message}`)
+      this.#trouble(`that ${name} boots cannot be written: ${(error as Error).message}`)
     }
   }
 

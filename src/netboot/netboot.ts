@@ -9,6 +9,7 @@ import { UdpTransport } from './dhcp/udp-transport.ts'
 import type { Directory } from './directory.ts'
 import { type HttpEvent, HttpServer } from './http/server.ts'
 import type { Late, Machines } from './machines.ts'
+import { RouterAdvertiser } from './router-advertisement.ts'
 import { type TftpEvent, TftpServer } from './tftp/server.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -48,6 +49,7 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   }
   await using stack = new AsyncDisposableStack()
   const desk = new Desk({ config, directory, machines, tokens, onEvent: on?.boot, onReachable: on?.reachable })
+  const advertiser = config.routerAdvertisement ? new RouterAdvertiser(config.interfaces, onTrouble) : undefined
   // HTTP first: its port tells whether another one of us runs here, before the lease journal is touched.
   const http = new HttpServer({
     addresses,
@@ -57,7 +59,11 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
     downloads: config.http.downloads,
     onEvent: on?.http,
     onTrouble,
-    metrics: () => ({ ...prefixed('dhcp', dhcp.counters), ...prefixed('tftp', tftp.counters) }),
+    metrics: () => ({
+      ...prefixed('dhcp', dhcp.counters),
+      ...prefixed('tftp', tftp.counters),
+      ...(advertiser && prefixed('router_solicitations', advertiser.counters)),
+    }),
   })
   await http.start()
   stack.use(http)
@@ -83,6 +89,7 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
     }),
   )
   await dhcp.start()
+  if (advertiser) stack.use(advertiser).start()
   const ticking = setInterval(() => {
     try {
       const late = machines.tick(Date.now(), config)

@@ -1,8 +1,11 @@
 /** Boot profiles as they stand in netboot.yml. */
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { UserError } from '../shared/errors.ts'
+import type { Place } from '../shared/source.ts'
+import { compileText, type Value } from '../values/index.ts'
 import { INSTALLER } from './installer/names.ts'
-import { type ImageOrders, PLACEHOLDERS, type Profile, unknownPlaceholder } from './profile.ts'
+import type { ImageOrders, Profile } from './profile.ts'
 import { cleanName } from './tftp/files.ts'
 
 const file = z.string().refine((text) => cleanName(text) !== undefined, 'must be a file below the files folder')
@@ -29,8 +32,16 @@ export const PROFILE = z.strictObject({
   cmdline: z
     .string()
     .optional()
-    .describe(`placeholders: ${Object.keys(PLACEHOLDERS).join(', ')}`),
-  seed: z.record(seedName, z.string().min(1)).optional().describe('name in the URL: file beside netboot.yml'),
+    .describe('template: {{ name }}, {{ seed }}, {{ report }}, variables of the inventory, …'),
+  seed: z
+    .record(seedName, z.string().min(1))
+    .optional()
+    .describe('name in the URL: file beside netboot.yml; FILE.hbs is filled in'),
+  vars: z.record(z.string(), z.unknown()).optional().describe('for templates: {{ profile.NAME }}'),
+  reports: z
+    .boolean()
+    .optional()
+    .describe('false: the installer cannot tell when it is done; the next network boot after it read its seed does'),
   image: file.optional().describe('raw disk image, as it is, .gz or .zst; written by our installer'),
   sha256: z
     .string()
@@ -44,10 +55,15 @@ export const PROFILE = z.strictObject({
   local: z.literal(true).optional(),
 })
 
-type Complain = (message: string, key?: string) => void
+type Complain = (message: string, key?: string, hint?: string) => void
 
 /** Undefined after a complaint that leaves nothing to go on with. */
-export function readProfile(one: z.output<typeof PROFILE>, folder: string, complain: Complain): Profile | undefined {
+export function readProfile(
+  one: z.output<typeof PROFILE>,
+  folder: string,
+  cmdlinePlace: Place,
+  complain: Complain,
+): Profile | undefined {
   const kinds = (['kernel', 'image', 'uki', 'local'] as const).filter((key) => one[key] !== undefined)
   const [kind] = kinds
   if (kind === undefined || kinds.length > 1) {
@@ -55,8 +71,8 @@ export function readProfile(one: z.output<typeof PROFILE>, folder: string, compl
     return undefined
   }
   const belongs: Readonly<Record<typeof kind, readonly string[]>> = {
-    kernel: ['initrd', 'cmdline', 'seed', 'apply'],
-    image: ['sha256', 'disk', 'wipe', 'inject', 'cmdline', 'seed', 'apply'],
+    kernel: ['initrd', 'cmdline', 'seed', 'vars', 'reports', 'apply'],
+    image: ['sha256', 'disk', 'wipe', 'inject', 'cmdline', 'seed', 'vars', 'apply'],
     uki: [],
     local: [],
   }
@@ -68,20 +84,27 @@ export function readProfile(one: z.output<typeof PROFILE>, folder: string, compl
   if (kind === 'local') return { kind }
   if (kind === 'uki') return { kind, uki: cleanName(one.uki!)! }
 
-  const cmdline = one.cmdline ?? ''
-  const wrong = unknownPlaceholder(cmdline)
-  if (wrong !== undefined)
-    complain(`{{ ${wrong} }} is not known here; known: ${Object.keys(PLACEHOLDERS).join(', ')}`, 'cmdline')
+  let cmdline: Value
+  try {
+    cmdline = compileText(one.cmdline ?? '', cmdlinePlace)
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    for (const { message, hint } of error.problems) complain(message, 'cmdline', hint)
+    return undefined
+  }
   // A line break would begin another command of the boot script.
-  if (/[\r\n\0]/.test(cmdline)) complain('cmdline must be one line', 'cmdline')
+  if (/[\r\n\0]/.test(one.cmdline ?? '')) complain('cmdline must be one line', 'cmdline')
   const common = {
     kind: 'kernel',
     seed: new Map(Object.entries(one.seed ?? {}).map(([name, path]) => [name, resolve(folder, path)])),
+    cmdline,
+    vars: one.vars ?? {},
+    reports: one.reports ?? true,
     apply: one.apply === undefined ? undefined : resolve(folder, one.apply),
   } as const
   if (kind === 'kernel') {
     const initrd = [one.initrd ?? []].flat().map((name) => cleanName(name)!)
-    return { ...common, kernel: cleanName(one.kernel!)!, initrd, cmdline }
+    return { ...common, kernel: cleanName(one.kernel!)!, initrd }
   }
   const image = readOrders(one, complain)
   if (image === undefined) return undefined
@@ -89,7 +112,6 @@ export function readProfile(one: z.output<typeof PROFILE>, folder: string, compl
     ...common,
     kernel: INSTALLER.kernel,
     initrd: [INSTALLER.initrd],
-    cmdline: `runbook.mode=install runbook.seed={{ seed }} runbook.report={{ report }} ${cmdline}`.trim(),
     image,
   }
 }

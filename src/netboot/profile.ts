@@ -1,4 +1,5 @@
 /** Boot profiles: what a machine boots when, and only when, a repave of it is pending. */
+import type { Scope, Value } from '../values/index.ts'
 
 /** Kernel and initrds, over which most installers start. */
 export interface KernelProfile {
@@ -6,10 +7,14 @@ export interface KernelProfile {
   /** Below the files folder, like all names of files here. */
   readonly kernel: string
   readonly initrd: readonly string[]
-  /** With placeholders: see PLACEHOLDERS. */
-  readonly cmdline: string
+  /** A template: see templates.ts. */
+  readonly cmdline: Value
   /** Name in the URL to absolute path: what the installer asks for, each once. Over those that we make. */
   readonly seed: ReadonlyMap<string, string>
+  /** More that templates may name. */
+  readonly vars: Readonly<Record<string, unknown>>
+  /** False: the installer tells nothing; it is over when the machine, having read its seed, boots again. */
+  readonly reports: boolean
   /** What our own installer does, if it is that one. */
   readonly image?: ImageOrders | undefined
   /** Absolute path of the playbook that is applied to the machine once it is reachable. */
@@ -43,7 +48,7 @@ export interface LocalProfile {
 
 export type Profile = KernelProfile | UkiProfile | LocalProfile
 
-/** A machine as the inventory knows it. The inventory itself is not known here. */
+/** A machine as the inventory knows it. The inventory itself is not known here, but for its variables. */
 export interface NetbootMachine {
   readonly name: string
   /** `52:54:00:aa:bb:00`; the first is the one that is configured with the address. */
@@ -60,27 +65,6 @@ export interface NetbootMachine {
   readonly site?: string | undefined
   /** Public keys that may log in to the installed system. */
   readonly sshKeys: readonly string[]
-}
-
-/** What a command line may name, e.g. `ds=nocloud;s={{ seed }}/`. URLs are absolute. */
-export const PLACEHOLDERS = {
-  name: 'the machine',
-  mac: 'its first MAC address',
-  server: 'http://ADDRESS:PORT of this server',
-  files: 'URL of the files folder, without a slash at its end',
-  seed: 'URL below which user-data, meta-data, network-config and the seed files are, each to be had once',
-  report: 'URL to which the installer posts its steps',
-} as const
-export type Placeholder = keyof typeof PLACEHOLDERS
-
-const PLACEHOLDER = /\{\{\s*([^{}]*?)\s*\}\}/g
-
-/** Fills placeholders in. Unknown ones were refused when netboot.yml was read. */
-export function fillIn(text: string, values: Readonly<Record<Placeholder, string>>): string {
-  return text.replace(PLACEHOLDER, (_, name: string) => values[name as Placeholder])
-}
-
-/** The first placeholder that is none. */
-export function unknownPlaceholder(text: string): string | undefined {
-  return [...text.matchAll(PLACEHOLDER)].map(([, name]) => name!).find((name) => !Object.hasOwn(PLACEHOLDERS, name))
+  /** The inventory's variables of it, for templates. */
+  readonly scope?: Scope | undefined
 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import type { Inventory } from '../../inventory/index.ts'
 import { ActivityLog } from '../../netboot/activity.ts'
 import { addressesOf, formatIp4 } from '../../netboot/address.ts'
+import { Desk } from '../../netboot/boot.ts'
 import type { NetbootConfig } from '../../netboot/config.ts'
 import { probe } from '../../netboot/dhcp/probe.ts'
 import { startNetboot } from '../../netboot/netboot.ts'
@@ -15,6 +16,9 @@ import { Follower } from '../netboot-follow.ts'
 import { machinesOf } from '../netboot-machines.ts'
 import { Restarter } from '../netboot-power.ts'
 import { type NetbootFlags, open, write } from './netboot.ts'
+
+/** Of what may be as many as machines. */
+const MOST_SHOWN = 8
 
 /** Serves until Ctrl-C or SIGTERM, with a line for each thing that happens to a machine. */
 export async function serve(flags: NetbootFlags): Promise<number> {
@@ -75,6 +79,7 @@ export async function serve(flags: NetbootFlags): Promise<number> {
   write(
     `serving ${directory.machines.size} machines on ${where} (DHCP ${config.dhcp.mode}, TFTP, HTTP port ${config.http.port})\n`,
   )
+  checkProfiles(opened)
   if (config.dhcp.mode === 'server') void lookForOthers(config, trouble)
   // What a crash or a restart broke off.
   for (const name of opened.machines.toFollow()) follower.follow(name)
@@ -99,6 +104,7 @@ async function readAgain(opened: Awaited<ReturnType<typeof open>>, flags: Netboo
     const inventory = await openInventory(flags.inventory, [flags.config])
     directory.replace(machinesOf(inventory))
     opened.inventory = inventory
+    checkProfiles(opened)
     const names = [...directory.machines.keys()]
     const fresh = names.filter((name) => !before.has(name))
     const gone = [...before.keys()].filter((name) => !directory.machines.has(name))
@@ -110,9 +116,25 @@ async function readAgain(opened: Awaited<ReturnType<typeof open>>, flags: Netboo
   }
 }
 
+/** Machines whose profile cannot be filled in are not installed, and the others are. */
+function checkProfiles(opened: Awaited<ReturnType<typeof open>>): void {
+  const desk = new Desk(opened)
+  const wrong: string[] = []
+  for (const name of opened.directory.machines.keys()) {
+    try {
+      desk.check(name)
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error
+      wrong.push(`${name} cannot be installed: ${error.message}`)
+    }
+  }
+  for (const message of wrong.slice(0, MOST_SHOWN)) opened.trouble(message)
+  if (wrong.length > MOST_SHOWN) opened.trouble(`and ${wrong.length - MOST_SHOWN} machines more`)
+}
+
 function list(what: string, names: readonly string[]): string {
   if (names.length === 0) return ''
-  return names.length > 8 ? `${names.length} ${what}` : `${what}: ${names.join(', ')}`
+  return names.length > MOST_SHOWN ? `${names.length} ${what}` : `${what}: ${names.join(', ')}`
 }
 
 async function lookForOthers({ interfaces }: NetbootConfig, trouble: (message: string) => void): Promise<void> {

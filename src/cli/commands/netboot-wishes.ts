@@ -1,7 +1,8 @@
 /** `runbook netboot repave` and `reboot`: what operators wish for, and servers carry out. */
+import { Desk } from '../../netboot/boot.ts'
 import type { WishSettings } from '../../netboot/machines.ts'
 import { duration } from '../../report/duration.ts'
-import { didYouMean, UserError } from '../../shared/errors.ts'
+import { didYouMean, Problems, UserError } from '../../shared/errors.ts'
 import { EXIT } from '../exit.ts'
 import { withPower } from '../netboot-power.ts'
 import { type NetbootFlags, open, write } from './netboot.ts'
@@ -15,10 +16,15 @@ export async function repave(
 ): Promise<number> {
   using opened = await open(flags)
   const { config, directory, machines, inventory } = opened
+  const desk = new Desk(opened)
   known(names, opened, (name) => {
     const machine = directory.machines.get(name)
     const profile = machine && directory.profileOf(machine)?.profile
-    if (flags.cancel || (profile !== undefined && profile.kind !== 'local')) return undefined
+    if (flags.cancel) return undefined
+    if (profile !== undefined && profile.kind !== 'local') {
+      desk.check(name)
+      return undefined
+    }
     return {
       message: `${name} has no profile that installs it`,
       hint: 'assign one in netboot.yml, or set netboot_profile',
@@ -73,12 +79,16 @@ function known(
   { directory }: Opened,
   wrong: (name: string) => { message: string; hint: string } | undefined,
 ): void {
-  const problems = names.flatMap((name) => {
+  const problems = new Problems()
+  for (const name of names) {
     const hint = didYouMean(name, directory.machines.keys()) ?? 'a machine is a host with netboot_mac'
-    if (!directory.machines.has(name)) return [{ message: `there is no machine ${name} in the inventory`, hint }]
-    return wrong(name) ?? []
-  })
-  if (problems.length > 0) throw new UserError(problems)
+    if (!directory.machines.has(name)) problems.add(`there is no machine ${name} in the inventory`, undefined, hint)
+    else {
+      const found = problems.catch(() => wrong(name))
+      if (found) problems.add(found.message, undefined, found.hint)
+    }
+  }
+  problems.throwIfAny()
 }
 
 /** A line for each; `wish` gives why it was refused, if it was, and else what happens. */

@@ -141,7 +141,7 @@ export function expected(state: MachineState | undefined, { repave: settings, re
   if (phase === 'booting')
     return `the installer's first report (gives up in ${left(repave?.served, settings.timeout, now)})`
   if (phase === 'installing') return `the installer's end (gives up in ${left(repave?.served, settings.timeout, now)})`
-  if (phase === 'installed') return 'its phone-home'
+  if (phase === 'installed' && repave !== undefined) return 'its phone-home'
   return phase === 'failed' ? 'repave it' : '-'
 }
 

@@ -1,5 +1,11 @@
 /** The HTTP server: scripts, files, seeds and reports for machines that boot, on chosen addresses only. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { UserError } from '../../shared/errors.ts'
 import type { Desk } from '../boot.ts'
@@ -189,8 +195,9 @@ export class HttpServer {
         // HEAD would use up what it does not give.
         allow('GET')
         if (more.length > 0) return text(response, 404, 'not found')
-        const answer = await desk.seed(second, third, fourth, base())
-        return isRefusal(answer) ? text(response, REFUSALS[answer], answer) : text(response, 200, answer, true)
+        const answer = desk.seed(second, third, fourth, base())
+        if (isRefusal(answer)) return text(response, REFUSALS[answer], answer)
+        return text(response, 200, answer, { 'cache-control': 'no-store', 'content-type': seedType(fourth) })
       }
       case 'discover': {
         const mac = second.replaceAll('-', ':')
@@ -240,7 +247,7 @@ function isRefusal(answer: string): answer is keyof typeof REFUSALS {
   return Object.hasOwn(REFUSALS, answer)
 }
 
-function text(response: ServerResponse, status: number, body: string, secret = false): Sent {
+function text(response: ServerResponse, status: number, body: string, headers: OutgoingHttpHeaders = {}): Sent {
   // After its headers went out, only a broken connection tells that something went wrong.
   if (response.headersSent) {
     response.destroy()
@@ -250,12 +257,19 @@ function text(response: ServerResponse, status: number, body: string, secret = f
   response.writeHead(status, {
     'content-type': TEXT,
     'content-length': bytes.length,
-    'cache-control': secret ? 'no-store' : 'no-cache',
+    'cache-control': 'no-cache',
     // The rest of a body that was too large, or was not asked for, is not read.
     ...(status >= 400 && { connection: 'close' }),
+    ...headers,
   })
   response.end(bytes)
   return { status, bytes: bytes.length, complete: true }
+}
+
+/** Ignition's is registered with IANA (application/vnd.coreos.ignition+json); what installers read else is text. */
+function seedType(name: string): string {
+  if (name.endsWith('.ign')) return 'application/vnd.coreos.ignition+json'
+  return name.endsWith('.json') ? 'application/json' : TEXT
 }
 
 function empty(response: ServerResponse, status: number): Sent {
