@@ -207,7 +207,8 @@ class Teller implements AsyncDisposable {
     const { json } = this.#flags
     if (event.type === 'run') {
       const reporter = this.#reporters.get(event.node) ?? (await this.#open(event.node))
-      reporter.event(event.event)
+      // Of one node among several it would say for the second time, between the lines of others, what the end says of all.
+      if (json || !this.#several || event.event.type !== 'recap') reporter.event(event.event)
       if (!json && (this.#several || !process.stdout.isTTY)) this.#progress(event.event)
       return
     }

@@ -7,7 +7,7 @@ import { serve } from '../../kubernetes/drain/server.ts'
 import { failure } from '../../kubernetes/drain/world.ts'
 import { addNode, Site, settings } from './setting.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(600_000)
 const BIN = join(import.meta.dirname, '../../../bin/runbook.js')
 
 async function open(t: Test, names = ['n1', 'n2', 'n3']) {
