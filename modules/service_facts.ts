@@ -4,7 +4,8 @@ export default defineModule({
   summary: 'Facts: the services of the host and their state',
   description:
     'They stand in `facts.services` from then on, as they were when they were read: after a service has been started, read ' +
-    'them again. To make a service so, use service, which looks by itself. Needs systemd.',
+    'them again. To make a service so, use service, which looks by itself. Needs systemd; the scripts of System V init, which ' +
+    'Ansible lists too, are not in it.',
   args: z.strictObject({}),
   readOnly: true,
   provides: 'facts',
