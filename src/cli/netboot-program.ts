@@ -20,6 +20,21 @@ export function addNetboot(parent: Command, command: AddCommand, done: (exitCode
   inputs(
     command(
       parent,
+      'install',
+      'Write a systemd unit for the server',
+      '  runbook netboot install --print\n  sudo runbook netboot install --user runbook',
+    ),
+  )
+    .option('--print', 'to the terminal, and write nothing', false)
+    .option('--user <name>', 'who the server runs as; default: root, with the capabilities that it needs alone')
+    .option('--unit <file>', 'where to write it', '/etc/systemd/system/runbook-netboot.service')
+    .action(async (flags: Flags & { print: boolean; user?: string; unit: string }) => {
+      const { install } = await import('./commands/netboot-install.ts')
+      done(await install(flags))
+    })
+  inputs(
+    command(
+      parent,
       'machines',
       'List machines: those of the inventory and those that were only seen',
       '  runbook netboot machines\n  runbook netboot machines --inventory-yaml > new.yml',

@@ -9,6 +9,7 @@ import type { NetbootConfig } from '../../netboot/config.ts'
 import { probe } from '../../netboot/dhcp/probe.ts'
 import { startNetboot } from '../../netboot/netboot.ts'
 import { UserError } from '../../shared/errors.ts'
+import { sdNotify } from '../../shared/sd-notify.ts'
 import { EXIT } from '../exit.ts'
 import { inventorySources, openInventory } from '../inputs.ts'
 import { InventoryWatch } from '../inventory-watch.ts'
@@ -27,7 +28,9 @@ export async function serve(flags: NetbootFlags): Promise<number> {
   using activity = new ActivityLog(opened.db, (name) => directory.machines.has(name), trouble)
   const say = (machine: string, what: string): void => {
     activity.note(machine, Date.now(), what)
-    write(`${new Date().toTimeString().slice(0, 8)}  ${machine.padEnd(20)}  ${what}\n`)
+    // The journal of systemd has times of its own.
+    const time = process.env.JOURNAL_STREAM === undefined ? `${new Date().toTimeString().slice(0, 8)}  ` : ''
+    write(`${time}${machine.padEnd(20)}  ${what}\n`)
   }
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
@@ -79,6 +82,7 @@ export async function serve(flags: NetbootFlags): Promise<number> {
   write(
     `serving ${directory.machines.size} machines on ${where} (DHCP ${config.dhcp.mode}, TFTP, HTTP port ${config.http.port})\n`,
   )
+  using _systemd = beat()
   checkProfiles(opened)
   if (config.dhcp.mode === 'server') void lookForOthers(config, trouble)
   // What a crash or a restart broke off.
@@ -94,6 +98,19 @@ export async function serve(flags: NetbootFlags): Promise<number> {
   process.off('SIGHUP', reload)
   await Promise.all([follower.stop(), restarter.stop()])
   return EXIT.done
+}
+
+/** Tells systemd that we are ready, then that we live, and at the end that we stop. */
+function beat(): Disposable {
+  const systemd = sdNotify()
+  systemd.send('READY=1')
+  const timer = systemd.watchdog && setInterval(() => systemd.send('WATCHDOG=1'), systemd.watchdog / 3)
+  return {
+    [Symbol.dispose]() {
+      clearInterval(timer || undefined)
+      systemd.send('STOPPING=1')
+    },
+  }
 }
 
 /** Reads the inventory again. One that is wrong changes nothing. */

@@ -1,5 +1,5 @@
 /** `runbook schedule run` and `install`: the daemon and its unit. */
-import { readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, realpathSync, rmSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { systemClock } from '../../maintenance/windows/clock.ts'
 import { Daemon } from '../../maintenance/windows/daemon.ts'
@@ -7,7 +7,6 @@ import { openScheduleDatabase, takeLock } from '../../maintenance/windows/databa
 import type { ScheduleEvent } from '../../maintenance/windows/events.ts'
 import { loadSchedule, resolveWindow } from '../../maintenance/windows/load.ts'
 import { adoptNode, type Program, startNode } from '../../maintenance/windows/node-run.ts'
-import { sdNotify } from '../../maintenance/windows/sd-notify.ts'
 import { State } from '../../maintenance/windows/state.ts'
 import { makeMetrics } from '../../maintenance/windows/status/metrics.ts'
 import { StatusServer } from '../../maintenance/windows/status/server.ts'
@@ -16,9 +15,11 @@ import { unitText } from '../../maintenance/windows/unit.ts'
 import type { Window } from '../../maintenance/windows/window.ts'
 import type { NodeStarter } from '../../maintenance/windows/window-run.ts'
 import { UserError } from '../../shared/errors.ts'
+import { sdNotify } from '../../shared/sd-notify.ts'
 import { EXIT } from '../exit.ts'
 import { inventorySources } from '../inputs.ts'
 import { redactor } from '../secrets.ts'
+import { writeUnit } from '../unit-file.ts'
 import { type ScheduleFlags, sourcesOf } from './schedule.ts'
 
 /** Openings whose nodes' words are kept. */
@@ -175,19 +176,5 @@ export async function install(
     listen: flags.listen,
     user: flags.user,
   })
-  if (flags.print) {
-    process.stdout.write(text)
-    return EXIT.done
-  }
-  try {
-    writeFileSync(flags.unit, text)
-  } catch (error) {
-    throw new UserError({
-      message: `cannot write ${flags.unit}: ${(error as Error).message}`,
-      hint: 'as root, or --print',
-    })
-  }
-  const name = flags.unit.replace(/^.*\//, '')
-  process.stdout.write(`wrote ${flags.unit}; start it: systemctl daemon-reload && systemctl enable --now ${name}\n`)
-  return EXIT.done
+  return writeUnit(text, flags)
 }

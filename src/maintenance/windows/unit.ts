@@ -1,4 +1,5 @@
 /** The systemd unit of the daemon. */
+import { unitWord } from '../../shared/unit-word.ts'
 
 export interface UnitOptions {
   /** What starts runbook: absolute paths. */
@@ -39,7 +40,7 @@ After=time-sync.target network-online.target
 [Service]
 Type=notify
 NotifyAccess=all
-ExecStart=${words.map(word).join(' ')}
+ExecStart=${words.map(unitWord).join(' ')}
 ExecReload=/bin/kill -HUP $MAINPID
 WorkingDirectory=${folder.replaceAll('%', '%%')}
 ${user === undefined ? '' : `User=${user}\n`}Restart=always
@@ -55,10 +56,4 @@ RestartPreventExitStatus=3
 [Install]
 WantedBy=multi-user.target
 `
-}
-
-/** systemd.service(5), "Command lines": quotes, backslashes, percent and dollar signs have meanings. */
-function word(text: string): string {
-  const safe = text.replaceAll('%', '%%').replaceAll('$', '$$$$')
-  return /^[\w@%+=:,./-]+$/.test(safe) ? safe : `"${safe.replaceAll(/["\\]/g, '\\$&')}"`
 }

@@ -1,0 +1,76 @@
+/** The systemd unit of `runbook netboot serve`. */
+import { unitWord } from '../shared/unit-word.ts'
+
+export interface UnitOptions {
+  /** What starts runbook: absolute paths. */
+  readonly program: readonly string[]
+  /** Absolute path of netboot.yml. */
+  readonly file: string
+  readonly inventory: readonly string[]
+  readonly site: string | undefined
+  readonly user: string | undefined
+  /** Absolute path: `~/.ssh` of that user, where host keys are pinned. */
+  readonly ssh: string
+  /** Whether Router Advertisements are sent. */
+  readonly rawSockets: boolean
+}
+
+/** Seconds without a word after which systemd ends and restarts the server. */
+const WATCHDOG = 60
+
+/** What it needs and no more: ports below 1024, its folder, the network. V8 writes code, so MemoryDenyWriteExecute cannot be. */
+export function unitText({ program, file, inventory, site, user, ssh, rawSockets }: UnitOptions): string {
+  const folder = file.replace(/\/[^/]*$/, '') || '/'
+  const more = site === undefined ? [] : ['--site', site]
+  const words = [...program, 'netboot', 'serve', '-c', file, ...inventory.flatMap((one) => ['-i', one]), ...more]
+  const capabilities = ['CAP_NET_BIND_SERVICE', ...(rawSockets ? ['CAP_NET_RAW'] : [])].join(' ')
+  return `[Unit]
+Description=runbook: first boot over the network, ${folder.replaceAll('%', '%%')}
+Wants=network-online.target
+After=network-online.target
+# An interface without an address yet, or a file that is being edited: it is tried for as long as it takes.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=all
+ExecStart=${words.map(unitWord).join(' ')}
+ExecReload=/bin/kill -HUP $MAINPID
+WorkingDirectory=${folder.replaceAll('%', '%%')}
+${user === undefined ? '' : `User=${user}\n`}Restart=always
+RestartSec=10
+WatchdogSec=${WATCHDOG}
+# The server ends what it has started itself: a playbook that runs comes to a good place.
+KillMode=mixed
+TimeoutStopSec=120
+UMask=0077
+
+AmbientCapabilities=${capabilities}
+CapabilityBoundingSet=${capabilities}
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+ReadWritePaths=${unitWord(folder)} ${unitWord(`-${ssh}`)}
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RemoveIPC=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+`
+}
