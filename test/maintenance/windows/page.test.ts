@@ -62,7 +62,7 @@ for (const [count, weeks] of [
     if (count > 12) {
       t.match(main, `<b>${count - 5} nodes</b>`)
       t.match(main, 'next: worker-5, worker-6, worker-7')
-      t.match(main, `${count} nodes: 2 done, 1 failed, 2 under way, ${count - 5} waits. <a href="nodes">`)
+      t.match(main, `${count} nodes: ${count - 5} waits, 2 under way, 2 done, 1 failed. <a href="nodes">`)
     } else t.match(main, /worker-5<\/b>.*waits/)
     const all = nodesPage(view)
     for (let i = 0; i < count; i++) if (!all.includes(`<b>worker-${i}</b>`)) t.fail(`worker-${i} is not on /nodes`)

@@ -206,8 +206,12 @@ const hostItem = ({ host, status, window, ended_at }: View['hosts'][number], now
   html`<li class="${status}"><span class="dot"></span><b>${host}</b><span class="state">${WORDS[status]} ${when(ended_at, now)}</span><span class="detail">${window}</span></li>`
 
 function countsOf(hosts: View['hosts']): string {
-  const counts = Object.entries(Object.groupBy(hosts, ({ status }) => status))
-  return `${hosts.length} nodes: ${counts.map(([status, list]) => `${list.length} ${WORDS[status as NodeStatus]}`).join(', ')}`
+  const by = Object.groupBy(hosts, ({ status }) => status)
+  const counts = Object.entries(WORDS).flatMap(([status, words]) => {
+    const count = by[status as NodeStatus]?.length ?? 0
+    return count > 0 ? [`${count} ${words}`] : []
+  })
+  return `${hosts.length} nodes: ${counts.join(', ')}`
 }
 
 const when = (at: number | null, now: number): string => (at === null ? '' : fromNow(at, now))
