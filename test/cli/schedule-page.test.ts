@@ -31,7 +31,7 @@ t.test('the page in a browser', { skip }, async (t) => {
   )
   await runbook(['schedule', 'trigger', 'workers'], folder)
   await page.until('document.querySelector("#now").innerText.includes("workers is open")')
-  await page.until('document.querySelector("#running .running .detail")?.innerText === "last step: Begin"')
+  await page.until('document.querySelector("#running .running .detail")?.innerText === "now: Wait for hands"')
   t.equal(await page.evaluate('document.title'), '0/3 workers · maintenance')
   for (const host of ['w1', 'w2', 'w3']) write(`go-${host}`, '')
   await page.until('document.querySelector("#attention")?.innerText.includes("w2")')

@@ -1,6 +1,6 @@
 /** `runbook schedule`: the daemon with real children, killed and ended; two of them; systemd's words; its HTTP server. */
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { runbook } from './runbook.ts'
@@ -65,21 +65,37 @@ t.test('SIGTERM: the node under way comes to its end, no other begins, the next 
 })
 
 t.test('SIGTERM twice: nodes under way are stopped at the step they are at', async (t) => {
-  const { folder } = site(t, `windows:\n${window('workers')}`)
+  const { folder, write } = site(t, `windows:\n${window('workers')}`)
   const one = await daemon(t, folder)
   await runbook(['schedule', 'trigger', 'workers'], folder)
   await until(() => lines(join(folder, 'begun')).length === 1, 'a node under way')
   one.child.kill('SIGTERM')
   await one.says('ends as soon as')
   one.child.kill('SIGTERM')
-  await until(() => existsSync(join(folder, '.runbook')), 'state')
+  const home = join(folder, '.runbook/schedule')
+  const said = join(home, readdirSync(home)[0]!, 'w1.1.err')
+  await until(() => lines(said).some((line) => line.includes('finishes the step')), 'the node is told')
   // The step waits for hands: it comes to its end, and the next one is not begun.
-  const { writeFileSync } = await import('node:fs')
-  writeFileSync(join(folder, 'go-w1'), '')
+  write('go-w1', '')
   t.equal(await one.ended, 0)
   t.same(lines(join(folder, 'worked')), [])
   const [record] = JSON.parse((await runbook(['schedule', 'history', '--json'], folder)).out)
   t.match(record.nodes[0], { host: 'w1', status: 'failed', detail: /stopped/ })
+  const { next } = record.nodes[0]
+  t.equal(
+    next,
+    `runbook apply ${folder}/cycle.yml --limit w1 --folder ${folder} -i ${folder}/inventory.yml -e nodes=w1`,
+  )
+  t.match((await runbook(['schedule', 'history'], folder)).out, `go on: ${next}\n`)
+  // On this machine itself: another test may hold its run lock.
+  const again = await runbook([...next.split(' ').slice(1), '--wait-lock', '60s'], folder)
+  t.match(again, { code: 0 }, again.out + again.err)
+  t.same(lines(join(folder, 'worked')), ['w1'], 'the command goes on')
+  t.match(
+    (await runbook(['history'], folder)).out,
+    /done .*apply .*cycle.yml/,
+    'its journal stands beside maintenance.yml',
+  )
 })
 
 t.test('the hard end: a node on which nothing was changed yet is rolled back', async (t) => {

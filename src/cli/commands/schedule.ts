@@ -1,11 +1,10 @@
 /** `runbook schedule …`, all but the daemon. */
-import { existsSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { Inventory } from '../../inventory/index.ts'
 import { openScheduleDatabase, takeLock } from '../../maintenance/windows/database.ts'
 import { calendar } from '../../maintenance/windows/ics.ts'
-import { loadSchedule, resolveWindow, type Sources } from '../../maintenance/windows/load.ts'
+import { loadSchedule, mustExist, resolveWindow, type Sources } from '../../maintenance/windows/load.ts'
 import { previewOf } from '../../maintenance/windows/preview.ts'
 import type { Schedule } from '../../maintenance/windows/schema.ts'
 import { State } from '../../maintenance/windows/state.ts'
@@ -243,7 +242,7 @@ export async function resume(name: string | undefined, flags: ScheduleFlags): Pr
 }
 
 function folderOf({ config }: ScheduleFlags): string {
-  if (!existsSync(config)) throw new UserError({ message: `cannot read ${config}: it does not exist` })
+  mustExist(config)
   return dirname(resolve(config))
 }
 
@@ -273,6 +272,7 @@ export async function history(
     for (const node of state.nodes(one.id)) {
       if (node.status === 'done' || node.status === 'left_out') continue
       write(`    ${node.host}: ${node.status}${node.detail ? `: ${node.detail}` : node.phase && ` (${node.phase})`}`)
+      if (node.status === 'failed' && node.next) write(`        go on: ${node.next}`)
     }
   }
   return EXIT.done

@@ -28,6 +28,7 @@ const STEPS = [
   ) STRICT;
   CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
   `,
+  `ALTER TABLE nodes ADD COLUMN next TEXT NOT NULL DEFAULT ''`,
 ]
 
 /** Opens `folder/.runbook/schedule.db`, or one in memory: what a daemon did is known to the next one. */

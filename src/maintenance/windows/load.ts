@@ -19,6 +19,7 @@ export interface Sources {
 
 /** Reads and checks. Throws UserError when nothing of the file can be used; a window that is wrong is among `bad`. */
 export async function loadSchedule(path: string, sources: Sources, now: number): Promise<Schedule> {
+  mustExist(path)
   const { windows, channels, bad } = readSchedule(readYaml(path), now)
   const all: Bad[] = [...bad]
   const good: Window[] = []
@@ -42,6 +43,15 @@ export async function loadSchedule(path: string, sources: Sources, now: number):
     }
   }
   return { windows: good, channels, bad: all }
+}
+
+/** Throws UserError with the words for somebody who begins. */
+export function mustExist(path: string): void {
+  if (existsSync(path)) return
+  throw new UserError({
+    message: `there is no ${path}`,
+    hint: 'windows stand in maintenance.yml beside the inventory (-c FILE for another one); docs/windows.md begins with an example',
+  })
 }
 
 async function problemsOf(window: Window, inventory: Inventory, { decrypt }: Sources): Promise<Problem[]> {

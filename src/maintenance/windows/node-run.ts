@@ -6,7 +6,9 @@ import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isAlive, processName } from '../../journal/process.ts'
+import { quoteAll } from '../../shared/quote.ts'
 import { Progress, type Touch } from './progress.ts'
+import { DEFAULT_PLAYBOOK } from './schema.ts'
 
 export type NodeEnd =
   | { readonly status: 'done'; readonly detail: string }
@@ -17,6 +19,8 @@ export interface NodeRun {
   /** Its name in journal/process.ts. */
   readonly process: string
   readonly done: Promise<NodeEnd>
+  /** The same for a person, who goes on with it. */
+  readonly command: string
   touch(): Touch
   /** First: it finishes the step it is at. Again: now. */
   stop(): void
@@ -36,7 +40,7 @@ export interface NodeRunRequest {
   /** Of the occurrence, for what it writes. */
   readonly folder: string
   readonly attempt: number
-  /** Told of each step that came to its end. */
+  /** Told of the step that is under way, with ` …` behind it, or else of the last that came to its end. */
   readonly onStep: (step: string) => void
 }
 
@@ -92,6 +96,14 @@ function argsOf({ host, playbook, cycle, reason, inventory, cwd }: NodeRunReques
   return ['apply', playbook, `--limit=${host}`, '--output', 'json', ...common]
 }
 
+function commandOf({ host, playbook, cycle, reason, inventory, cwd, vars }: NodeRunRequest, files: Files): string {
+  const own = Object.keys(vars).length > 0 ? ['-e', `@${files.vars}`] : cycle ? [] : ['-e', `nodes=${host}`]
+  const common = ['--folder', cwd, ...inventory.flatMap((one) => ['-i', one]), ...own]
+  if (!cycle) return quoteAll(['runbook', 'apply', playbook, '--limit', host, ...common])
+  const other = playbook === DEFAULT_PLAYBOOK ? [] : ['--playbook', playbook]
+  return quoteAll(['runbook', 'node', 'maintain', host, ...other, '--reason', reason, ...common])
+}
+
 /** Takes up one that a daemon before this one started; undefined when it is at its end and its last words are missing. */
 export function adoptNode(process: string, request: NodeRunRequest): NodeRun | undefined {
   const [, pid] = JSON.parse(process) as [string, number]
@@ -112,16 +124,20 @@ function follow(
   const progress = new Progress()
   const before = touchedBefore(request)
   let stops = 0
+  let said: string | undefined
   const look = (): void => {
+    let step = said
     for (let lines = tail.lines(); lines; lines = tail.lines()) {
       for (const event of lines.map(parse)) {
         if (event === undefined) continue
         progress.take(event)
-        if (event.type !== 'task_result') continue
-        if (event.status === 'skipped') continue
-        onStep(`${event.task}${event.status === 'ok' || event.status === 'changed' ? '' : `: ${event.status}`}`)
+        if (event.type === 'task_started') step = `${event.task} …`
+        if (event.type !== 'task_result' || event.status === 'skipped') continue
+        step = `${event.task}${event.status === 'ok' || event.status === 'changed' ? '' : `: ${event.status}`}`
       }
     }
+    if (step !== undefined && step !== said) onStep(step)
+    said = step
   }
   const watch = async (): Promise<NodeEnd> => {
     let over = false
@@ -139,6 +155,7 @@ function follow(
   return {
     process: process_,
     done: watch(),
+    command: commandOf(request, files),
     touch: () => {
       look()
       return before ? 'touched' : progress.touch
@@ -223,7 +240,6 @@ interface CycleEnded {
     readonly node: string
     readonly outcome: string
     readonly message: string
-    readonly next?: string
   }[]
 }
 
@@ -237,9 +253,9 @@ function lastWord(out: string): Recap | CycleEnded | undefined {
 
 function cycleEnd(host: string, { nodes }: CycleEnded): NodeEnd {
   const end = nodes.find(({ node }) => node === host)
-  const detail = [end?.message, end?.next && `go on: ${end.next}`].filter(Boolean).join('; ').replaceAll('\n', '; ')
   if (end === undefined) return { status: 'refused', detail: `nothing was said of ${host}` }
   if (end.outcome === 'done') return { status: 'done', detail: 'done' }
+  const detail = end.message.replaceAll('\n', '; ')
   const known = { failed: 'failed', unreachable: 'unreachable', stopped: 'interrupted', refused: 'refused' } as const
   return { status: known[end.outcome as keyof typeof known] ?? 'refused', detail: detail.slice(0, 500) }
 }

@@ -46,7 +46,7 @@ export interface NodeRecord {
   readonly host: string
   readonly position: number
   readonly status: NodeStatus
-  /** The last step that came to its end. */
+  /** The step that is under way, with ` …` behind it, or the last that came to its end. */
   readonly phase: string
   readonly attempt: number
   /** The run's process (see journal/process.ts). */
@@ -55,6 +55,8 @@ export interface NodeRecord {
   readonly started_at: number | null
   readonly ended_at: number | null
   readonly detail: string
+  /** What a person types to go on with it. */
+  readonly next: string
 }
 
 export interface Pause {
@@ -92,7 +94,7 @@ export class State {
       )
       for (const [i, host] of hosts.entries())
         this.#run(
-          `INSERT INTO nodes VALUES (?, ?, ?, 'waiting', '', 0, NULL, ?, NULL, NULL, '')`,
+          `INSERT INTO nodes VALUES (?, ?, ?, 'waiting', '', 0, NULL, ?, NULL, NULL, '', '')`,
           ...[record.id, host, i, playbook],
         )
       this.#run(
@@ -136,6 +138,17 @@ export class State {
 
   nodes(occurrence: string): readonly NodeRecord[] {
     return this.#all('SELECT * FROM nodes WHERE occurrence = ? ORDER BY position', occurrence)
+  }
+
+  /** All nodes of an opening when they are few; else those that are not done, failed ones first, at most so many. */
+  someNodes(occurrence: string, most: number): readonly NodeRecord[] {
+    return this.#all(
+      `SELECT * FROM nodes WHERE occurrence = ?1 AND
+         (status <> 'done' OR (SELECT count(*) FROM nodes WHERE occurrence = ?1) <= ?2)
+       ORDER BY CASE WHEN (SELECT count(*) FROM nodes WHERE occurrence = ?1) <= ?2 THEN 0 ELSE status <> 'failed' END, position
+       LIMIT ?2`,
+      ...[occurrence, most],
+    )
   }
 
   /** Newest first. */

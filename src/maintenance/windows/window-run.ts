@@ -253,7 +253,8 @@ class WindowRun {
 
   #fail(host: string, detail: string): void {
     this.#set(host, 'failed', { ended_at: this.#o.clock.now(), detail })
-    this.#o.say('node_failed', `${host}: ${detail}`, host)
+    const { next } = this.#record(host)
+    this.#o.say('node_failed', `${host}: ${detail}${next && `; go on: ${next}`}`, host)
   }
 
   /** What is under way on it, or the same once more: nobody knows how far it came, and the playbook finds out. */
@@ -274,7 +275,7 @@ class WindowRun {
     // Written down before it begins: a daemon that dies in between looks at the node, and does not take it for untouched.
     this.#set(host, status, { attempt, started_at: before.started_at ?? clock.now(), process: null })
     const run = nodes.start(host, playbook, attempt, (phase) => state.node(occurrence.id, host, { phase }))
-    this.#set(host, status, { process: run.process })
+    this.#set(host, status, { process: run.process, next: run.command })
     if (playbook === window.playbook && attempt === 1) say('node_started', `${host}: started`, host)
     return run
   }

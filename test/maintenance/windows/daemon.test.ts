@@ -166,7 +166,7 @@ t.test('concurrency, a failed node, and how many may fail', async (t) => {
   t.same(
     s.said('node_failed', 'closed').map((line) => line.slice(12)),
     [
-      'node_failed n2: disk: it is gone',
+      'node_failed n2: disk: it is gone; go on: runbook apply cycle.yml --limit n2',
       'closed workers: 1 of 5 nodes done, 1 failed, 3 left for the next time (1 failed)',
     ],
   )

@@ -1,4 +1,5 @@
 /** A clock that a test turns, and nodes that take as long as a test says. */
+import { basename } from 'node:path'
 import type { Clock } from '../../../src/maintenance/windows/clock.ts'
 import type { NodeEnd, NodeRun } from '../../../src/maintenance/windows/node-run.ts'
 import type { NodeStarter } from '../../../src/maintenance/windows/window-run.ts'
@@ -123,6 +124,7 @@ export class FakeNodes implements NodeStarter {
     return {
       process: `["fake",${this.started.length},null]`,
       done,
+      command: `runbook apply ${basename(playbook)} --limit ${host}`,
       touch() {
         const after = clock.now() - begun
         if (after >= touchesAfter) return 'touched'

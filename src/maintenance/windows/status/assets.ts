@@ -26,6 +26,9 @@ small{color:var(--dim);font-size:.875rem;font-weight:400}
 .note{color:var(--warn);font-weight:550}
 .meta,.detail{color:var(--dim);font-size:.875rem}
 .detail{display:block}
+a{color:var(--accent)}
+.do{margin-top:.5rem;font-size:.875rem;color:var(--dim)}
+.do code{display:block;color:var(--ink)}
 ul{list-style:none;margin:0;padding:0}
 .plain>li{padding:.5rem 0;border-top:1px solid var(--line)}
 .plain>li:first-child{border-top:0;padding-top:0}

@@ -3,24 +3,43 @@ import { ENDED, type NodeRecord, type NodeStatus, type OccurrenceRecord } from '
 import { fromNow, span } from '../time.ts'
 import { Zone } from '../zone.ts'
 import { type Html, html } from './html.ts'
-import type { View, WindowView } from './view.ts'
+import { MOST, type View, type WindowView } from './view.ts'
 
 /** The whole document. The same without JavaScript, only not live. */
 export function page(view: View): string {
+  return documentOf(
+    titleOf(view),
+    html`<noscript><meta http-equiv="refresh" content="20"></noscript>
+<script src="live.js" defer></script>`,
+    html`<p id="live"><noscript>new every 20 s</noscript></p>`,
+    sections(view),
+  )
+}
+
+/** Every node that ever was in a window, with what was last. */
+export function nodesPage({ hosts, now }: View): string {
+  return documentOf(
+    'nodes · maintenance',
+    html`<meta http-equiv="refresh" content="20">`,
+    html`<p><a href="./">back</a></p>`,
+    html`<section><h2>Nodes</h2><p class="meta">${countsOf(hosts)}</p><ul class="nodes card">${hosts.map((host) => hostItem(host, now))}</ul></section>`,
+  )
+}
+
+function documentOf(title: string, head: Html, aside: Html, main: Html): string {
   return `<!doctype html>\n${html`<html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${titleOf(view)}</title>
+<title>${title}</title>
 <link rel="stylesheet" href="style.css">
 <link rel="icon" href="data:,">
-<noscript><meta http-equiv="refresh" content="20"></noscript>
-<script src="live.js" defer></script>
+${head}
 </head>
 <body>
-<header><h1>Maintenance</h1><p id="live"><noscript>new every 20 s</noscript></p></header>
-<main>${sections(view)}</main>
+<header><h1>Maintenance</h1>${aside}</header>
+<main>${main}</main>
 </body>
 </html>
 `}`
@@ -64,14 +83,13 @@ function attention({ running, history, bad, trouble, now }: View): Html | undefi
   const latest =
     running ?? history.find(({ record }) => ['done', 'failed', 'cut', 'interrupted'].includes(record.status))
   const failed = latest?.nodes.filter(({ status }) => status === 'failed') ?? []
+  const more = failed.length - MOST
   const finishing = running?.nodes.filter(({ status }) => status === 'finishing') ?? []
   const items = [
-    ...failed.map(
-      (
-        node,
-      ) => html`<li><b>${node.host}</b> failed ${node.ended_at ? fromNow(node.ended_at, now) : ''} at <i>${node.phase.replace(/: failed$/, '') || 'its start'}</i>
-<span class="detail">${node.detail}</span><code>runbook node doctor ${node.host}</code></li>`,
-    ),
+    ...failed.slice(0, MOST).map((node) => failedItem(node, now)),
+    ...(more > 0
+      ? [html`<li>and ${more} more: <code>runbook schedule history ${latest!.record.window}</code></li>`]
+      : []),
     ...finishing.map((node) => html`<li><b>${node.host}</b> is being finished, past the end of the window</li>`),
     ...(trouble
       ? [html`<li><b>maintenance.yml cannot be read</b>; what was read before stands<pre>${trouble}</pre></li>`]
@@ -80,6 +98,15 @@ function attention({ running, history, bad, trouble, now }: View): Html | undefi
   ]
   if (items.length === 0) return undefined
   return html`<section id="attention" class="card bad"><h2>Needs somebody</h2><ul class="plain">${items}</ul></section>`
+}
+
+/** With the one command that goes on, and the one that looks. */
+function failedItem({ host, ended_at, phase, detail, next }: NodeRecord, now: number): Html {
+  const at = phase.replace(/(: failed| …)$/, '') || 'its start'
+  return html`<li><b>${host}</b> failed ${ended_at ? fromNow(ended_at, now) : ''} at <i>${at}</i>
+<span class="detail">${detail}</span>
+${next && html`<p class="do">Go on <code>${next}</code></p>`}
+<p class="do">Look <code>runbook node doctor ${host}</code></p></li>`
 }
 
 const WORDS: Readonly<Record<NodeStatus, string>> = {
@@ -111,13 +138,43 @@ ${lastStart && html`<div><dt>Last start</dt><dd>${fromNow(lastStart, now)}<small
 </dl>
 ${view?.pause && html`<p class="note">Paused by ${view.pause.actor}${view.pause.reason && `: ${view.pause.reason}`}. No further node is started.</p>`}
 ${record.starts > now && html`<p class="note">The first node starts ${fromNow(record.starts, now)}.</p>`}
-<ul class="nodes">${nodes.map((node) => nodeItem(node, now))}</ul>
+<ul class="nodes">${nodeItems(nodes, now)}</ul>
 </section>`
+}
+
+/** Few of them all; of many those under way and failed, and the others counted. */
+function nodeItems(nodes: readonly NodeRecord[], now: number): Html[] {
+  if (nodes.length <= MOST) return nodes.map((node) => nodeItem(node, now))
+  const quiet: readonly NodeStatus[] = ['done', 'waiting', 'rolled_back', 'left_out']
+  const notable = nodes.filter(({ status }) => !quiet.includes(status))
+  const failed = notable.filter(({ status }) => status === 'failed')
+  const shown = [...notable.filter(({ status }) => status !== 'failed'), ...failed.slice(0, MOST)]
+  const groups = quiet.flatMap((status) => {
+    const group = nodes.filter((node) => node.status === status)
+    const names = (status === 'waiting' ? group : group.toReversed()).slice(0, 3).map(({ host }) => host)
+    const first = status === 'waiting' ? 'next' : 'last'
+    return group.length === 0
+      ? []
+      : [
+          html`<li class="${status}"><span class="dot"></span><b>${group.length} ${group.length === 1 ? 'node' : 'nodes'}</b><span class="state">${WORDS[status]}</span><span class="detail">${first}: ${names.join(', ')}</span></li>`,
+        ]
+  })
+  const more = failed.length - MOST
+  return [
+    ...shown.map((node) => nodeItem(node, now)),
+    ...(more > 0
+      ? [
+          html`<li class="failed"><span class="dot"></span><b>and ${more} more</b><span class="state">failed</span></li>`,
+        ]
+      : []),
+    ...groups,
+  ]
 }
 
 function nodeItem({ host, status, phase, detail, started_at, ended_at }: NodeRecord, now: number): Html {
   const took = started_at === null ? '' : span((ended_at ?? now) - started_at)
-  const words = ENDED.includes(status) ? detail : phase && `last step: ${phase}`
+  const step = phase.endsWith(' …') ? `now: ${phase.slice(0, -2)}` : phase && `last step: ${phase}`
+  const words = ENDED.includes(status) ? detail : step
   return html`<li class="${status}"><span class="dot"></span><b>${host}</b><span class="state">${WORDS[status]} ${took}</span>${words && html`<span class="detail">${words}</span>`}</li>`
 }
 
@@ -139,10 +196,22 @@ ${rest.length > 0 && html`<p class="meta">then ${rest.map(({ opens, blackout }, 
 
 function nodes({ hosts, now }: View): Html | undefined {
   if (hosts.length === 0) return undefined
-  return html`<section id="nodes"><h2>Nodes</h2><ul class="nodes card">${hosts.map(
-    ({ host, status, window, ended_at }) =>
-      html`<li class="${status}"><span class="dot"></span><b>${host}</b><span class="state">${WORDS[status]} ${when(ended_at, now)}</span><span class="detail">${window}</span></li>`,
-  )}</ul></section>`
+  const few = hosts.length <= MOST
+  const shown = few ? hosts : hosts.filter(({ status }) => status === 'failed').slice(0, MOST)
+  const all = html`<p class="meta">${countsOf(hosts)}. <a href="nodes">All of them</a></p>`
+  return html`<section id="nodes"><h2>Nodes</h2>${!few && all}${shown.length > 0 && html`<ul class="nodes card">${shown.map((host) => hostItem(host, now))}</ul>`}</section>`
+}
+
+const hostItem = ({ host, status, window, ended_at }: View['hosts'][number], now: number): Html =>
+  html`<li class="${status}"><span class="dot"></span><b>${host}</b><span class="state">${WORDS[status]} ${when(ended_at, now)}</span><span class="detail">${window}</span></li>`
+
+function countsOf(hosts: View['hosts']): string {
+  const by = Object.groupBy(hosts, ({ status }) => status)
+  const counts = Object.entries(WORDS).flatMap(([status, words]) => {
+    const count = by[status as NodeStatus]?.length ?? 0
+    return count > 0 ? [`${count} ${words}`] : []
+  })
+  return `${hosts.length} nodes: ${counts.join(', ')}`
 }
 
 const when = (at: number | null, now: number): string => (at === null ? '' : fromNow(at, now))

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { UserError } from '../../../shared/errors.ts'
 import { SCRIPT, STYLE } from './assets.ts'
-import { page, sections, titleOf } from './page.ts'
+import { nodesPage, page, sections, titleOf } from './page.ts'
 import type { View } from './view.ts'
 
 export interface StatusOptions {
@@ -96,6 +96,8 @@ export class StatusServer {
     switch (request.url?.replace(/\?.*$/, '')) {
       case '/':
         return send(200, 'text/html', page(view()))
+      case '/nodes':
+        return send(200, 'text/html', nodesPage(view()))
       case '/style.css':
         return send(200, 'text/css', STYLE)
       case '/live.js':

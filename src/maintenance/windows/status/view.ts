@@ -20,10 +20,14 @@ export interface View {
   readonly bad: readonly { readonly name: string; readonly text: string }[]
   readonly windows: readonly WindowView[]
   readonly running: { readonly record: OccurrenceRecord; readonly nodes: readonly NodeRecord[] } | undefined
+  /** Of openings with many nodes only those that are not done. */
   readonly history: readonly { readonly record: OccurrenceRecord; readonly nodes: readonly NodeRecord[] }[]
   readonly hosts: readonly (NodeRecord & { readonly window: string })[]
   readonly events: ReturnType<State['events']>
 }
+
+/** Nodes that are shown one by one in a list; with more, only those that need looking at, and the others are counted. */
+export const MOST = 12
 
 const UPCOMING = 3
 const HISTORY = 15
@@ -47,7 +51,7 @@ export function viewOf(schedule: Schedule, trouble: string | undefined, state: S
     history: state
       .history(HISTORY)
       .filter(({ status }) => status !== 'running')
-      .map((one) => ({ record: one, nodes: state.nodes(one.id) })),
+      .map((one) => ({ record: one, nodes: state.someNodes(one.id, MOST) })),
     hosts: state.hosts(),
     events: state.events(EVENTS),
   }
