@@ -220,16 +220,19 @@ async function besideKubectl(t: Test, cluster: Cluster): Promise<void> {
   }
 }
 
+/** All pods begin on n2, and may go elsewhere afterwards. */
+async function putOnN2(cluster: Cluster, objects: readonly Spec[]): Promise<void> {
+  for (const other of ['n1', 'n3']) await cluster.kubectl('cordon', other)
+  await cluster.put(objects)
+  for (const other of ['n1', 'n3']) await cluster.kubectl('uncordon', other)
+}
+
 async function budgets(t: Test, cluster: Cluster): Promise<void> {
   const flags = ['--ignore-daemonsets', '--timeout=300s']
 
   await t.test('one at a time: a budget is never overdrawn', async (t) => {
-    await cluster.kubectl('cordon', 'n3')
-    await cluster.kubectl('cordon', 'n1')
-    await cluster.put([deployment('web', 3, pod()), budget('web', 'web', { maxUnavailable: 1 })])
+    await putOnN2(cluster, [deployment('web', 3, pod()), budget('web', 'web', { maxUnavailable: 1 })])
     t.same(await cluster.left(), ['web-*', 'web-*', 'web-*'])
-    await cluster.kubectl('uncordon', 'n3')
-    await cluster.kubectl('uncordon', 'n1')
     const draining = cluster.drain(...flags)
     let least = 3
     let isOver = false
@@ -270,7 +273,7 @@ async function budgets(t: Test, cluster: Cluster): Promise<void> {
     // One of three is not Ready, elsewhere: when it is not wanted any more, one of the others may go.
     const late = deployment('late', 1, sick({ nodeSelector: { 'kubernetes.io/hostname': 'n3' } }))
     const all = budget('web', 'web', { selector: { matchLabels: { test: 'drain' } }, maxUnavailable: 1 })
-    await cluster.put([deployment('web', 2, pod(PINNED)), all])
+    await putOnN2(cluster, [deployment('web', 2, pod()), all])
     await inLab(cluster.site.lab, ['apply', '-f', '-'], { input: JSON.stringify(late) })
     await cluster.kubectl('wait', '--for=jsonpath={.status.disruptionsAllowed}=0', 'pdb/web', '--timeout=300s')
     const short = await cluster.drain('--ignore-daemonsets', '--timeout=10s')

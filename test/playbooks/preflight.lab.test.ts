@@ -80,6 +80,35 @@ ${vars}
     t.equal(await sh('n3', 'ls /root'), '', 'nothing was touched')
   })
 
+  await t.test('too little disk, and a version that is none', async (t) => {
+    const playbook = join(folder, 'disk.yml')
+    const args = { kubernetes_version: 'v1.34.4', role: 'worker', min_disk_gb: { '/var/lib/containerd': 1_000_000 } }
+    const play = (over: object) =>
+      writeFileSync(
+        playbook,
+        JSON.stringify([
+          {
+            hosts: 'n1',
+            become: true,
+            tasks: [
+              { preflight: { ...args, ignore: ['cpu', 'memory'], ...over } },
+              { file: { path: '/root/touched', state: 'touch' } },
+            ],
+          },
+        ]),
+      )
+    play({})
+    const small = await runbook(lab, ['apply'], playbook)
+    t.match(small.failed[0], {
+      host: 'n1',
+      msg: /^n1 has a problem:\n- disk: [\d.]+ GB are free for \/var\/lib\/containerd, 1000000 are needed/,
+    })
+    play({ kubernetes_version: 'v1.34' })
+    const half = await runbook(lab, ['apply'], playbook)
+    t.match(half, { rc: 3, failed: [], err: /must be a whole version, such as v1\.34\.1/ })
+    t.equal(await sh('n1', 'ls /root'), '', 'nothing was touched')
+  })
+
   await t.test('a virtual IP that is in use', async (t) => {
     await sh('n2', 'rm -r /etc/kubernetes; ip addr add 192.168.77.5/24 dev host0; iptables -A INPUT -p icmp -j DROP')
     await sh('n1', 'ip addr add 192.168.77.4/24 dev host0')
