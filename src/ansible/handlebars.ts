@@ -98,13 +98,14 @@ export class HandlebarsWriter {
   #output(expr: Expr, source: string, place: Place): void {
     const bare = expr.op === 'filter' && expr.name === 'string' ? expr.of : expr
     if (bare.op === 'if') {
-      if (!bare.no) throw new Refused('"if" without "else"', 'write {{#if}}')
+      // Without "else" Jinja prints nothing.
+      const { no } = bare
       this.#if(
         place.t.condition(bare.test),
         source,
         place,
         () => this.#output(bare.yes, source, place),
-        () => this.#output(bare.no!, source, place),
+        no && (() => this.#output(no, source, place)),
       )
       return
     }
@@ -265,13 +266,26 @@ export function assemble(parts: readonly Part[]): string {
     else merged.push(part)
   }
   for (const way of [pretty, plain, guarded]) {
-    const code = merged.map((part, i) => (part.op === 'text' ? part.text : way(part, merged[i - 1]))).join('')
+    const code = merged
+      .map((part, i) =>
+        part.op === 'text' ? besideTags(part.text, merged[i - 1], merged[i + 1]) : way(part, merged[i - 1]),
+      )
+      .join('')
     if (isSame(code, merged)) return code
   }
   throw new Refused('text that Handlebars would read in another way', 'write the template by hand')
 }
 
 type Tag = Exclude<Part, { op: 'text' }>
+
+/** A backslash before a tag would hide it, and a brace beside one would be taken for a part of it. */
+function besideTags(text: string, before: Part | undefined, after: Part | undefined): string {
+  let made = text
+  if (before && made.startsWith('}')) made = `{{"}"}}${made.slice(1)}`
+  if (after && made.endsWith('\\')) made += '\\'
+  if (after && made.endsWith('{')) made = `${made.slice(0, -1)}{{"{"}}`
+  return made
+}
 
 /** A tag gets a line of its own where it stands between lines. */
 function pretty(part: Tag, before: Part | undefined): string {
@@ -309,7 +323,8 @@ function collect(program: hbs.AST.Program | undefined, seen: string[]): void {
     if (node.type === 'ContentStatement') seen.push((node as hbs.AST.ContentStatement).value)
     else if (node.type === 'MustacheStatement') {
       const { path } = node as hbs.AST.MustacheStatement
-      if (!(path.type === 'StringLiteral' && (path as hbs.AST.StringLiteral).value === '')) seen.push('\0')
+      const literal = path.type === 'StringLiteral' ? (path as hbs.AST.StringLiteral).value : undefined
+      seen.push(literal !== undefined && /^[{}]?$/.test(literal) ? literal : '\0')
     } else if (node.type === 'BlockStatement') {
       const block = node as hbs.AST.BlockStatement
       seen.push('\0')

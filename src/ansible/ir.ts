@@ -182,12 +182,15 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
     case 'get': {
       const { key } = ir
       if (ir.of.op === 'var' && ir.of.local && ir.of.name === 'loop') return loopName(key)
-      if (key.op === 'lit' && isPath(ir.of)) return `${inner(ir.of)}.${segment(String(key.value))}`
+      const of = inner(ir.of)
+      if (key.op === 'lit' && isPath(ir.of) && !of.startsWith('(')) return `${of}.${segment(String(key.value))}`
       return helper('lookup', ir.of, key)
     }
     case 'call':
       if (ir.name === 'string' && ir.args[0]!.type.kind !== 'any') return printHandlebars(ir.args[0]!, context, outer)
       if (ir.name === 'size') return helper('length', ...ir.args)
+      if (/^(default|defined)$/.test(ir.name) && isPath(ir.args[0]!) && inner(ir.args[0]!).startsWith('('))
+        throw noHandlebars('default for an entry whose key is computed')
       if (!HANDLEBARS.has(ir.name)) throw noHandlebars(`${ir.name}(…)`)
       return helper(ir.name, ...ir.args)
     case 'bin': {

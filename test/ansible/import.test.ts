@@ -79,7 +79,7 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ['facts that are not the same', '- debug: msg={{ ansible_fqdn }}', /unfinished/],
   ['the name of an unknown distribution', '- command: x\n  when: ansible_distribution == "Nobody"', /unfinished/],
   ['a handler of a role', '- command: x\n  notify: "common : restart"', /notify: "?restart/],
-  ['a loop over lists in a list', '- debug: msg={{ item }}\n  with_items: [[a, b], c]', /unfinished/],
+  ['a loop over lists in a list', '- debug: msg={{ item }}\n  with_items: [[a, b], c]', /!cel flatten/],
   ['groups of a user', '- user: {name: a, groups: [b]}', /append: false/],
   [
     'swap has no mount point',
@@ -192,6 +192,10 @@ t.test('bad input', async (t) => {
 })
 
 const TEMPLATES = [
+  'run \\\n{%- for w in words %}\n  {{ w }} \\\n{%- endfor %}\n--end\n',
+  '{% if flag %}{ {{ word }} }{% endif %}}\n',
+  '{{ "x" if flag }}{{ "y" if not flag }}z\n',
+  '{% for w in words %}{{ w }}}{% endfor %}\n{{ word }}{{ number }}}\n',
   'a {{ word }}\n{% if flag %}\nb\n{% endif %}\nc\n',
   '{% if flag %}\n  b\n  {% if word == "x" %}\n  c\n  {% endif %}\n{% else %}\nd\n{% endif %}',
   '  {% if flag %}\n  indented\n  {% endif %}\nend\n',
