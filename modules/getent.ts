@@ -29,7 +29,10 @@ export default defineModule({
   provides: 'facts',
   examples: [
     { name: 'A user, wherever it comes from', yaml: 'getent:\n  database: passwd\n  key: ops\n  fail_key: false' },
-    { name: 'The home folder of that user', yaml: 'debug:\n  msg: "{{ facts.getent_passwd.ops.[4] }}"' },
+    {
+      name: 'All groups; facts.getent_group.docker.[2] are then the members of one',
+      yaml: 'getent:\n  database: group',
+    },
   ],
   returns: {
     'getent_<database>':

@@ -24,8 +24,8 @@ export function lockLine(holder: string, roots: readonly string[] = ROOT_FOLDERS
     'is_held() { l=$(readlink -- "$1/alive") || return 1; case ${l#*:} in ""|*[!0-9]*) return 1 ;; esac; [ "$(start "${l%:*}" 2>/dev/null)" = "${l#*:}" ]; }',
     // Nothing is started for it where there are none.
     'j=${XDG_STATE_HOME:-$HOME/.local/state}; [ "$u" != 0 ] || j=/var/lib',
-    'now() { for i in "$j"/runbook/jobs/*/pid; do if [ -f "$i" ] && [ ! -f "${i%pid}rc" ] && read -r a b o x <"$i" && [ "$(start "$a" 2>/dev/null)" = "$b" ]; then IFS= read -r w <"${i%pid}name"; i=${i%/pid}; printf "\\t%s %s %s" "$a" "${i##*/}" "$w"; fi; done; }',
-    'wait_for_end() { printf "%s\\n" "locked$beside$(now)"; exec >/dev/null 2>&1; p=; while read -r a b; do [ "$a" != end ] || exit 0; p="$p $a:$b"; done',
+    'look() { jobs=; for i in "$j"/runbook/jobs/*/pid; do if [ -f "$i" ] && [ ! -f "${i%pid}rc" ] && read -r a b o x <"$i" && [ -n "$b" ] && [ "$(start "$a" 2>/dev/null)" = "$b" ]; then IFS= read -r w <"${i%pid}name"; i=${i%/pid}; jobs=$jobs$(printf "\\t%s %s %s" "$a" "${i##*/}" "$w"); fi; done; }',
+    'wait_for_end() { look; printf "%s\\n" "locked$beside$jobs"; exec >/dev/null 2>&1; p=; while read -r a b; do [ "$a" != end ] || exit 0; p="$p $a:$b"; done',
     // Shells that run no script end with the connection, in the same moment as this one.
     'for a in $p; do while [ "$(start "${a%:*}")" = "${a#*:}" ]; do sleep 0.2 || sleep 1; done; done; exit 0; }',
     `r=${quote(roots[0]!)}`,

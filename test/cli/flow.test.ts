@@ -128,7 +128,8 @@ t.test('--start-at-task', async (t) => {
     .map((line) => JSON.parse(line) as { task?: string; status?: string })
   t.equal(code, 0)
   t.same(
-    done.map(({ task, status }) => `${task} ${status}`),
+    // Of a task that takes long there is also a line that it began.
+    done.flatMap(({ task, status }) => (task && !status ? [] : `${task} ${status}`)),
     ['Gather facts ok', 'From here changed', 'And on ok', 'Told ok', 'undefined undefined'],
   )
   t.match(await start('From hree'), { code: 3, out: '', err: /did you mean "From here"/ })
@@ -153,7 +154,7 @@ t.test('--resume after --start-at-task leaves out what was left out', async (t) 
     const { out, code } = await runbook(['apply', 'site.yml', '-o', 'json', ...args], folder)
     const lines = out.trimEnd().split('\n')
     const tasks = lines.map((line) => JSON.parse(line) as { task?: string; status?: string })
-    return { code, tasks: tasks.flatMap(({ task, status }) => (task ? `${task} ${status}` : [])) }
+    return { code, tasks: tasks.flatMap(({ task, status }) => (task && status ? `${task} ${status}` : [])) }
   }
   t.same(await apply('--start-at-task', 'From*'), { code: 2, tasks: ['From here changed', 'Waits failed'] })
   writeFileSync(join(folder, 'go'), '')
