@@ -106,11 +106,12 @@ export const CNI_CHECK = `
 PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin
 n=runbook-check-$$
 f=$(mktemp) || exit 1
-trap 'rm -f "$f"' EXIT
+trap 'rm -f "$f" "$f.err"' EXIT
 if command -v crictl >/dev/null; then
   c() { timeout 60 crictl -r unix:///run/containerd/containerd.sock --timeout 50s "$@"; }
   printf '{"metadata":{"name":"%s","namespace":"runbook","uid":"%s","attempt":1},"linux":{}}' "$n" "$n" >"$f"
-  p=$(c runp "$f" 2>&1) || { printf '%s\\n' "$p" | tail -n 1; exit 1; }
+  # Its warnings (no /etc/crictl.yaml) are no part of the pod's id.
+  p=$(c runp "$f" 2>"$f.err") || { tail -n 1 "$f.err"; exit 1; }
   c inspectp -o go-template --template '{{.status.network.ip}}' "$p" 2>/dev/null
   c stopp "$p" >/dev/null 2>&1; c rmp -f "$p" >/dev/null 2>&1
   exit 0
