@@ -7,7 +7,8 @@
  * - `local`: what runs playbooks on this machine itself, one file at a time: they all want its run lock
  * - `lab`: real hosts (docs/contributing-lab.md)
  * - `netboot`: machines with real firmware, under QEMU; one installation, or all with RUNBOOK_FULL=1
- * - `kubernetes-short`: a real cluster of two hosts from nothing, a drain, a worker out and in again
+ * - `kubernetes-short`: a real cluster of two hosts from nothing, a drain, a worker out and in again; one with three control
+ *   planes, one of which loses its power
  * - `kubernetes`: that and all others (docs/contributing-kubernetes-lab.md)
  *
  * With RUNBOOK_REQUIRE_LAB=1 a suite that cannot run here fails instead of being skipped.
@@ -61,7 +62,7 @@ const SUITES: readonly Suite[] = [
   { name: 'netboot', files: all.filter(isFirmware), jobs: 1, timeout: process.env.RUNBOOK_FULL ? 3600 : 1800 },
   {
     name: 'kubernetes-short',
-    files: ['test/playbooks/site.kubernetes.test.ts'],
+    files: ['test/playbooks/site.kubernetes.test.ts', 'test/playbooks/ha-short.kubernetes.test.ts'],
     jobs: 1,
     timeout: 3600, // the first run builds Kubernetes
   },

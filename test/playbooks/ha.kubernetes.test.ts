@@ -2,12 +2,12 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import t from 'tap'
-import { apiAddress, kubectl } from '../lab/kubernetes/cluster.ts'
+import { kubectl } from '../lab/kubernetes/cluster.ts'
 import { installRelease, loadImages, RELEASES } from '../lab/kubernetes/index.ts'
 import { skipWithoutKubernetes } from '../lab/kubernetes/skip.ts'
 import { startLoad } from './load.ts'
 import { ROOT } from './runbook.ts'
-import { allReady, bootSite, CLUSTER, converges, nothingToDo, SITE, succeeded, UPGRADE } from './site.ts'
+import { bootSite, converges, losesALeader, nothingToDo, SITE, succeeded, UPGRADE } from './site.ts'
 
 const HOUR = 60 * 60_000
 t.setTimeout(2 * HOUR)
@@ -60,16 +60,6 @@ t.test('three control planes, two workers', { skip: skipWithoutKubernetes(), tim
   })
 
   await t.test('one control plane loses its power, and has it again', async (t) => {
-    const held = await Promise.all(
-      lab.controlPlanes.map(({ name }) => lab.lab.exec(name, ['ip', '-4', 'address', 'show', 'dev', 'host0'])),
-    )
-    const leader = lab.controlPlanes[held.findIndex(({ stdout }) => stdout.includes(` ${apiAddress(lab)}/`))]!
-    await lab.lab.kill(leader.name)
-    const without = await runbook('apply', CLUSTER, '--limit', 'workers')
-    succeeded(t, without)
-    t.comment(`the API answered after ${without.seconds.toFixed(1)} s at most`)
-    await lab.lab.powerOn(leader.name)
-    succeeded(t, await runbook('apply', CLUSTER, '-e', `kubernetes_version=${RELEASES['1.34'].kubernetes}`))
-    await allReady(t, three)
+    await losesALeader(t, three, `kubernetes_version=${RELEASES['1.34'].kubernetes}`)
   })
 })

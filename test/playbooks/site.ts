@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import path from 'node:path'
 import type { Test } from 'tap'
-import { kubectl } from '../lab/kubernetes/cluster.ts'
+import { apiAddress, kubectl } from '../lab/kubernetes/cluster.ts'
 import { bootKubernetesLab, type KubernetesLab, type KubernetesLabOptions } from '../lab/kubernetes/index.ts'
 import { writeInventory } from '../lab/kubernetes/inventory.ts'
 import { type Event, ROOT } from './runbook.ts'
@@ -115,4 +115,23 @@ export async function nothingToDo(t: Test, { runbook }: Site, playbook = CLUSTER
   t.ok(again.scripts > 0 && again.scripts <= 10, `${again.scripts} scripts a host`)
   t.comment(`nothing to do: ${again.seconds.toFixed(1)} s, ${again.scripts} scripts a host at most`)
   return again
+}
+
+/**
+ * The control plane that holds the virtual IP loses its power: the API answers there nevertheless. With power again it is a
+ * node like before. `vars` are those that the cluster was applied with last, as `-e` takes them.
+ */
+export async function losesALeader(t: Test, site: Site, ...vars: string[]): Promise<void> {
+  const { lab, runbook } = site
+  const held = await Promise.all(
+    lab.controlPlanes.map(({ name }) => lab.lab.exec(name, ['ip', '-4', 'address', 'show', 'dev', 'host0'])),
+  )
+  const leader = lab.controlPlanes[held.findIndex(({ stdout }) => stdout.includes(` ${apiAddress(lab)}/`))]!
+  await lab.lab.kill(leader.name)
+  const without = await runbook('apply', CLUSTER, '--limit', 'workers')
+  succeeded(t, without, `it succeeds without ${leader.name}`)
+  t.comment(`the API answered after ${without.seconds.toFixed(1)} s at most`)
+  await lab.lab.powerOn(leader.name)
+  succeeded(t, await runbook('apply', CLUSTER, ...vars.flatMap((one) => ['-e', one])), 'and with it again')
+  await allReady(t, site)
 }
