@@ -7,7 +7,7 @@ import { openLocal } from './local.ts'
 import { openOpenssh } from './openssh.ts'
 import { type Connect, type ConnectOptions, SessionError, type Target } from './session.ts'
 import { expandHome, type HostConfig, lookupHost } from './ssh-config.ts'
-import { connectHop, forward, type Hop, type Ssh2Client, ssh2Transport } from './ssh2.ts'
+import type { Hop, Ssh2Client } from './ssh2.ts'
 
 const CONNECT_MS = 10_000
 const KEEPALIVE_MS = 15_000
@@ -24,13 +24,18 @@ export const connect: Connect = async (target, options = {}) => {
       return makeConnection(await openOpenssh(target, options), options)
     case 'ssh2': {
       const hops = planHops(target, options)
+      const { ssh2Transport } = await ssh2()
       return makeConnection(ssh2Transport(hops.at(-1)!, await connectThrough(hops, options.signal)), options)
     }
   }
 }
 
+/** 30 ms of start-up time, which other connections need not pay. */
+const ssh2 = () => import('./ssh2.ts')
+
 /** Connects hop by hop; each hop but the last is shared by all hosts behind it. */
 async function connectThrough(hops: readonly Hop[], signal?: AbortSignal): Promise<Ssh2Client> {
+  const { connectHop, forward } = await ssh2()
   if (hops.length === 1) return connectHop(hops[0]!, undefined, signal)
   const [before, hop] = [hops.slice(0, -1), hops.at(-1)!]
   const jump = await shareJump(before).catch((error) => {

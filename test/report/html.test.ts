@@ -51,18 +51,6 @@ t.test('what is in it', async (t) => {
   t.notMatch(readFileSync(path, 'utf8'), /(src|href)=["']?(https?:)?\/\//, 'nothing from elsewhere')
 })
 
-t.test('what commands printed that succeeded', async (t) => {
-  const model = new Model()
-  for (const event of htmlEvents(2, 6)) {
-    const done = event.type === 'task_result' && !event.handler
-    const result = { rc: 0, stdout: 'two\nlines', stderr: '', changed: true }
-    model.event(done ? { ...event, status: 'changed', stdout: undefined, stderr: undefined, result } : event)
-  }
-  const details = model.data().details.filter(({ stdout }) => stdout !== undefined)
-  t.match(details, [{ stdout: 'two\nlines' }])
-  t.notOk(details.some(({ stderr }) => stderr !== undefined))
-})
-
 t.test('a file that cannot be written is known before the run', async (t) => {
   t.throws(() => htmlReport(join(folder, 'no/such/run.html'), '--report'), UserError)
   const path = join(folder, 'never.html')

@@ -1,5 +1,5 @@
 /** JSON over HTTPS to one controller: certificate first, slow and busy controllers borne with. */
-import { type ClientRequestArgs, Agent as HttpAgent, type IncomingMessage, request as requestPlain } from 'node:http'
+import type { ClientRequestArgs, Agent as HttpAgent, IncomingMessage } from 'node:http'
 import { Agent, request } from 'node:https'
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -7,6 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type TLSSocket } from 'node:tls'
 import { type CertificateCheck, checkCertificate } from '../certificates.ts'
 import { PowerError } from '../errors.ts'
+
+// An import of node:http makes Node load its WebSocket and fetch, too: 25 ms that every command would pay.
+const { Agent: PlainAgent, request: requestPlain } = process.getBuiltinModule('node:http')
 
 export interface RedfishRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -54,7 +57,7 @@ export class RedfishHttp implements Disposable {
     // One connection: controllers have few, and mix up sessions under parallel requests.
     const agent = (keepAlive: boolean): HttpAgent =>
       options.base.protocol === 'http:'
-        ? new HttpAgent({ keepAlive, maxSockets: 1 })
+        ? new PlainAgent({ keepAlive, maxSockets: 1 })
         : new CheckingAgent(options.check, keepAlive)
     this.#agent = agent(true)
     this.#freshAgent = agent(false)

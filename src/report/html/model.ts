@@ -139,7 +139,7 @@ export class Model {
   }
 
   #detail(event: TaskResultEvent, name: string): number {
-    const { task, msg, hint, changes, items, cmd, rc, stdout, stderr, frame, notRun, diff, result } = event
+    const { task, msg, hint, changes, items, cmd, rc, stdout, stderr, frame, notRun, diff } = event
     const full = this.#room > 0
     const text = JSON.stringify({
       name: task === name ? undefined : task,
@@ -160,8 +160,8 @@ export class Model {
       items: items?.slice(0, 500).map((item) => ({ label: item.label, status: item.status, msg: cut(item.msg) ?? '' })),
       cmd,
       rc,
-      stdout: full ? cut(stdout ?? said(result, 'stdout')) : undefined,
-      stderr: full ? cut(stderr ?? said(result, 'stderr')) : undefined,
+      stdout: full ? cut(stdout) : undefined,
+      stderr: full ? cut(stderr) : undefined,
       frame,
       notRun,
     })
@@ -178,12 +178,6 @@ const style = makeStyle({ colour: false, unicode: false })
 
 function textOf(diff: Diff): string {
   return cut(diffLines(diff, style).join('\n')) ?? ''
-}
-
-/** What a command that succeeded printed stands in its result alone. */
-function said(result: TaskResultEvent['result'], stream: 'stdout' | 'stderr'): string | undefined {
-  const text = result?.[stream]
-  return typeof text === 'string' ? text : undefined
 }
 
 function cut(text: string | undefined): string | undefined {
