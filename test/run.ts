@@ -6,6 +6,7 @@
  * - `unit`: everything that needs nothing but this machine
  * - `local`: what runs playbooks on this machine itself, one file at a time: they all want its run lock
  * - `lab`: real hosts (docs/contributing-lab.md)
+ * - `fuzz`: parsers of packets, 30 s each; ten minutes each with RUNBOOK_FULL=1
  * - `netboot`: machines with real firmware, under QEMU: all ways to the loader, one installation; all with RUNBOOK_FULL=1
  * - `kubernetes-short`: a real cluster of two hosts from nothing, a drain, a worker out and in again; one with three control
  *   planes, one of which loses its power
@@ -48,6 +49,9 @@ const inKubernetes = (file: string): boolean =>
 const isFirmware = (file: string): boolean =>
   /^test\/netboot\/(firmware|first-boot|install|install-more|install-script)\./.test(file)
 
+const isFuzz = (file: string): boolean =>
+  /^test\/netboot\/(dhcp\/(packet|server)|tftp\/packet|parsers)\.test\.ts$/.test(file)
+
 const isLocal = (file: string): boolean => /^test\/(attack|cli|session)\//.test(file)
 
 const SUITES: readonly Suite[] = [
@@ -59,6 +63,13 @@ const SUITES: readonly Suite[] = [
   },
   { name: 'local', files: all.filter((f) => isLocal(f) && !inLab(f)), jobs: 1 },
   { name: 'lab', files: all.filter((f) => inLab(f) && !inKubernetes(f)), jobs: 1 },
+  {
+    name: 'fuzz',
+    files: all.filter(isFuzz),
+    jobs: 2,
+    timeout: process.env.RUNBOOK_FULL ? 3600 : 600,
+    env: { RUNBOOK_FUZZ_SECONDS: process.env.RUNBOOK_FULL ? '600' : '30' },
+  },
   { name: 'netboot', files: all.filter(isFirmware), jobs: 1, timeout: process.env.RUNBOOK_FULL ? 3600 : 1800 },
   {
     name: 'kubernetes-short',
