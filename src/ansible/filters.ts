@@ -149,8 +149,9 @@ function defaultFilter(t: Translator, of: Ir, args: Args): Ir {
   // `a | default(b | default(c))` and `(a | default(b)).x` are what they say; all else is always defined.
   const isDefault = of.op === 'call' && of.name === 'default'
   if (!isPath(of) && !isDefault && of.op !== 'cond') return isBoolean ? orElse(t, of, of, fallback) : of
-  if (of.type.result) {
-    const skipped = get((of as Ir & { op: 'get' }).of, 'skipped', BOOL)
+  // What a command gave, not the whole of its result.
+  if (of.type.result && of.type.kind !== 'map' && of.op === 'get') {
+    const skipped = get(of.of, 'skipped', BOOL)
     return { op: 'cond', test: skipped, yes: fallback, no: of, type: join(of.type, fallback.type) }
   }
   const { nullable: _, ...plain } = of.type

@@ -147,6 +147,7 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
   },
   package_facts: { args: 'manager strategy:x', fix: packages.packageFacts },
   service_facts: { args: '' },
+  selinux: { args: 'state policy configfile conf>configfile file>configfile' },
   getent: { args: 'database key service split fail_key:b' },
 }
 
@@ -170,7 +171,6 @@ export function shortModule(name: string): string {
 export const INSTEAD: Readonly<Record<string, string>> = {
   apt_key: 'use apt_repository, which keeps the key of each repository',
   rpm_key: 'use command: rpm --import FILE, with creates or a condition',
-  selinux: 'use lineinfile for /etc/selinux/config and command: setenforce',
   add_host: 'use the inventory',
   group_by: 'use the inventory, or a condition on facts',
   pip: 'use command: pip … with creates',

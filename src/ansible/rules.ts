@@ -1,5 +1,5 @@
 /** What Ansible's modules mean where ours would mean something else: defaults, states, and words that do not exist here. */
-import { isMap, isScalar, isSeq } from 'yaml'
+import { isMap, isScalar, isSeq, type Scalar } from 'yaml'
 import type { Call } from './call.ts'
 import { entriesOf, isText } from './document.ts'
 import { isTemplate } from './jinja/template.ts'
@@ -255,5 +255,6 @@ export function message(call: Call): void {
     const node = call.node(name)
     if (!isSeq(node) || !node.items.every((item) => isScalar(item))) continue
     call.set(name, node.items.map((item) => String((item as { value: unknown }).value)).join('\n'))
+    ;(call.node(name) as Scalar).type = 'QUOTE_DOUBLE'
   }
 }

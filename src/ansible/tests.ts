@@ -33,7 +33,7 @@ function isDefined(path: Ir): Ir {
       '"is defined" of what may be null, which is defined in Python',
       'write defined(x) if null should count as not defined',
     )
-  if (path.type.result && path.op === 'get') {
+  if (path.type.result && path.type.kind !== 'map' && path.op === 'get') {
     // A skipped command has empty output here and none in Ansible.
     return bin('&&', call('defined', BOOL, path.of), not(get(path.of, 'skipped', BOOL)))
   }

@@ -9,7 +9,7 @@ import { ansibleFolder, skipWithoutPython } from './ansible.ts'
 import { inventoryOf, runAnsible, runRunbook } from './apply.ts'
 import { differences, stateOf } from './state.ts'
 
-t.setTimeout(300_000)
+t.setTimeout(900_000)
 
 t.test(
   'a host that ansible-playbook made, and one of the imported playbook',

