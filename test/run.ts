@@ -6,7 +6,7 @@
  * - `unit`: everything that needs nothing but this machine
  * - `local`: what runs playbooks on this machine itself, one file at a time: they all want its run lock
  * - `lab`: real hosts (docs/contributing-lab.md)
- * - `netboot`: machines with real firmware, under QEMU; one installation, or all with RUNBOOK_FULL=1
+ * - `netboot`: machines with real firmware, under QEMU; all ways to the loader, one installation; all with RUNBOOK_FULL=1
  * - `kubernetes-short`: a real cluster of two hosts from nothing, a drain, a worker out and in again; one with three control
  *   planes, one of which loses its power
  * - `kubernetes`: that and all others (docs/contributing-kubernetes-lab.md)

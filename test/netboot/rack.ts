@@ -38,8 +38,7 @@ export interface RackOptions {
 
 export class Rack {
   readonly folder: string
-  /** Where the wire is, `br0` with our address 10.77.0.1. */
-  readonly space: Namespace
+  readonly #space: Namespace
   readonly #say: (line: string) => void
   #server: ChildProcess | undefined
   /** All that the server said, of its former lives too. */
@@ -47,7 +46,7 @@ export class Rack {
 
   private constructor(folder: string, space: Namespace, say: (line: string) => void) {
     this.folder = folder
-    this.space = space
+    this.#space = space
     this.#say = say
   }
 
@@ -138,7 +137,7 @@ assign: {default: debian}
       ...['-drive', `if=pflash,format=raw,unit=1,file=${vars}`],
     ]
     return [
-      ...['ip', 'netns', 'exec', this.space.name, 'qemu-system-x86_64'],
+      ...['ip', 'netns', 'exec', this.#space.name, 'qemu-system-x86_64'],
       ...['-M', `q35,accel=tcg${secure ? ',smm=on' : ''}`, '-cpu', 'max', '-m', '1536', '-smp', '2'],
       ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
       ...['-nodefaults', '-display', 'none', '-serial', `file:${join(machine, 'serial')}`],
@@ -157,7 +156,7 @@ assign: {default: debian}
   /** `runbook …` with netboot.yml and the inventory, in the namespace. */
   async runbook(args: string[], seconds = 120): Promise<{ code: number | null; out: string }> {
     const config = args[0] === 'netboot' ? ['-c', join(this.folder, 'netboot.yml')] : []
-    return this.space.run(
+    return this.#space.run(
       process.execPath,
       [BIN, ...args, ...config, '-i', join(this.folder, 'inventory.yml')],
       seconds,
@@ -174,7 +173,7 @@ assign: {default: debian}
   async serve(): Promise<void> {
     const before = this.log.length
     const args = ['netboot', 'serve', '-c', join(this.folder, 'netboot.yml'), '-i', join(this.folder, 'inventory.yml')]
-    const child = this.space.start(process.execPath, [BIN, ...args])
+    const child = this.#space.start(process.execPath, [BIN, ...args])
     this.#server = child
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -232,7 +231,7 @@ assign: {default: debian}
     ]
     options.push(`UserKnownHostsFile=${this.folder}/known_hosts`, 'GlobalKnownHostsFile=/dev/null')
     const args = ['-F', '/dev/null', ...options.flatMap((one) => ['-o', one]), `root@${ADDRESS}`, command]
-    const { code, out } = await this.space.run('ssh', args, 30)
+    const { code, out } = await this.#space.run('ssh', args, 30)
     return code === 0 ? out : undefined
   }
 
