@@ -137,14 +137,14 @@ rackTest(
 
 rackTest(
   'SeaBIOS and the iPXE of its NIC: discovery of an unknown machine',
-  { firmware: 'bios', known: false, config: 'unknown: enroll\ndiscover: true' },
+  { firmware: 'bios', known: false, config: 'unknown: enroll\ndiscover: true', full: true },
   async (t, rack) => {
     const before = await contentOf(rack)
     await rack.serve()
     await rack.power('on')
     await rack.until(new RegExp(`${MAC} .* is QEMU .*disks vda 1 GB ROOT-1; 1 NICs; bios`))
     const { out } = await rack.runbook(['netboot', 'machines', '--json'])
-    const facts = JSON.parse(out).find((one: { name?: string }) => one.name === undefined).facts
+    const facts = JSON.parse(out).find((one: { macs: string[] }) => one.macs[0] === MAC).facts
     t.match(facts, {
       cpu: { threads: 2 },
       disks: [{ name: 'vda', serial: 'ROOT-1', size: 2 ** 30, path: /^pci-0000:/ }],
