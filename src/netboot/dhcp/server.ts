@@ -1,6 +1,6 @@
 /** The DHCP server: packets in, decisions, leases to the disk, replies out, and an event for each. */
 import { formatIp4 } from '../address.ts'
-import { BOOT_SERVER_PORT, SERVER_PORT } from './addressing.ts'
+import { BOOT_SERVER_PORT, CLIENT_PORT, SERVER_PORT } from './addressing.ts'
 import type { Boot } from './boot.ts'
 import { type Client, type ClientKind, identify } from './client.ts'
 import { type Context, type Decision, decide, decideBootServer } from './decide.ts'
@@ -97,6 +97,12 @@ export class DhcpServer {
       return
     }
     const { settings, leases, transport } = this.#options
+    const { from } = message
+    if (packet.giaddr === 0 && from.port === CLIENT_PORT && transport.locals.includes(from.address)) {
+      // Our own search for other servers (probe.ts), or a person's at the same machine: no client that wants to boot.
+      this.#count('own')
+      return
+    }
     const client = identify(packet)
     const name = messageName(packet.options.get(OPTION.messageType)?.[0])
     this.#count(name ?? 'other')

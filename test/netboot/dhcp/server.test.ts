@@ -104,6 +104,15 @@ t.test('unknown machines are seen, and not answered', async (t) => {
   t.match(events, [{ mac: '52:54:00:00:00:01', kind: 'ipxe', answer: undefined, reason: 'unknown machine' }])
 })
 
+t.test('our own search for other servers is nobody who wants to boot', async (t) => {
+  const { transport, events, server } = await serve(t, { unknown: 'pool' })
+  const discover = encode(makePacket('discover', IPXE, { chaddr: Buffer.from('525400000001', 'hex') }))
+  transport.deliver(discover, { from: { address: ip('10.77.0.1'), port: 68 } })
+  t.strictSame([transport.sent, events, server.counters], [[], [], { own: 1 }])
+  transport.deliver(discover, { from: { address: ip('10.77.0.2'), port: 68 } })
+  t.equal(transport.sent.length, 1)
+})
+
 t.test('port 4011 answers from port 4011, to where the question came from', async (t) => {
   const { transport } = await serve(t, { mode: 'proxy', networks: [] })
   const question = readPcap('proxy').find(({ port }) => port === 4011)!
