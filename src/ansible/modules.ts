@@ -148,6 +148,7 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
   package_facts: { args: 'manager strategy:x', fix: packages.packageFacts },
   service_facts: { args: '' },
   selinux: { args: 'state policy configfile conf>configfile file>configfile' },
+  alternatives: { args: 'name path link priority:n state family:x subcommands:x' },
   getent: { args: 'database key service split fail_key:b' },
 }
 
@@ -180,7 +181,6 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   ufw: 'use command: ufw …, or template and a handler',
   firewalld: 'use command: firewall-cmd …, or template and a handler',
   iptables: 'use template and a handler',
-  alternatives: 'use command: update-alternatives …',
   kernel_blacklist: 'use copy to /etc/modprobe.d',
   synchronize: 'use copy with a folder, or unarchive',
   k8s: 'use k8s_manifest',

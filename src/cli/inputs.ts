@@ -36,18 +36,19 @@ export function stateFolder(playbooks: readonly string[]): string {
  */
 export function siteFolder(sources: readonly string[]): string {
   if (existsSync(MAINTENANCE_FILE)) return '.'
-  const beside = inventorySources(sources, [])
+  const beside = (sources.length > 0 ? sources : [findInventory('.') ?? '.'])
     .filter((source) => !source.includes(','))
     .map((source) => dirname(source))
   return beside.find((folder) => existsSync(join(folder, MAINTENANCE_FILE))) ?? '.'
 }
 
+function findInventory(folder: string): string | undefined {
+  if (process.env.RUNBOOK_INVENTORY) return process.env.RUNBOOK_INVENTORY
+  return [folder, '.'].flatMap((at) => DEFAULT_INVENTORIES.map((name) => join(at, name))).find((p) => existsSync(p))
+}
+
 function defaultInventory(folder: string): string {
-  const fromEnvironment = process.env.RUNBOOK_INVENTORY
-  if (fromEnvironment) return fromEnvironment
-  const found = [folder, '.']
-    .flatMap((at) => DEFAULT_INVENTORIES.map((name) => join(at, name)))
-    .find((p) => existsSync(p))
+  const found = findInventory(folder)
   if (found === undefined) {
     throw new UserError({
       message: 'there is no inventory',

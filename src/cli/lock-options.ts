@@ -29,7 +29,7 @@ export function addLocks(parent: Command, command: AddCommand, done: (exitCode: 
 function options(command: Command): Command {
   return command
     .option('--kubeconfig <file>', 'default: $KUBECONFIG, else ~/.kube/config, if it is there')
-    .option('--folder <folder>', 'where maintenance.yml and .runbook stand', '.')
+    .option('--folder <folder>', 'where .runbook/ stands; default: with maintenance.yml, here or beside the inventory')
 }
 
 const LOCKS_EXAMPLES = `  runbook node locks

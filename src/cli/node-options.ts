@@ -49,7 +49,10 @@ function nodeOptions(command: Command): Command {
     .option('--kubeconfig <file>', 'default: $KUBECONFIG, else ~/.kube/config')
     .option('--dry-run', 'ask the server, and touch nothing', false)
     .option('--json', 'an event a line, as JSON', false)
-    .option('--folder <folder>', 'where maintenance.yml stands, with the budgets', '.')
+    .option(
+      '--folder <folder>',
+      'where maintenance.yml stands, with the budgets; default: here or beside the inventory',
+    )
     .option('-i, --inventory <path>', 'for budgets of its groups', (one: string, all: string[]) => [...all, one], [])
     .option('--no-guards', 'ask neither locks nor budgets')
 }

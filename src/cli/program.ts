@@ -236,7 +236,7 @@ function addPower(parent: Command, command: AddCommand, done: (exitCode: number)
       .option('--json', 'as JSON', false)
       .option('-f, --forks <n>', 'hosts worked on at the same time', positive, 50)
       .option('--timeout <seconds>', 'until what was asked for must be seen', positive, 300)
-      .addOption(new Option('--folder <folder>', 'where .runbook/ stands, with the certificates seen').default('.'))
+      .option('--folder <folder>', 'where .runbook/ stands; default: here, or beside the inventory')
       .action(async (patterns: string[], flags: PowerFlags) => {
         const { power } = await import('./commands/power.ts')
         done(await power(name, patterns, flags))

@@ -8,12 +8,13 @@ import { UserError } from '../../shared/errors.ts'
 import { KubernetesError } from '../../shared/kubernetes.ts'
 import { Redactor } from '../../shared/redact.ts'
 import { EXIT } from '../exit.ts'
-import { openInventory } from '../inputs.ts'
+import { openInventory, siteFolder } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 
 export interface NodeFlags {
   readonly kubeconfig?: string
-  readonly folder: string
+  /** Default: see `siteFolder`. */
+  readonly folder?: string
   readonly inventory: readonly string[]
   /** Locks and budgets are asked. */
   readonly guards: boolean
@@ -36,6 +37,8 @@ export interface DrainFlags extends NodeFlags {
 
 type Say = (text: string) => void
 
+const folderOf = ({ folder, inventory }: NodeFlags): string => folder ?? siteFolder(inventory)
+
 /** `runbook node cordon`. Gives the exit code. */
 export async function cordon(names: readonly string[], flags: NodeFlags): Promise<number> {
   const { cluster, say } = await open(flags)
@@ -53,7 +56,7 @@ export async function uncordon(names: readonly string[], flags: NodeFlags): Prom
   const { cluster, say } = await open(flags)
   using _ = cluster
   using interrupt = listenForInterrupt(() => {})
-  const { guards: settings } = readMaintenance(flags.folder).settings
+  const { guards: settings } = readMaintenance(folderOf(flags)).settings
   const asked = flags.guards && !flags.dryRun
   const store = { transport: cluster.transport, settings, signal: interrupt.stop }
   if (asked) await withHint(mustBeFree(names, store))
@@ -111,7 +114,7 @@ async function lock(
   say: Say,
 ): Promise<Locks> {
   if (!flags.guards || flags.dryRun) return { signal, left() {}, async [Symbol.asyncDispose]() {} }
-  const { guards: settings } = readMaintenance(flags.folder).settings
+  const { guards: settings } = readMaintenance(folderOf(flags)).settings
   const grouped = settings.budgets.some(({ group }) => group !== undefined)
   const holds = await withHint(
     holdNodes(names, {
@@ -120,7 +123,7 @@ async function lock(
       reason: flags.reason,
       settings,
       inventory: grouped ? await openInventory(flags.inventory, []) : undefined,
-      folder: resolve(flags.folder),
+      folder: resolve(folderOf(flags)),
       transport,
       signal,
       onEvent: ({ type, node, message }) => {

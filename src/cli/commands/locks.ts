@@ -13,12 +13,14 @@ import { printable } from '../../report/text.ts'
 import { didYouMean, UserError } from '../../shared/errors.ts'
 import { Redactor } from '../../shared/redact.ts'
 import { EXIT } from '../exit.ts'
+import { siteFolder } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 import { terminalPrompt } from '../prompt.ts'
 
 export interface LocksFlags {
   readonly kubeconfig?: string
-  readonly folder: string
+  /** Default: see `siteFolder`. */
+  readonly folder?: string
   readonly json: boolean
 }
 
@@ -111,7 +113,8 @@ async function confirm(lines: readonly string[], { yes, force }: BreakFlags): Pr
 }
 
 async function open(flags: LocksFlags): Promise<{ places: Place[]; leaseMs: number; say: (text: string) => void }> {
-  const { guards } = readMaintenance(flags.folder).settings
+  const folder = flags.folder ?? siteFolder([])
+  const { guards } = readMaintenance(folder).settings
   const redactor = new Redactor()
   const places: Place[] = []
   const kubeconfig = flags.kubeconfig ?? (process.env.KUBECONFIG || join(homedir(), '.kube', 'config'))
@@ -125,13 +128,13 @@ async function open(flags: LocksFlags): Promise<{ places: Place[]; leaseMs: numb
       [Symbol.dispose]: () => cluster[Symbol.dispose](),
     })
   }
-  if (existsSync(join(flags.folder, '.runbook', GUARDS_FILE))) {
-    const store = openFileStore(resolve(flags.folder))
+  if (existsSync(join(folder, '.runbook', GUARDS_FILE))) {
+    const store = openFileStore(resolve(folder))
     places.push({ store, nodes: async () => [], [Symbol.dispose]: () => store[Symbol.dispose]() })
   }
   if (places.length === 0)
     throw new UserError({
-      message: `there is neither a kubeconfig (${kubeconfig}) nor .runbook/${GUARDS_FILE} in ${resolve(flags.folder)}`,
+      message: `there is neither a kubeconfig (${kubeconfig}) nor .runbook/${GUARDS_FILE} in ${resolve(folder)}`,
       hint: 'say which with --kubeconfig, or where the inventory stands with --folder',
     })
   const say = (text: string): void =>

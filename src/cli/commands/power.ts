@@ -8,7 +8,7 @@ import type { Redactor } from '../../shared/redact.ts'
 import { makeScope } from '../../values/index.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
-import { openInventory } from '../inputs.ts'
+import { openInventory, siteFolder } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 import { terminalPrompt } from '../prompt.ts'
 import { redactor } from '../secrets.ts'
@@ -18,8 +18,8 @@ export type PowerVerb = 'status' | 'on' | 'off' | 'cycle' | 'boot-pxe'
 export interface PowerFlags {
   readonly inventory: readonly string[]
   readonly extraVars: readonly string[]
-  /** Where `.runbook/` stands. */
-  readonly folder: string
+  /** Where `.runbook/` stands, with the certificates that were seen; default: see `siteFolder`. */
+  readonly folder?: string
   readonly forks: number
   /** Seconds until what was asked for must be seen. */
   readonly timeout: number
@@ -128,7 +128,7 @@ async function ofHost(
   try {
     await using control = openPower(settings, {
       host,
-      folder: flags.folder,
+      folder: flags.folder ?? siteFolder(flags.inventory),
       note: (text) => say(`${host}: ${text}`),
       addSecret: (secret) => redactor.add(secret),
     })
