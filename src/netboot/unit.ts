@@ -23,6 +23,8 @@ export function unitText({ program, file, inventory, site, user, ssh, rawSockets
   const folder = file.replace(/\/[^/]*$/, '') || '/'
   const more = site === undefined ? [] : ['--site', site]
   const words = [...program, 'netboot', 'serve', '-c', file, ...inventory.flatMap((one) => ['-i', one]), ...more]
+  // A /tmp of its own would hide what stands in ours.
+  const inTmp = [...program, file, ...inventory].some((path) => /^(\/var)?\/tmp\//.test(path))
   const capabilities = ['CAP_NET_BIND_SERVICE', ...(rawSockets ? ['CAP_NET_RAW'] : [])].join(' ')
   return `[Unit]
 Description=runbook: first boot over the network, ${folder.replaceAll('%', '%%')}
@@ -51,7 +53,7 @@ NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=read-only
 ReadWritePaths=${unitWord(folder)} ${unitWord(`-${ssh}`)}
-PrivateTmp=yes
+PrivateTmp=${inTmp ? 'no' : 'yes'}
 PrivateDevices=yes
 ProtectClock=yes
 ProtectControlGroups=yes

@@ -8,7 +8,8 @@ import { skipWithoutLab } from '../lab/skip.ts'
 t.setTimeout(600_000) // the first run on a machine builds the image
 
 const ROOT = resolve(import.meta.dirname, '../..')
-const BIN = join(ROOT, 'bin/runbook.js')
+/** Where the user of the service may read it, wherever the checkout stands. */
+const INSTALLED = '/opt/runbook'
 
 t.test('installed, started, watched, reloaded, stopped', { skip: skipWithoutLab() }, async (t) => {
   const modules = realpathSync(join(ROOT, 'node_modules'))
@@ -28,6 +29,8 @@ t.test('installed, started, watched, reloaded, stopped', { skip: skipWithoutLab(
     }
   }
 
+  await sh(`mkdir ${INSTALLED} && mount --bind '${ROOT}' ${INSTALLED}`)
+  const node = process.execPath.replace(`${ROOT}/`, `${INSTALLED}/`)
   const nic = await sh(`ip -o -4 addr | awk '$4 ~ "^${address}/" { sub("@.*", "", $2); print $2 }'`)
   mkdirSync(join(rootfs, 'srv/netboot/boot'), { recursive: true })
   const network = address.replace(/\d+$/, '0/24')
@@ -37,7 +40,7 @@ t.test('installed, started, watched, reloaded, stopped', { skip: skipWithoutLab(
     writeFileSync(join(rootfs, 'srv/netboot/inventory.yml'), `all: {hosts: {${hosts}}}\n`)
   inventory('m1: {netboot_mac: "52:54:00:77:00:0a"}')
   await sh('useradd --system --create-home runbook && chown -R runbook: /srv/netboot')
-  const said = await sh(`cd /srv/netboot && ${process.execPath} ${BIN} netboot install --user runbook`)
+  const said = await sh(`cd /srv/netboot && ${node} ${INSTALLED}/bin/runbook.js netboot install --user runbook`)
   t.match(said, /wrote \/etc\/systemd\/system\/runbook-netboot\.service/)
   await sh('mkdir -p /etc/systemd/system/runbook-netboot.service.d')
   await sh('printf "[Service]\\nWatchdogSec=15\\n" > /etc/systemd/system/runbook-netboot.service.d/test.conf')

@@ -31,6 +31,7 @@ t.test('systemd takes it, and finds little that it could do', { skip }, async (t
   t.match(text, /^CapabilityBoundingSet=CAP_NET_BIND_SERVICE$/m)
   t.match(text, /^ExecStart=.* netboot serve -c .* --site bern$/m)
   t.match(text, /^User=nobody$/m)
+  t.match(text, new RegExp(`^PrivateTmp=${/^(\/var)?\/tmp\//.test(BIN) ? 'no' : 'yes'}$`, 'm'))
   t.notOk(existsSync(join(folder, '.runbook')), 'state is left to who serves')
   const verified = spawnSync('systemd-analyze', ['verify', unit], { encoding: 'utf8' })
   t.notMatch(verified.stderr, new RegExp(`${unit}.*(Unknown|Invalid|Failed|not executable|ignoring)`, 'i'))
