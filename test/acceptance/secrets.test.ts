@@ -1,11 +1,13 @@
 /** Secrets show nowhere: not in any output, not in the journal, not on a command line of controller or host. */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { stringify } from 'yaml'
-import { bootLab } from '../lab/index.ts'
+import { initOf } from '../lab/host.ts'
+import { bootLab, type Lab } from '../lab/index.ts'
 import { skipWithoutLab } from '../lab/skip.ts'
 import { folderOf, runbook, sh } from './support.ts'
 
@@ -49,7 +51,7 @@ const PLAYBOOK = `
     - name: Shown by mistake
       debug: { msg: "it is {{ printed.stdout }}" }
     - name: In a name {{ printed.stdout }}
-      file: { path: "/srv/secret/{{ printed.stdout }}", state: touch, mode: '0600' }
+      file: { path: /srv/secret/named, state: touch, mode: '0600' }
     - name: Fails
       shell: echo "{{ failed }}"; echo "{{ failed }}" >&2; exit 3
       no_log: true
@@ -65,6 +67,21 @@ const PLAYBOOK = `
     - name: Undefined
       copy: { dest: /srv/secret/y, content: "{{ failed }} {{ nothing_of_that_name }}" }
       no_log: true
+      ignore_errors: true
+`
+
+/** A path is an argument of stat, chmod and mv, and stands in its folder: only what we print can be kept free of it. */
+const IN_A_PATH = `
+- name: In a path
+  hosts: all
+  become: true
+  tasks:
+    - command: cat /srv/printed
+      register: printed
+      changed_when: false
+      no_log: true
+    - file: { path: "/srv/secret/{{ printed.stdout }}", state: touch, mode: '0600' }
+    - file: { path: "/srv/secret/{{ printed.stdout }}", state: link, src: /nowhere }
       ignore_errors: true
 `
 
@@ -88,34 +105,66 @@ t.test('secrets', { skip: skipWithoutLab() }, async (t) => {
       },
     },
   }
-  const folder = folderOf(t, { 'inventory.yml': stringify(inventory, { lineWidth: 0 }), 'site.yml': PLAYBOOK })
+  const folder = folderOf(t, {
+    'inventory.yml': stringify(inventory, { lineWidth: 0 }),
+    'site.yml': PLAYBOOK,
+    'path.yml': IN_A_PATH,
+  })
   const seen = join(folder, 'seen')
-  // Hosts of the lab are containers: their processes stand in this machine's /proc too.
+  // Every program that the host starts, on the way to it and back, however short it lives.
+  const executed = join(folder, 'executed')
+  const tracer = spawn(
+    'strace',
+    [
+      '-f',
+      '-qq',
+      '-e',
+      'trace=execve',
+      '-e',
+      'signal=none',
+      '-s',
+      '65536',
+      '-o',
+      executed,
+      '-p',
+      String(await sshdOf(lab)),
+    ],
+    { stdio: 'ignore' },
+  )
+  t.teardown(() => void tracer.kill())
+  // Programs of the controller, as often as it can be looked at.
   const sampler = spawn('sh', ['-c', 'while sleep 0.01; do cat /proc/[0-9]*/cmdline; done 2>/dev/null'], {
     stdio: ['ignore', openTo(t, seen), 'ignore'],
   })
   t.teardown(() => void sampler.kill('SIGKILL'))
 
   const outputs: Record<string, string> = {}
-  for (const args of [
-    ['apply', 'site.yml', '--output', 'plain', '-vvv', '--diff'],
-    ['apply', 'site.yml', '--output', 'json', '-vvv', '--diff'],
-    ['plan', 'site.yml', '-vvv'],
-  ]) {
+  const tried = async (args: string[]) => {
     const run = await runbook(args, { cwd: folder })
     t.equal(run.code, 0, `${args.join(' ')}: ${run.stderr.slice(0, 2000)}${run.stdout.slice(-3000)}`)
     outputs[`stdout of ${args.join(' ')}`] = run.stdout
     outputs[`stderr of ${args.join(' ')}`] = run.stderr
   }
-  const id = (await runbook(['history'], { cwd: folder })).stdout.split(' ')[0]!
-  outputs['history show'] = (await runbook(['history', 'show', id, '-vvv', '--diff'], { cwd: folder })).stdout
+  await tried(['apply', 'site.yml', '--output', 'plain', '-vvv', '--diff'])
+  await tried(['apply', 'site.yml', '--output', 'json', '-vvv', '--diff'])
+  await tried(['plan', 'site.yml', '-vvv'])
   sampler.kill('SIGKILL')
+  const detached = once(tracer, 'exit')
+  tracer.kill()
+  await detached
+  await tried(['apply', 'path.yml', '--output', 'plain', '-vvv', '--diff'])
+  await tried(['plan', 'path.yml', '-vvv'])
+  const ids = (await runbook(['history'], { cwd: folder })).stdout.match(/^[0-9A-Z-]+(?= )/gim) ?? []
+  t.equal(ids.length, 5, 'every run is kept')
+  for (const id of ids)
+    outputs[`history show ${id}`] = (await runbook(['history', 'show', id, '-vvv', '--diff'], { cwd: folder })).stdout
   for (const name of readdirSync(join(folder, '.runbook')))
     outputs[`.runbook/${name}`] = readFileSync(join(folder, '.runbook', name), 'latin1')
   const commands = readFileSync(seen, 'latin1')
   t.match(commands, /site\.yml/, 'the sampler has seen the controller')
-  t.match(commands, /sudo/, 'and the host')
-  outputs['command lines'] = commands
+  outputs['command lines of the controller'] = commands
+  outputs['command lines of the host'] = readFileSync(executed, 'latin1')
+  t.match(outputs['command lines of the host'], /execve\("[^"]*\/sudo"/, 'the tracer has seen the host')
   outputs['journal of the host'] = await sh(
     lab,
     'n1',
@@ -144,4 +193,21 @@ function openTo(t: { teardown(fn: () => void): void }, path: string): number {
   const fd = openSync(path, 'wx', 0o600)
   t.teardown(() => closeSync(fd))
   return fd
+}
+
+/** Machine's process id of the host's listening sshd. */
+async function sshdOf(lab: Lab): Promise<number> {
+  const own = (await sh(lab, 'n1', 'cat /run/sshd.pid')).trim()
+  const init = initOf({ lab: lab.name, name: 'n1' })
+  const space = readlinkSync(`/proc/${init}/ns/pid`)
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (readlinkSync(`/proc/${pid}/ns/pid`) !== space) continue
+      if (new RegExp(`^NSpid:\\t.*\\b${own}$`, 'm').test(readFileSync(`/proc/${pid}/status`, 'utf8')))
+        return Number(pid)
+    } catch {
+      // ended meanwhile
+    }
+  }
+  throw new Error(`no process ${own} in the host`)
 }

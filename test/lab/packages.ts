@@ -10,6 +10,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   'systemd-nspawn': 'systemd-container',
   ssh: 'openssh-client',
   'ssh-keygen': 'openssh-client',
+  strace: 'strace', // what hosts execute
 }
 
 /** Debian packages of the lab that this machine lacks. */
