@@ -124,8 +124,11 @@ function attempt({ port, host, path, search_regex, command, state }: Args): stri
     return gone ? `${open}; case $? in 0) return 1 ;; ${CANNOT}) return ${CANNOT} ;; *) return 0 ;; esac` : open
   }
   const p = quote(path!)
+  // The expression may hold a secret: never on a command line.
   const there =
-    search_regex === undefined ? `[ -e ${p} ] || [ -L ${p} ]` : `grep -qsE -e ${quote(search_regex)} -- ${p}`
+    search_regex === undefined
+      ? `[ -e ${p} ] || [ -L ${p} ]`
+      : `printf '%s\\n' ${quote(search_regex)} | grep -qsE -f - -- ${p}`
   return gone ? `! { ${there}; }` : there
 }
 

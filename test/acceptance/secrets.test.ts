@@ -22,6 +22,8 @@ const SECRETS = {
   argument: made('Argument'),
   environment: made('Environment'),
   failed: made('Failed'),
+  hashed: made('Hashed'),
+  token: made('Token'),
 }
 
 /** Prints a secret 40,000 times, so that every place in a chunk is met: lines of 37 characters beside chunks of 2^n. */
@@ -64,6 +66,27 @@ const PLAYBOOK = `
     - name: Wrong value
       file: { path: "/srv/secret/x", state: "{{ printed.stdout }}" }
       ignore_errors: true
+    - name: Every other way to a host
+      block:
+        - user: { name: somebody, password: "$6$salt$x{{ hashed }}", update_password: always }
+        - uri: { url: "http://127.0.0.1:9/", headers: { Authorization: "Bearer {{ token }}" }, timeout: 2 }
+          ignore_errors: true
+        - uri: { url: "http://127.0.0.1:9/", method: POST, url_username: me, url_password: "{{ token }}", body: "{{ token }}" }
+          ignore_errors: true
+        - get_url: { url: "http://127.0.0.1:9/x", dest: /srv/secret/got, headers: { X-Token: "{{ token }}" } }
+          ignore_errors: true
+        - lineinfile: { path: /srv/secret/lines, line: "key={{ token }}", regexp: ^key=, create: true, mode: '0600' }
+        - lineinfile: { path: /srv/secret/lines, line: "key={{ token }}", search_string: "{{ token }}" }
+        - blockinfile: { path: /srv/secret/lines, block: "{{ token }}" }
+        - ini_file: { path: /srv/secret/ini, section: a, option: b, value: "{{ token }}", mode: '0600' }
+        - cron: { name: secret, special_time: yearly, job: "true {{ token }}" }
+        - command: { argv: [cat], stdin: "{{ token }}" }
+        - authorized_key: { user: ops, key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFL7Ct4TJV3mCFYbI9oj2gGGNGDXGXJWI3D1Nrn0L8bX {{ token }}" }
+        - set_fact: { kept: "{{ token }}" }
+        - copy: { dest: "/srv/secret/looped-{{ item.n }}", content: "{{ item.value }}", mode: '0600' }
+          loop: [{ n: 1, value: "{{ kept }}" }]
+        - wait_for: { path: /srv/secret/lines, search_regex: "{{ token }}", timeout: 5 }
+      no_log: true
     - name: Undefined
       copy: { dest: /srv/secret/y, content: "{{ failed }} {{ nothing_of_that_name }}" }
       no_log: true
@@ -102,6 +125,8 @@ t.test('secrets', { skip: skipWithoutLab() }, async (t) => {
         argument: SECRETS.argument,
         environment_secret: SECRETS.environment,
         failed: SECRETS.failed,
+        hashed: SECRETS.hashed,
+        token: SECRETS.token,
       },
     },
   }
