@@ -1,4 +1,4 @@
-import { args, change, defineModule, read, z } from '#module'
+import { args, defineModule, fileResult, read, z } from '#module'
 
 /** Letters of find(1). */
 const TYPES = { file: 'f', directory: 'd', link: 'l' } as const
@@ -30,7 +30,7 @@ export default defineModule({
       .describe('at least this large; with a minus, at most; b, k, m, g, t'),
   }),
   returns: {
-    files: 'list of {path, type, mode, uid, gid, pw_name, gr_name, size, mtime, isdir, isreg, islnk}, sorted by path',
+    files: 'sorted by path, each with what `stat` says of a file',
     matched: 'how many',
   },
   examples: [
@@ -58,20 +58,7 @@ export default defineModule({
     const files = found
       .filter((f) => age === undefined || beyond(age, UNITS, 's', seconds - f.mtime))
       .filter((f) => size === undefined || beyond(size, BYTES, 'b', f.size))
-      .map(({ path, type, mode, uid, gid, owner, group, size, mtime }) => ({
-        path,
-        type,
-        isdir: type === 'directory',
-        isreg: type === 'file',
-        islnk: type === 'link',
-        mode: change.octal(mode),
-        uid,
-        gid,
-        pw_name: owner,
-        gr_name: group,
-        size,
-        mtime,
-      }))
+      .map(({ path, ...stat }) => fileResult(path, stat))
       .sort((a, b) => (a.path < b.path ? -1 : 1))
     return { files, matched: files.length }
   },

@@ -1,4 +1,4 @@
-import { args, change, defineModule, read, z } from '#module'
+import { args, defineModule, fileResult, read, z } from '#module'
 
 export default defineModule({
   summary: 'What is at a path: type, size, owner, permissions, times',
@@ -23,27 +23,10 @@ export default defineModule({
   plan: () => [],
   result: ({ path }, { stat, link, content }) => {
     if (!stat) return { stat: { exists: false, path } }
-    const { type, mode, uid, gid, owner, group, size, atime, mtime, ctime, links, inode, device } = stat
     return {
       stat: {
         exists: true,
-        path,
-        type,
-        isdir: type === 'directory',
-        isreg: type === 'file',
-        islnk: type === 'link',
-        mode: change.octal(mode),
-        uid,
-        gid,
-        pw_name: owner,
-        gr_name: group,
-        size,
-        atime,
-        mtime,
-        ctime,
-        nlink: links,
-        inode,
-        dev: device,
+        ...fileResult(path, stat),
         ...(link === undefined ? {} : { lnk_target: link }),
         ...(content === undefined ? {} : { checksum: content.sha256 }),
       },

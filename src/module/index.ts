@@ -38,6 +38,7 @@ export {
   TaskFailure,
 } from './define.ts'
 export * as doctor from './doctor/index.ts'
+export { fileResult } from './file-result.ts'
 export * as ini from './ini.ts'
 export * as jobs from './jobs.ts'
 export * as kubeadm from './kubeadm/index.ts'
