@@ -141,6 +141,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
           startedAt: event.at,
           check: flags.check,
           user: userInfo().username,
+          resumes: earlier?.id,
         })
       }
       if (event.type === 'recap') exitCode = exitCodeOf(event, { detailed: flags.detailedExitcode })

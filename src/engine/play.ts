@@ -1,12 +1,10 @@
-import type { HostProgress } from '../journal/journal.ts'
 import type { Handler, Included, Play, Task } from '../playbook/playbook.ts'
 import { tasksOf } from '../playbook/playbook.ts'
+import { type Earlier, earlierResults } from './earlier.ts'
 import type { HostState } from './host.ts'
 import type { Meeting } from './meeting.ts'
 import type { Run } from './run.ts'
 import { Semaphore } from './semaphore.ts'
-
-type Earlier = HostProgress['results'][number]
 
 /** One play on one batch of hosts. */
 export class PlayRun {
@@ -51,10 +49,7 @@ export class PlayRun {
     if (resume === undefined) return undefined
     let results = this.#earlier.get(state)
     if (!results) {
-      const { results: rows } = journal.progress(resume, this.play.id, state.name)
-      // A failure that nothing rescued is tried again, and with it all that came after it.
-      const end = rows.findIndex(({ status }) => status === 'failed' || status === 'unreachable')
-      results = new Map((end === -1 ? rows : rows.slice(0, end)).map((row) => [row.taskId, row]))
+      results = earlierResults(journal, resume, this.play.id, state.name)
       this.#earlier.set(state, results)
     }
     return results.get(key)

@@ -16,6 +16,8 @@ export interface RunRecord {
   readonly exitCode: number | undefined
   readonly check: boolean
   readonly user: string
+  /** The run that it goes on with. */
+  readonly resumes?: string | undefined
 }
 
 /** What an earlier run left of a host in a play. */

@@ -21,6 +21,14 @@ export function isAlive(name: string): boolean {
   return start === null || startTime(pid) === start
 }
 
+/** Whether a process was started since this machine has booted: what it wrote to files is all there, however it ended. */
+export function isOfThisBoot(name: string): boolean {
+  const [host, , start] = JSON.parse(name) as [string, number, string | null]
+  return host === hostname() && start !== null && start.startsWith(`${bootId()}/`)
+}
+
+const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
+
 function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
@@ -29,7 +37,7 @@ function startTime(pid: number): string | undefined {
     // A zombie has ended; whoever should take note of it has not yet, or never will.
     if (state === 'Z') return undefined
     const ticks = fields[18]
-    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()}/${ticks}`
+    return `${bootId()}/${ticks}`
   } catch {
     return undefined
   }

@@ -55,4 +55,5 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (host, name)
   ) STRICT;
   `,
+  `ALTER TABLE runs ADD COLUMN resumes TEXT`,
 ]

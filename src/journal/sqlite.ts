@@ -27,6 +27,7 @@ interface RunRow {
   is_check: number
   user: string
   process: string
+  resumes: string | null
 }
 
 /** The journal over an open, migrated database. Owns it. */
@@ -52,7 +53,8 @@ export class SqliteJournal implements Journal {
     this.#write(() => {
       this.#prune()
       const { lastInsertRowid } = this.#sql(
-        `INSERT INTO runs (id, command, playbook_hash, started_at, is_check, user, process) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO runs (id, command, playbook_hash, started_at, is_check, user, process, resumes)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       ).run(
         run.id,
         JSON.stringify(run.command),
@@ -61,6 +63,7 @@ export class SqliteJournal implements Journal {
         run.check ? 1 : 0,
         run.user,
         processName(),
+        run.resumes ?? null,
       )
       this.#run = { key: Number(lastInsertRowid), check: run.check }
     })
@@ -324,5 +327,6 @@ function toRecord(row: RunRow): RunRecord {
     exitCode: row.exit_code ?? undefined,
     check: row.is_check === 1,
     user: row.user,
+    resumes: row.resumes ?? undefined,
   }
 }

@@ -2,9 +2,10 @@
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import t from 'tap'
 import { runbook } from './runbook.ts'
-import { daemon, site, window } from './schedule-support.ts'
+import { daemon, PLAYBOOK, site, window } from './schedule-support.ts'
 
 t.setTimeout(290_000)
 
@@ -13,6 +14,11 @@ const until = async (condition: () => boolean | Promise<boolean>, what: string):
     if (Date.now() > end) throw new Error(`never: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+}
+/** Those that the journal has on the disk. */
+function changedTasks(folder: string): unknown {
+  using db = new DatabaseSync(join(folder, '.runbook/journal.db'), { readOnly: true })
+  return db.prepare(`SELECT count(*) AS n FROM events WHERE status = 'changed'`).get()!.n
 }
 const lines = (path: string): string[] => (existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [])
 
@@ -45,6 +51,60 @@ t.test('killed in the middle: the next daemon takes up what lives, and begins ag
   const history = await runbook(['schedule', 'history'], folder)
   t.match(history.out, /done\s+workers \(triggered by .+\): 3 of 3 nodes done/)
 })
+
+t.test(
+  'begun again after a crash, a playbook goes on: commands that had come to their end do not run again',
+  async (t) => {
+    const { folder, write } = site(t, `windows:\n${window('workers', '    vars: { word: hello }\n')}`)
+    const once = `    - command: sh -c 'echo {{ word }} {{ inventory_hostname }} >>once'\n      args: { chdir: '{{ site }}' }\n`
+    write('cycle.yml', PLAYBOOK.replace(/( {4}- name: Wait)/, `${once}$1`))
+    const first = await daemon(t, folder)
+    await runbook(['schedule', 'trigger', 'workers'], folder)
+    await until(() => lines(join(folder, 'begun')).length === 1, 'the second command')
+    await until(() => changedTasks(folder) === 1, 'the first one is in the journal')
+    const [open] = JSON.parse((await runbook(['schedule', 'history', '--json'], folder)).out)
+    first.child.kill('SIGKILL')
+    process.kill(-JSON.parse(open.nodes[0].process)[1], 'SIGKILL')
+    await first.ended
+    for (const host of ['w1', 'w2', 'w3']) write(`go-${host}`, '')
+    const second = await daemon(t, folder)
+    await second.says('closed: workers: 3 of 3 nodes done')
+    t.same(lines(join(folder, 'once')), ['hello w1', 'hello w2', 'hello w3'])
+    t.same(lines(join(folder, 'begun')), ['w1', 'w1', 'w2', 'w3'], 'what it was at is done again')
+    t.same(lines(join(folder, 'worked')), ['w1', 'w2', 'w3'])
+    // The next opening is another run: there is nothing of this one to go on with.
+    await runbook(['schedule', 'trigger', 'workers'], folder)
+    await until(() => second.out().split('closed: workers: 3 of 3 nodes done').length === 3, 'once more')
+    t.equal(lines(join(folder, 'once')).length, 6)
+  },
+)
+
+t.test(
+  'died with its daemon before anything was changed: rolled back when the window is over, and not begun again',
+  async (t) => {
+    const yaml = window('workers', '    rollback: back.yml\n').replace('duration: 3h', 'duration: 15s')
+    const { folder, write } = site(t, `windows:\n${yaml.replace('margin: 1m', 'margin: 5s')}`)
+    const play = '- hosts: all\n  gather_facts: false\n  tasks:\n'
+    const work = (what: string): string =>
+      `    - command: sh -c 'echo {{ inventory_hostname }} >>${what}'\n      args: { chdir: '{{ site }}' }\n`
+    write('cycle.yml', `${play}    - pause: { seconds: 600 }\n${work('worked')}`)
+    write('back.yml', `${play}${work('back')}`)
+    const first = await daemon(t, folder)
+    await runbook(['schedule', 'trigger', 'workers'], folder)
+    const history = async () => JSON.parse((await runbook(['schedule', 'history', '--json'], folder)).out)[0]
+    await until(async () => (await history())?.nodes[0].phase === 'pause …', 'the pause')
+    const open = await history()
+    first.child.kill('SIGKILL')
+    process.kill(-JSON.parse(open.nodes[0].process)[1], 'SIGKILL')
+    await first.ended
+    await until(() => Date.now() > open.ends, 'the end of the window')
+    const second = await daemon(t, folder)
+    await second.says('rolled_back: w1')
+    await second.says('closed: workers: 0 of 3 nodes done, 1 rolled back, 2 left for the next time')
+    t.same(lines(join(folder, 'back')), ['w1'])
+    t.match((await history()).nodes[0], { host: 'w1', attempt: 2 }, 'the playbook once, the way back once')
+  },
+)
 
 t.test('SIGTERM: the node under way comes to its end, no other begins, the next daemon goes on', async (t) => {
   const { folder, write } = site(t, `windows:\n${window('workers')}`)
@@ -84,13 +144,14 @@ t.test('SIGTERM twice: nodes under way are stopped at the step they are at', asy
   const { next } = record.nodes[0]
   t.equal(
     next,
-    `runbook apply ${folder}/cycle.yml --limit w1 --folder ${folder} -i ${folder}/inventory.yml -e nodes=w1`,
+    `runbook apply ${folder}/cycle.yml --limit w1 --folder ${folder} -i ${folder}/inventory.yml -e nodes=w1 -e runbook_window=${record.id} --resume`,
   )
   t.match((await runbook(['schedule', 'history'], folder)).out, `go on: ${next}\n`)
   // On this machine itself: another test may hold its run lock.
   const again = await runbook([...next.split(' ').slice(1), '--wait-lock', '60s'], folder)
   t.match(again, { code: 0 }, again.out + again.err)
   t.same(lines(join(folder, 'worked')), ['w1'], 'the command goes on')
+  t.same(lines(join(folder, 'begun')), ['w1'], 'and does not do again what is done')
   t.match(
     (await runbook(['history'], folder)).out,
     /done .*apply .*cycle.yml/,

@@ -34,7 +34,10 @@ t.test('gives back what was recorded, output left out', async (t) => {
   t.same(journal.progress('a', '0', 'h2').results, [])
   journal.end('a', 2)
   t.match(journal.run('a'), { id: 'a', exitCode: 2, command: ['apply', 'site.yml'], check: false, user: 'root' })
+  t.equal(journal.run('a')?.resumes, undefined)
   t.equal(journal.run('b'), undefined)
+  journal.begin({ id: 'b', command: [], playbookHash: 'hash', startedAt: 2, check: false, user: 'u', resumes: 'a' })
+  t.equal(journal.run('b')?.resumes, 'a')
 })
 
 t.test('more events than one portion, in order', async (t) => {

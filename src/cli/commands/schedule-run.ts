@@ -6,7 +6,7 @@ import { Daemon } from '../../maintenance/windows/daemon.ts'
 import { openScheduleDatabase, takeLock } from '../../maintenance/windows/database.ts'
 import type { ScheduleEvent } from '../../maintenance/windows/events.ts'
 import { loadSchedule, resolveWindow } from '../../maintenance/windows/load.ts'
-import { adoptNode, type Program, startNode } from '../../maintenance/windows/node-run.ts'
+import { adoptNode, type Program, startNode, touchedBefore } from '../../maintenance/windows/node-run.ts'
 import { State } from '../../maintenance/windows/state.ts'
 import { makeMetrics } from '../../maintenance/windows/status/metrics.ts'
 import { StatusServer } from '../../maintenance/windows/status/server.ts'
@@ -90,6 +90,7 @@ function starter(window: Window, folder: string, occurrence: string, inventory: 
     inventory,
     vars: window.vars,
     cwd: folder,
+    occurrence,
     folder: join(folder, '.runbook', 'schedule', occurrence),
     reason: `window ${window.name}`,
     cycle: window.cycle && playbook === window.playbook,
@@ -99,6 +100,8 @@ function starter(window: Window, folder: string, occurrence: string, inventory: 
       startNode(program, { ...base(playbook), host, playbook, attempt, onStep }),
     adopt: ({ host, playbook, attempt, process: name }, onStep) =>
       adoptNode(name!, { ...base(playbook), host, playbook, attempt, onStep }),
+    touched: ({ host, playbook, attempt }) =>
+      touchedBefore({ ...base(playbook), host, playbook, attempt: attempt + 1, onStep: () => {} }),
   }
 }
 

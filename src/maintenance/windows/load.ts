@@ -103,4 +103,6 @@ export async function resolveWindow(window: Window, state: State, { inventory, d
 }
 
 /** As node-run.ts gives them, with all hosts in the place of one. */
-const varsOf = ({ hosts, vars }: Window): Map<string, unknown> => new Map(Object.entries({ nodes: hosts, ...vars }))
+function varsOf({ name, hosts, cycle, vars }: Window): Map<string, unknown> {
+  return new Map(Object.entries({ nodes: hosts, ...(cycle ? {} : { runbook_window: name }), ...vars }))
+}

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { isAlive, processName } from '../../journal/process.ts'
+import { isAlive, isOfThisBoot, processName } from '../../journal/process.ts'
 import { quoteAll } from '../../shared/quote.ts'
 import { Progress, type Touch } from './progress.ts'
 import { DEFAULT_PLAYBOOK } from './schema.ts'
@@ -34,9 +34,12 @@ export interface NodeRunRequest {
   /** Told to those who find the node cordoned. */
   readonly reason: string
   readonly inventory: readonly string[]
+  /** Of the window itself. */
   readonly vars: Readonly<Record<string, unknown>>
   /** Where it runs: a relative path in the inventory begins there. */
   readonly cwd: string
+  /** Names the opening. */
+  readonly occurrence: string
   /** Of the occurrence, for what it writes. */
   readonly folder: string
   readonly attempt: number
@@ -52,11 +55,10 @@ const LOOK = 300
 
 /** Starts it. Throws when no process can be had. */
 export function startNode(program: Program, request: NodeRunRequest): NodeRun {
-  const { host, vars, folder } = request
+  const { vars, folder } = request
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const files = filesOf(request)
-  // `nodes` is what the shipped playbooks call their hosts.
-  writeFileSync(files.vars, JSON.stringify({ nodes: host, ...vars }), { mode: 0o600 })
+  if (Object.keys(vars).length > 0) writeFileSync(files.vars, JSON.stringify(vars), { mode: 0o600 })
   const args = argsOf(request, files)
   const [out, err] = [openSync(files.out, 'w', 0o600), openSync(files.err, 'w', 0o600)]
   try {
@@ -73,7 +75,10 @@ export function startNode(program: Program, request: NodeRunRequest): NodeRun {
     })
     child.unref()
     if (child.pid === undefined) throw new Error(`cannot start ${program[0]}`)
-    return follow(child.pid, processName(child.pid), files, request, ended)
+    const name = processName(child.pid)
+    const started: Started = { process: name, playbook: request.playbook }
+    writeFileSync(files.started, JSON.stringify(started), { mode: 0o600 })
+    return follow(child.pid, name, files, request, ended)
   } finally {
     closeSync(out)
     closeSync(err)
@@ -86,23 +91,54 @@ export function startNode(program: Program, request: NodeRunRequest): NodeRun {
  */
 const WAIT_LOCK = '15m'
 
-function argsOf({ host, playbook, cycle, reason, inventory, cwd }: NodeRunRequest, { vars }: Files): string[] {
+function argsOf(request: NodeRunRequest, files: Files): string[] {
+  const { host, playbook, cycle, reason, inventory, cwd } = request
   const common = [
     ...inventory.flatMap((one) => ['-i', one]),
     // -v: what is begun is told, too; see Progress.
-    ...['-v', '-e', `@${vars}`, '--wait-lock', WAIT_LOCK, '--folder', cwd],
+    ...['-v', ...varsOf(request, files), '--wait-lock', WAIT_LOCK, '--folder', cwd],
   ]
   if (cycle) return ['node', 'maintain', host, '--playbook', playbook, '--reason', reason, '--json', '--yes', ...common]
-  return ['apply', playbook, `--limit=${host}`, '--output', 'json', ...common]
+  const resume = begunBefore(request) ? ['--resume'] : []
+  return ['apply', playbook, `--limit=${host}`, '--output', 'json', ...common, ...resume]
 }
 
-function commandOf({ host, playbook, cycle, reason, inventory, cwd, vars }: NodeRunRequest, files: Files): string {
-  const own = Object.keys(vars).length > 0 ? ['-e', `@${files.vars}`] : cycle ? [] : ['-e', `nodes=${host}`]
-  const common = ['--folder', cwd, ...inventory.flatMap((one) => ['-i', one]), ...own]
-  if (!cycle) return quoteAll(['runbook', 'apply', playbook, '--limit', host, ...common])
+function commandOf(request: NodeRunRequest, files: Files): string {
+  const { host, playbook, cycle, reason, inventory, cwd } = request
+  const common = ['--folder', cwd, ...inventory.flatMap((one) => ['-i', one]), ...varsOf(request, files)]
+  if (!cycle) return quoteAll(['runbook', 'apply', playbook, '--limit', host, ...common, '--resume'])
   const other = playbook === DEFAULT_PLAYBOOK ? [] : ['--playbook', playbook]
   return quoteAll(['runbook', 'node', 'maintain', host, ...other, '--reason', reason, ...common])
 }
+
+/**
+ * Variables of the command line. `nodes` is what the shipped playbooks call their hosts; the opening makes this run another
+ * one than that of the last opening, which `--resume` would go on with if it had come to no good end.
+ */
+function varsOf({ host, cycle, vars, occurrence }: NodeRunRequest, files: Files): string[] {
+  const own = Object.keys(vars).length > 0 ? ['-e', `@${files.vars}`] : []
+  return [...(cycle ? [] : ['-e', `nodes=${host}`, '-e', `runbook_window=${occurrence}`]), ...own]
+}
+
+/** Whether an attempt before this one began a run of the same playbook: then there is something to go on with. */
+function begunBefore(request: NodeRunRequest): boolean {
+  return attemptsBefore(request).some(
+    (files) => startedOf(files)?.playbook === request.playbook && read(files.out) !== '',
+  )
+}
+
+function attemptsBefore(request: NodeRunRequest): Files[] {
+  return Array.from({ length: request.attempt - 1 }, (_, i) => filesOf({ ...request, attempt: i + 1 }))
+}
+
+/** Written down for the attempts after it. */
+interface Started {
+  /** Its name in journal/process.ts. */
+  readonly process: string
+  readonly playbook: string
+}
+
+const startedOf = (files: Files): Started | undefined => parse(read(files.started)) as unknown as Started | undefined
 
 /** Takes up one that a daemon before this one started; undefined when it is at its end and its last words are missing. */
 export function adoptNode(process: string, request: NodeRunRequest): NodeRun | undefined {
@@ -177,28 +213,34 @@ function childEnvironment(): NodeJS.ProcessEnv {
   return rest
 }
 
-/** Whether an attempt before this one has changed the node, or ended without saying how far it came. */
-function touchedBefore(request: NodeRunRequest): boolean {
-  for (let attempt = 1; attempt < request.attempt; attempt++) {
-    const out = read(filesOf({ ...request, attempt }).out)
-    if (lastWord(out) === undefined) return true
+/**
+ * Whether an attempt before this one has changed the node, or may have: one that died without a word has said what it was
+ * at, and that is all there unless the machine itself went down with it.
+ */
+export function touchedBefore(request: NodeRunRequest): boolean {
+  return attemptsBefore(request).some((files) => {
+    const out = read(files.out)
+    const started = startedOf(files)
+    const isWhole = lastWord(out) !== undefined || (/^$|\n$/.test(out) && started && isOfThisBoot(started.process))
+    if (!isWhole) return true
     const progress = new Progress()
     for (const event of out.split('\n').map(parse)) if (event) progress.take(event)
-    if (progress.touch !== 'untouched') return true
-  }
-  return false
+    return progress.touch !== 'untouched'
+  })
 }
 
 interface Files {
   readonly out: string
   readonly err: string
+  /** Of type Started. */
+  readonly started: string
   /** Not on a command line, where everybody could read them. */
   readonly vars: string
 }
 
 function filesOf({ folder, host, attempt }: Pick<NodeRunRequest, 'folder' | 'host' | 'attempt'>): Files {
   const base = join(folder, `${encodeURIComponent(host)}.${attempt}`)
-  return { out: `${base}.ndjson`, err: `${base}.err`, vars: `${base}.vars.json` }
+  return { out: `${base}.ndjson`, err: `${base}.err`, started: `${base}.started.json`, vars: `${base}.vars.json` }
 }
 
 /** What its last words say; also used for its last line of trouble. */

@@ -17,6 +17,8 @@ import type { Window } from './window.ts'
 export interface NodeStarter {
   start(host: string, playbook: string, attempt: number, onStep: (step: string) => void): NodeRun
   adopt(record: NodeRecord, onStep: (step: string) => void): NodeRun | undefined
+  /** Whether what was begun on it so far may have changed more than `uncordon` brings back. */
+  touched(record: NodeRecord): boolean
 }
 
 export interface WindowRunOptions {
@@ -129,11 +131,16 @@ class WindowRun {
         return this.#rollBack(node)
       case 'finishing':
         return this.#finish(node, this.#again(node))
-      default:
-        return this.#forward(
-          node,
-          node.status === 'waiting' ? this.#start(host, this.#o.window.playbook) : this.#again(node),
-        )
+      case 'waiting':
+        return this.#forward(node, this.#start(host, this.#o.window.playbook))
+      default: {
+        const { clock, occurrence, window, nodes } = this.#o
+        const taken = this.#adopt(node)
+        const isOver = node.status === 'stopping' || clock.now() >= occurrence.ends
+        // What died with the daemon is not begun again only to be given up.
+        if (!taken && isOver && window.rollback !== undefined && !nodes.touched(node)) return this.#rollBack(node)
+        return this.#forward(node, taken ?? this.#start(host, window.playbook))
+      }
     }
   }
 
@@ -170,7 +177,7 @@ class WindowRun {
     const ended = await this.#within(LEAVE_GRACE, run, () => run.touch() === 'untouched')
     if (ended.status === 'done') return this.#conclude(host, ended)
     // It may have begun a change just when it was stopped, which then came to its end.
-    if (run.touch() !== 'untouched' || ended.status === 'gone') {
+    if (run.touch() !== 'untouched') {
       say('overrun', `${host}: the window is over, and it is too far to go back: it is being finished`, host)
       return this.#finish(node, this.#start(host, window.playbook), false)
     }

@@ -51,6 +51,7 @@ function site(start: string, { yaml, hosts = ['n1', 'n2', 'n3'], plan = () => ({
           return { ...run, done: run.done.then((end) => (mine === alive ? end : new Promise(() => {}))) }
         },
         adopt: () => undefined,
+        touched: () => nodes.touched(),
       }),
       onEvent: (event) => events.push(event),
       tick: tick ?? MINUTE,
@@ -340,6 +341,21 @@ t.test('crashes', async (t) => {
       t.not(s.of().n2, 'running')
     },
   )
+  await t.test('what had done no more than cordon and drain is rolled back, and not begun again', async (t) => {
+    const s = site('2026-01-03T12:00:00Z', { yaml: WINDOW, plan: () => ({ takes: 20 * MINUTE }) })
+    s.nodes.leftTouched = false
+    s.begin()
+    await s.clock.runUntil('2026-01-04T02:00:00Z')
+    s.crash()
+    s.clock.wall = Date.parse('2026-01-04T05:00:00Z')
+    s.begin()
+    await s.clock.runUntil('2026-01-04T12:00:00Z')
+    t.same(s.of(), { n1: 'done', n2: 'rolled_back', n3: 'left_out' })
+    t.same(
+      s.nodes.started.filter(({ at }) => at > Date.parse('2026-01-04T04:00Z')).map(({ playbook }) => playbook),
+      ['back.yml'],
+    )
+  })
   await t.test('with another plan: no further node', async (t) => {
     const s = site('2026-01-03T12:00:00Z', { yaml: WINDOW })
     s.begin()

@@ -94,6 +94,9 @@ export class FakeNodes implements NodeStarter {
     this.#plan = plan
   }
 
+  /** What is said of nodes whose runs are gone. */
+  leftTouched = true
+
   /** How many are under way. */
   get active(): number {
     return this.started.filter(({ endedAt }) => endedAt === undefined).length
@@ -139,5 +142,9 @@ export class FakeNodes implements NodeStarter {
 
   adopt(): undefined {
     return undefined
+  }
+
+  touched(): boolean {
+    return this.leftTouched
   }
 }
