@@ -16,6 +16,10 @@ export const isFailure = ({ status }: Pick<TaskResultEvent, 'status'>): boolean 
 export const endsHost = ({ status }: Pick<TaskResultEvent, 'status'>): boolean =>
   status === 'failed' || status === 'unreachable'
 
+/** True for what a plan cannot count among the changes, nor among what stays as it is. */
+export const leavesOpen = ({ status, unsure }: Pick<TaskResultEvent, 'status' | 'unsure'>): boolean =>
+  unsure === true && status !== 'changed'
+
 /** Shorter than this, how long something took says nothing; milliseconds. */
 const WORTH_TELLING = 100
 
