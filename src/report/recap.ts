@@ -96,7 +96,7 @@ function owedLines({ owed }: Recap, { chalk }: Style): string[] {
   return [...Map.groupBy(waiting, ([, handlers]) => some(handlers, 5))].map(([handlers, list]) => {
     const hosts = list.map(([host]) => host)
     return chalk.yellow(
-      `  notified, left to the next run: ${handlers}  (${count(hosts.length, 'host')}: ${some(hosts, 10)})`,
+      `  notified, left to the next run: ${printable(handlers)}  (${count(hosts.length, 'host')}: ${some(hosts, 10)})`,
     )
   })
 }

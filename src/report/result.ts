@@ -70,7 +70,7 @@ export function failureBlock(event: TaskResultEvent, style: Style): string {
     if (isFailure(item)) add('item', `${printable(item.label)}: ${printable(item.msg)}`)
   }
   if (event.changes.length > 0) add('done', event.changes.map((c) => printable(c.summary)).join('\n'))
-  if (event.notRun?.length) add('not run', event.notRun.join('\n'))
+  if (event.notRun?.length) add('not run', event.notRun.map((name) => printable(name).replaceAll('\n', ' ')).join('\n'))
   if (event.hint) add('hint', chalk.cyan(printable(event.hint)))
   return `${lines.join('\n')}\n${event.status === 'unreachable' ? '' : '\n'}`
 }

@@ -144,7 +144,7 @@ t.test('a failure in full', async (t) => {
     rc: 100,
     stdout: 'Reading…\n',
     stderr: 'E: one\nE: two\n',
-    notRun: ['Configure'],
+    notRun: ['Configure\n\x1b[2J it'],
     changes: [{ summary: 'add the repository' }],
     items: [
       { label: 'x', status: 'failed', changes: [], msg: 'no x' },
@@ -166,7 +166,7 @@ t.test('a failure in full', async (t) => {
             E: two
     item    x: no x
     done    add the repository
-    not run Configure
+    not run Configure  it
     hint    apt-cache madison containerd.io
 
 `,
