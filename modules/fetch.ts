@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, posix } from 'node:path'
 import { type ActionContext, args, defineAction, read, TaskFailure, z } from '#module'
 
@@ -84,6 +84,9 @@ function destination({ dest, flat, src }: Args, host: string): string {
 async function localSha256(path: string): Promise<string | undefined> {
   const hash = createHash('sha256')
   try {
+    const there = await lstat(path)
+    // The rename would put a file in the place of, say, /dev/null.
+    if (!there.isFile() && !there.isSymbolicLink()) throw new Error('it is no regular file')
     for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined

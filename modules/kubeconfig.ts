@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { parseDocument } from 'yaml'
 import { type ActionContext, args, defineAction, quote, TaskFailure, z } from '#module'
@@ -45,6 +45,9 @@ async function compare(ctx: ActionContext, a: Args): Promise<{ dest: string; tex
   const text = rewrite(stdout.toString('utf8'), a)
   for (const secret of text.matchAll(/(?:client-key-data|token|password): *(\S+)/g)) ctx.secret(secret[1]!)
   const dest = ctx.controllerPath(a.dest)
+  const there = await lstat(dest).catch(() => undefined)
+  if (there && !there.isFile() && !there.isSymbolicLink())
+    throw new TaskFailure(`${dest} on the controller: it is no regular file`)
   const before = await readFile(dest, 'utf8').catch(() => undefined)
   return { dest, text, same: before === text }
 }

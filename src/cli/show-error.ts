@@ -1,3 +1,4 @@
+import { printable } from '../report/text.ts'
 import { UserError } from '../shared/errors.ts'
 import { EXIT } from './exit.ts'
 import { redactor } from './secrets.ts'
@@ -8,7 +9,8 @@ export function showError(
   write: (text: string) => void = (text) => process.stderr.write(redactor.redact(text)),
 ): number {
   if (error instanceof UserError) {
-    write(`${error.message}\n`)
+    // It quotes lines of files, and what programs and hosts have said.
+    write(`${printable(error.message)}\n`)
     return EXIT.input
   }
   write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)

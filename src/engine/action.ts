@@ -3,12 +3,14 @@ import { explain } from '../inventory/index.ts'
 import type { ActionContext } from '../module/action.ts'
 import { TaskFailure } from '../module/define.ts'
 import type { Read } from '../module/read.ts'
+import { EVERYTHING } from '../module/resources.ts'
 import { openPower, POWER_VARIABLE, parsePower } from '../power/config.ts'
 import type { Power } from '../power/power.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import { becomeOf } from './become.ts'
 import type { ActionEntry } from './entry.ts'
 import { barred } from './fence.ts'
+import { excused } from './foresight.ts'
 import { failure, NOTHING, type Outcome } from './outcome.ts'
 import type { Performer } from './perform.ts'
 import { isTrouble } from './prepare.ts'
@@ -20,7 +22,7 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
   const { action, args, check } = entry
   const started = performance.now()
   if (check && !action.preview) {
-    return { ...NOTHING, status: 'skipped', msg: 'not run in check mode', unknown: true }
+    return { ...NOTHING, status: 'skipped', msg: 'not run in check mode', unknown: true, unsure: true }
   }
   const bar = check ? undefined : await barred(performer)
   if (bar) return bar
@@ -31,6 +33,7 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
     const { run } = performer.host.play
     for (const name of intents) run.input.journal.intentDone(entry.actor.name, name)
     if (result.flow) await follow(performer, result.flow)
+    if (check && result.changed) entry.actor.unapplied.add([EVERYTHING])
     return {
       ...NOTHING,
       status: result.changed ? 'changed' : 'ok',
@@ -46,7 +49,7 @@ export async function runAction(performer: Performer, entry: ActionEntry): Promi
     if (ctx.signal.aborted && !isTrouble(error))
       return { ...NOTHING, status: 'failed', msg: abortWords(performer, entry), elapsedMs }
     if (!isTrouble(error) && !(error instanceof SessionError)) throw error
-    return { ...failure(error), elapsedMs }
+    return { ...(excused(entry, error) ?? failure(error)), elapsedMs }
   } finally {
     clearTimeout(timer)
   }

@@ -182,13 +182,16 @@ function resultEvent(
   } as const
   if (noLog) {
     const changes = outcome.changes.map(() => ({ summary: HIDDEN }))
-    return { ...base, changes, msg: bad ? `failed; ${HIDDEN}` : '', rc: outcome.rc }
+    const unsure = isUnsure(task, outcome)
+    const msg = bad ? `failed; ${HIDDEN}` : unsure ? `check mode cannot tell; ${HIDDEN}` : ''
+    return { ...base, changes, msg, unsure: unsure || undefined, rc: outcome.rc }
   }
   return {
     ...base,
     diff: task.diff === undefined ? undefined : flag(host, task.diff, entry, 'diff'),
     changes: outcome.changes,
     msg: outcome.msg,
+    unsure: isUnsure(task, outcome) || undefined,
     hint: outcome.hint,
     items: progress.isLoop ? itemResults(progress) : undefined,
     cmd: bad ? outcome.cmd : undefined,
@@ -198,6 +201,11 @@ function resultEvent(
     notRun: outcome.notRun,
     result: outcome.unknown ? undefined : registered(outcome),
   }
+}
+
+/** What only looks changes nothing, whatever it finds. */
+function isUnsure({ module }: Task, { unsure, status }: Outcome): boolean {
+  return unsure === true && !(status === 'ok' && module.type === 'module' && module.readOnly)
 }
 
 function itemResults(progress: Progress): ItemResult[] {

@@ -266,7 +266,7 @@ export class HostRun {
       entry,
       progress: Progress.of(task, entry, this.cursor.key),
       settled: this.play.run.input.check
-        ? { ...NOTHING, status: 'skipped', msg, unknown: true }
+        ? { ...NOTHING, status: 'skipped', msg, unknown: true, unsure: true }
         : { ...NOTHING, status: 'failed', msg: `${variable} is not known: what gives it ran in check mode` },
       before: [],
     }

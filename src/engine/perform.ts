@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Change } from '../module/change.ts'
-import { TaskFailure } from '../module/define.ts'
 import { ReadError } from '../module/read.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import type { ReportedChange } from '../shared/events.ts'
@@ -9,6 +8,7 @@ import { runAction } from './action.ts'
 import { applyBatch, slotKey } from './batch.ts'
 import { type Detached, runDetached } from './detached.ts'
 import { type ActionEntry, isRetried, type ModuleEntry } from './entry.ts'
+import { excused, unsure } from './foresight.ts'
 import type { HostRun } from './host-run.ts'
 import { isDone, judge } from './judge.ts'
 import { failure, NOTHING, type Outcome, report } from './outcome.ts'
@@ -130,13 +130,15 @@ export class Performer {
       return undefined
     } catch (error) {
       if (this.lost(error)) return 'again'
+      const excuse = excused(first, error)
+      if (excuse) return excuse
       if (!(error instanceof SessionError) || error.kind !== 'timeout') return this.unlucky(error)
       if (slots.filter(({ entry, settled }) => entry.kind === 'module' && !settled).length > 1) {
         this.#alone = slots.length
         return 'again'
       }
       const hint = 'something that this task looks at does not answer: a dead NFS server, a stuck disk?'
-      return { ...this.unlucky(error), hint }
+      return { ...this.unlucky(error), hint: error.hint ?? hint }
     }
   }
 
@@ -175,14 +177,8 @@ export class Performer {
       const changes = entry.module.plan(entry.args, state)
       return { state, changes: entry.again ? changes.filter((c) => !c.transient) : changes }
     } catch (error) {
-      if (
-        entry.check &&
-        entry.actor.unapplied.affects(entry.resources) &&
-        (error instanceof TaskFailure || error instanceof ReadError)
-      ) {
-        const msg = `check mode cannot tell: it depends on changes that were not made (${error.message})`
-        return { failed: { ...NOTHING, status: 'skipped', msg, unknown: true } }
-      }
+      const excuse = excused(entry, error)
+      if (excuse) return { failed: excuse }
       if (!isTrouble(error) && !(error instanceof ReadError)) throw error
       return { failed: failure(error) }
     }
@@ -206,15 +202,15 @@ export class Performer {
   #unknown({ check }: ModuleEntry | ActionEntry, { variable }: PendingError): Outcome {
     if (!check) return { ...NOTHING, status: 'failed', msg: `${variable} cannot be known here` }
     const msg = `check mode cannot tell: it depends on ${variable}, which only a real run gives`
-    return { ...NOTHING, status: 'skipped', msg, unknown: true }
+    return { ...NOTHING, status: 'skipped', msg, unknown: true, unsure: true }
   }
 
   /** The outcome of a module with nothing to change. */
   settled(slot: Slot, entry: ModuleEntry, state: unknown): Outcome {
     try {
       const outcome = conclude(entry, state)
-      const unsure = this.#unsure(entry)
-      if (unsure !== undefined) return { ...outcome, msg: unsure, unknown: true, unsure: true }
+      const words = unsure(entry)
+      if (words !== undefined) return { ...outcome, msg: words, unknown: true, unsure: true }
       const changes = this.attempted.get(slotKey(slot))
       if (!changes) return this.judged(entry, outcome)
       return this.judged(entry, {
@@ -239,7 +235,7 @@ export class Performer {
 
   /** In check mode: what would be changed. */
   foreseen(entry: ModuleEntry, changes: readonly Change[]): Outcome {
-    const unsure = this.#unsure(entry)
+    const words = unsure(entry)
     for (const change of changes) entry.actor.unapplied.add(change.touches)
     const { changedWhen } = entry.task
     const never = changedWhen.length === 1 && changedWhen[0]!.source.trim() === 'false'
@@ -248,19 +244,10 @@ export class Performer {
       ...NOTHING,
       status,
       changes: never ? [] : report(changes),
-      msg: unsure ?? '',
+      msg: words ?? '',
       unknown: true,
-      unsure: unsure !== undefined,
+      unsure: words !== undefined,
     }
-  }
-
-  /**
-   * In check mode: words for a task that reads what a task before it would have changed. What it wants was found out from
-   * the state as it is. Commands are left out: they may change anything, and mostly change nothing that others read.
-   */
-  #unsure({ check, actor, resources }: ModuleEntry): string | undefined {
-    if (!check || !actor.unapplied.affectsByName(resources)) return undefined
-    return 'check mode cannot tell for sure: it depends on changes that were not made'
   }
 
   /** The change log of a task that is under way, for those who watch. */

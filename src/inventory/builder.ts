@@ -24,6 +24,14 @@ export interface VarsFolders {
   host(name: string): Promise<readonly Layer[]>
 }
 
+/** What could steer a terminal, or make up lines of its own: C0, C1 and what turns the direction of writing. */
+const CONTROL = /[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/
+
+function visible(name: string): string {
+  const all = new RegExp(CONTROL.source, 'g')
+  return `"${name.replaceAll(all, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`
+}
+
 export class Builder {
   readonly problems = new Problems()
   readonly #groups = new Map<string, GroupDraft>()
@@ -38,10 +46,17 @@ export class Builder {
   group(name: string, place?: Place): GroupDraft {
     let group = this.#groups.get(name)
     if (!group) {
+      this.#checkName('group', name, place)
       group = { name, children: new Set(), hosts: new Set(), layers: [], place, priority: 1 }
       this.#groups.set(name, group)
     }
     return group
+  }
+
+  /** Names stand in every line of a report, and some come from programs that read them off the network. */
+  #checkName(what: string, name: string, place: Place | undefined): void {
+    if (CONTROL.test(name))
+      this.problems.add(`the name of a ${what}, ${visible(name)}, holds control characters`, place)
   }
 
   child(parent: string, name: string, place?: Place): void {
@@ -54,7 +69,10 @@ export class Builder {
   }
 
   host(name: string, group: string, place?: Place): void {
-    if (!this.#hosts.has(name)) this.#hosts.set(name, { layers: [], place })
+    if (!this.#hosts.has(name)) {
+      this.#checkName('host', name, place)
+      this.#hosts.set(name, { layers: [], place })
+    }
     this.group(group, place).hosts.add(name)
   }
 

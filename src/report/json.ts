@@ -36,6 +36,7 @@ function taskResult(e: TaskResultEvent, diff: boolean, result: boolean): object 
     status: e.status,
     changes: changes(e.changes, diff),
     msg: e.msg,
+    unsure: e.unsure,
     elapsed_ms: Math.round(e.elapsedMs),
     at: new Date(e.at).toISOString(),
     play_id: e.playId,

@@ -2,7 +2,17 @@ import type { RunEvent, TaskResultEvent } from '../shared/events.ts'
 import { duration } from './duration.ts'
 import { recapBlock } from './recap.ts'
 import type { Reporter, ReportOptions } from './reporter.ts'
-import { answerBlock, changeBlock, detailBlock, endsHost, failureBlock, isFailure, title, took } from './result.ts'
+import {
+  answerBlock,
+  changeBlock,
+  detailBlock,
+  endsHost,
+  failureBlock,
+  isFailure,
+  leavesOpen,
+  title,
+  took,
+} from './result.ts'
 import { count, fit, indent, printable } from './text.ts'
 
 /**
@@ -15,18 +25,20 @@ export function plainReporter(options: ReportOptions): Reporter {
   let check = false
   let hostWidth = 0
   const failures: TaskResultEvent[] = []
+  let unsure = 0
 
   function result(event: TaskResultEvent): string {
     if (endsHost(event)) failures.push(event)
+    if (leavesOpen(event)) unsure++
     if (isFailure(event)) return failureBlock(event, style)
     const status = style.status[event.status](event.status.padEnd(11))
     const time = took(event.elapsedMs)
     const line = `${status} ${fit(event.host, hostWidth)}  ${title(event)}${time && chalk.dim(` (${time})`)}`
     const summaries = verbosity >= 1 || check
     return [
-      `${line}${event.module === 'debug' && event.msg && verbosity < 1 ? `: ${printable(event.msg)}` : ''}\n`,
+      `${line}${event.module === 'debug' && event.msg && !event.unsure && verbosity < 1 ? `: ${printable(event.msg)}` : ''}\n`,
       changeBlock(event.changes, style, { diff: event.diff ?? diff, summaries, by: '            ' }),
-      detailBlock(event, style, verbosity, '            '),
+      detailBlock(event, style, event.unsure ? Math.max(1, verbosity) : verbosity, '            '),
       answers && verbosity < 2 ? answerBlock(event, style, '            ') : '',
     ].join('')
   }
@@ -50,7 +62,7 @@ export function plainReporter(options: ReportOptions): Reporter {
       case 'play_ended':
         return verbosity >= 1 ? chalk.dim(`play ended after ${duration(event.elapsedMs)}\n`) : ''
       case 'recap':
-        return `\n${recapBlock(event, style, { fold: false, check, failures })}`
+        return `\n${recapBlock(event, style, { fold: false, check, failures, unsure })}`
       case 'host_started':
         return traced('begins')
       case 'task_started':

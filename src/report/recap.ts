@@ -16,13 +16,19 @@ export interface RecapOptions {
   readonly check: boolean
   /** Why hosts failed or were unreachable. */
   readonly failures?: readonly TaskResultEvent[]
+  /** Check mode: how many results say neither that something would change nor that nothing would. */
+  readonly unsure?: number
 }
 
 /**
  * The end of a run: a row a host, those that need somebody last, just above the prompt; then why
  * they failed, hosts with one reason together, and a line that says it all.
  */
-export function recapBlock(recap: Recap, style: Style, { fold, check, failures = [] }: RecapOptions): string {
+export function recapBlock(
+  recap: Recap,
+  style: Style,
+  { fold, check, failures = [], unsure = 0 }: RecapOptions,
+): string {
   const { chalk } = style
   const all = Object.entries(recap.hosts)
   const folded = fold && all.length > MOST_ROWS
@@ -56,7 +62,7 @@ export function recapBlock(recap: Recap, style: Style, { fold, check, failures =
     )
   }
   lines.push(...owedLines(recap, style), ...reasons(failures, style))
-  lines.push(...verdict(recap, style, check))
+  lines.push(...verdict(recap, style, check, unsure))
   return `${lines.join('\n')}\n`
 }
 
@@ -90,7 +96,7 @@ function owedLines({ owed }: Recap, { chalk }: Style): string[] {
   return [...Map.groupBy(waiting, ([, handlers]) => some(handlers, 5))].map(([handlers, list]) => {
     const hosts = list.map(([host]) => host)
     return chalk.yellow(
-      `  notified, left to the next run: ${handlers}  (${count(hosts.length, 'host')}: ${some(hosts, 10)})`,
+      `  notified, left to the next run: ${printable(handlers)}  (${count(hosts.length, 'host')}: ${some(hosts, 10)})`,
     )
   })
 }
@@ -110,7 +116,7 @@ function reasons(failures: readonly TaskResultEvent[], { status, symbol }: Style
 }
 
 /** `2 of 300 hosts failed: k8s-012 k8s-207 · 1m 12s` */
-function verdict(recap: Recap, style: Style, check: boolean): string[] {
+function verdict(recap: Recap, style: Style, check: boolean, unsure: number): string[] {
   const { chalk, status } = style
   const all = Object.entries(recap.hosts)
   const which = (c: Column): string[] => all.filter(([, r]) => r[c] > 0).map(([host]) => host)
@@ -129,9 +135,11 @@ function verdict(recap: Recap, style: Style, check: boolean): string[] {
     parts.push(
       changed.length > 0
         ? status.changed(`${changed.length} of ${count(all.length, 'host')} ${what}`)
-        : status.ok(`nothing to change on ${count(all.length, 'host')}`),
+        : status.ok(`nothing to change on ${count(all.length, 'host')}${unsure > 0 ? ', as far as can be told' : ''}`),
     )
   }
+  if (unsure > 0)
+    parts.splice(-1, 0, chalk.yellow(`check mode cannot tell what becomes of ${count(unsure, 'task')}: see above`))
   return parts.map((part, i) =>
     i === parts.length - 1 ? `${part} ${chalk.dim(`· ${duration(recap.elapsedMs)}`)}` : part,
   )

@@ -16,6 +16,10 @@ export const isFailure = ({ status }: Pick<TaskResultEvent, 'status'>): boolean 
 export const endsHost = ({ status }: Pick<TaskResultEvent, 'status'>): boolean =>
   status === 'failed' || status === 'unreachable'
 
+/** True for what a plan cannot count among the changes, nor among what stays as it is. */
+export const leavesOpen = ({ status, unsure }: Pick<TaskResultEvent, 'status' | 'unsure'>): boolean =>
+  unsure === true && status !== 'changed'
+
 /** Shorter than this, how long something took says nothing; milliseconds. */
 const WORTH_TELLING = 100
 
@@ -66,7 +70,7 @@ export function failureBlock(event: TaskResultEvent, style: Style): string {
     if (isFailure(item)) add('item', `${printable(item.label)}: ${printable(item.msg)}`)
   }
   if (event.changes.length > 0) add('done', event.changes.map((c) => printable(c.summary)).join('\n'))
-  if (event.notRun?.length) add('not run', event.notRun.join('\n'))
+  if (event.notRun?.length) add('not run', event.notRun.map((name) => printable(name).replaceAll('\n', ' ')).join('\n'))
   if (event.hint) add('hint', chalk.cyan(printable(event.hint)))
   return `${lines.join('\n')}\n${event.status === 'unreachable' ? '' : '\n'}`
 }

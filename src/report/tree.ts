@@ -4,7 +4,17 @@ import { frame } from './frame.ts'
 import { type Live, startLive } from './live.ts'
 import { recapBlock } from './recap.ts'
 import type { Reporter, ReportOptions } from './reporter.ts'
-import { answerBlock, changeBlock, detailBlock, endsHost, failureBlock, isFailure, title, took } from './result.ts'
+import {
+  answerBlock,
+  changeBlock,
+  detailBlock,
+  endsHost,
+  failureBlock,
+  isFailure,
+  leavesOpen,
+  title,
+  took,
+} from './result.ts'
 import { count, some } from './text.ts'
 import { RunView } from './view.ts'
 
@@ -29,6 +39,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
   let check = false
   let same = new Map<string, Same>()
   const failures: TaskResultEvent[] = []
+  let unsure = 0
 
   // listr2 looks at the size once; a terminal that has grown since gets no wider lines.
   const size = { columns: terminal.columns, rows: terminal.rows }
@@ -52,7 +63,8 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
       return
     }
     const hosts = view.play?.hosts.size ?? 1
-    if (verbosity === 0 && event.status !== 'changed' && !answers) {
+    if (leavesOpen(event)) unsure++
+    if (verbosity === 0 && event.status !== 'changed' && !event.unsure && !answers) {
       if (event.module === 'debug' && event.msg && event.status === 'ok')
         print(line(event) + detailBlock(event, style, 1, '    '))
       return
@@ -61,6 +73,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
       const key = JSON.stringify([
         event.taskId,
         (event.diff ?? diff) ? event.changes : event.changes.map((c) => c.summary),
+        event.unsure && [event.status, event.msg],
       ])
       const group = same.get(key)
       if (group) group.hosts.push(event.host)
@@ -71,7 +84,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
     print(
       line(event) +
         changeBlock(event.changes, style, { diff: event.diff ?? diff, summaries, by: '    ' }) +
-        detailBlock(event, style, verbosity, '    ') +
+        detailBlock(event, style, event.unsure ? Math.max(1, verbosity) : verbosity, '    ') +
         (answers && verbosity < 2 ? answerBlock(event, style, '    ') : ''),
     )
   }
@@ -89,8 +102,10 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
     for (const { event, hosts: on } of same.values()) {
       const who =
         on.length === hosts.size ? `all ${count(on.length, 'host')}` : `${count(on.length, 'host')}: ${some(on, 4)}`
-      const head = `${style.status.changed(style.symbol.changed)} ${title(event)}  ${chalk.dim(who)}\n`
-      print(head + changeBlock(event.changes, style, { diff: event.diff ?? diff, summaries: check, by: '    ' }))
+      const { status } = event
+      const head = `${style.status[status](style.symbol[status])} ${title(event)}  ${chalk.dim(who)}\n`
+      const changes = changeBlock(event.changes, style, { diff: event.diff ?? diff, summaries: check, by: '    ' })
+      print(head + changes + detailBlock(event, style, event.unsure ? 1 : 0, '    '))
     }
     same = new Map()
     const bad = [...hosts.values()].filter((h) => h.state === 'failed' || h.state === 'unreachable').length
@@ -122,7 +137,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
           print(chalk.dim(`  ${event.host}  ${event.task}: try ${event.attempt} of ${event.attempts}: ${event.msg}\n`))
         break
       case 'recap':
-        print(`\n${recapBlock(event, style, { fold: true, check, failures })}`)
+        print(`\n${recapBlock(event, style, { fold: true, check, failures, unsure })}`)
         break
       default:
         break

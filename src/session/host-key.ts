@@ -45,8 +45,20 @@ export function keyAlgorithms({ known, name, plainName }: HostKeys): string[] {
 export async function checkHostKey(host: string, keys: HostKeys, key: Buffer): Promise<void> {
   const { known, name, plainName } = keys
   let result = known.check(name, plainName, key)
-  if (result.verdict === 'unknown' && keys.policy === 'accept-new')
-    result = await known.record(name, plainName, key, keys.hashed)
+  if (result.verdict === 'unknown' && known.unreadable.length > 0)
+    throw new SessionError(
+      'host_key',
+      host,
+      `whether the key of ${name} is known cannot be told: ${known.unreadable.join('; ')}`,
+    )
+  if (result.verdict === 'unknown' && keys.policy === 'accept-new') {
+    result = await known.record(name, plainName, key, keys.hashed).catch((error: Error) => {
+      const message = `the key of ${name} is not known, and cannot be recorded: ${error.message}`
+      throw new SessionError('host_key', host, message, {
+        hint: `make ${known.files[0]} writable for you, or name another file (UserKnownHostsFile)`,
+      })
+    })
+  }
   if (result.verdict === 'ok') return
   const offered = `${keyType(key)} ${fingerprint(key)}`
   if (result.verdict === 'unknown') {

@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { appendFile, chmod, mkdir, open, readFile, stat, unlink } from 'node:fs/promises'
+import { appendFile, mkdir, open, readFile, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { matchPatterns } from './patterns.ts'
@@ -79,21 +79,26 @@ export type Verdict =
 /** The entries of several files; one object serves all hosts that use the same files. */
 export class KnownHosts {
   readonly files: readonly string[]
+  /** Why files could not be read that are there: what stands in them is not known. */
+  readonly unreadable: readonly string[]
   readonly #plain = new Map<string, KnownHost[]>()
   /** Hashed names and patterns, which must be tried one by one. */
   readonly #others: KnownHost[] = []
 
   constructor(files: readonly string[]) {
     this.files = files
+    const unreadable: string[] = []
     for (const file of files) {
       let text: string
       try {
         text = readFileSync(file, 'utf8')
-      } catch {
+      } catch (error) {
+        if (!isMissing(error)) unreadable.push((error as Error).message)
         continue
       }
       this.add(parseKnownHosts(text, file))
     }
+    this.unreadable = unreadable
   }
 
   add(entries: readonly KnownHost[]): void {
@@ -132,24 +137,39 @@ export class KnownHosts {
     return authorities.length > 0 ? { verdict: 'cert-authority', entries: authorities } : { verdict: 'unknown' }
   }
 
-  /** Records a key in the first file, unless another process was faster; `hashed` as ssh does with HashKnownHosts. */
+  /**
+   * Records a key in the first file, unless another process was faster; `hashed` as ssh does with HashKnownHosts. One that is no
+   * regular file (UserKnownHostsFile /dev/null) remembers nothing, and is left alone; the key holds for this process. Throws
+   * what the file system says.
+   */
   async record(name: string, plainName: string, key: Buffer, hashed = false): Promise<Verdict> {
     const file = this.files[0]
     if (!file) return { verdict: 'ok' }
+    const there = await stat(file).catch(orMissing)
+    if (there !== undefined && !there.isFile() && !there.isDirectory()) {
+      this.add([{ file, line: 0, marker: undefined, hosts: [name], type: keyType(key), key }])
+      return { verdict: 'ok' }
+    }
     await mkdir(dirname(file), { recursive: true, mode: 0o700 })
     return await withLockFile(`${file}.lock`, async () => {
-      const text = await readFile(file, 'utf8').catch(() => '')
+      const text = (await readFile(file, 'utf8').catch(orMissing)) ?? ''
       const fresh = new KnownHosts([])
       fresh.add(parseKnownHosts(text, file))
       const now = fresh.check(name, plainName, key)
       if (now.verdict !== 'unknown') return now
       const line = `${hashed ? hashName(name) : name} ${keyType(key)} ${key.toString('base64')}\n`
       await appendFile(file, text === '' || text.endsWith('\n') ? line : `\n${line}`, { mode: 0o600 })
-      if (text === '') await chmod(file, 0o600)
       this.add(parseKnownHosts(line, file).map((entry) => ({ ...entry, line: text.split('\n').length })))
       return { verdict: 'ok' as const }
     })
   }
+}
+
+const isMissing = (error: unknown): boolean =>
+  ['ENOENT', 'ENOTDIR'].includes(String((error as NodeJS.ErrnoException).code))
+
+function orMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error
 }
 
 function hashName(name: string): string {

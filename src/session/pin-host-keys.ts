@@ -1,5 +1,6 @@
-import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { UserError } from '../shared/errors.ts'
 import { hostKeysFor } from './host-key.ts'
 import { KnownHosts, parseKnownHosts, withLockFile } from './known-hosts.ts'
 import type { Target } from './session.ts'
@@ -20,6 +21,14 @@ export function keyPlaceOf(target: Target): { readonly file: string; readonly na
  * lines of certificate authorities and revoked keys stay.
  */
 export async function pinHostKeys(file: string, name: string, keys: readonly string[]): Promise<void> {
+  // A link (to a folder of dotfiles, say) stays one; a device such as /dev/null is no place for keys, nor to be replaced.
+  const path = await realpath(file).catch(() => file)
+  if ((await stat(path).catch(() => undefined))?.isFile() === false)
+    throw new UserError({ message: `${file} is no regular file: the host keys of ${name} cannot be written there` })
+  await writeKeys(path, name, keys)
+}
+
+async function writeKeys(file: string, name: string, keys: readonly string[]): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   await withLockFile(`${file}.lock`, async () => {
     const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {

@@ -101,6 +101,8 @@ export interface TaskResultEvent {
   readonly diff?: boolean | undefined
   /** Why it failed or was skipped, or what a debug task says. */
   readonly msg: string
+  /** Check mode: whether it would change something, nobody can tell before a real run; `msg` says why. */
+  readonly unsure?: boolean | undefined
   /** What to do about a failure. */
   readonly hint?: string | undefined
   readonly items?: readonly ItemResult[] | undefined

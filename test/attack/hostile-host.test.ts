@@ -1,5 +1,6 @@
 /** What a managed host prints is data: it reaches no other host, no shell and no file of the controller. */
-import { existsSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parseFacts } from '../../modules/facts.ts'
@@ -13,6 +14,15 @@ t.test('fetch stays below DEST/HOST whatever the path', async (t) => {
   const src = `/var/log/${up}${join(folder, 'host/secret').slice(1)}`
   t.match(await runHere(folder, [{ fetch: { src, dest: 'logs' } }]), { trace: ['fetch changed'] })
   t.equal(readFileSync(join(folder, 'logs/here', folder, 'host/secret'), 'utf8'), 'of the host')
+})
+
+t.test('fetch puts no file in the place of a pipe or a device', async (t) => {
+  const folder = t.testdir({ src: 'content' })
+  spawnSync('mkfifo', [join(folder, 'pipe')])
+  const dest = join(folder, 'pipe')
+  const { results } = await runHere(folder, [{ fetch: { src: join(folder, 'src'), dest, flat: true } }])
+  t.match(results[0], { status: 'failed', msg: /pipe on the controller: it is no regular file/ })
+  t.ok(lstatSync(dest).isFIFO())
 })
 
 t.test('names of environment variables are no place for a script', async (t) => {

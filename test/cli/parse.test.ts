@@ -99,6 +99,9 @@ t.test('errors: the user’s without a stack, bugs with one', async (t) => {
   t.equal(showError(new UserError({ message: 'wrong', hint: 'mend it' }), write), 3)
   t.equal(text, 'wrong\n  mend it\n')
   text = ''
+  showError(new UserError('2 |   tsks: \x1b]0;title\x07\n      ^^^^'), write)
+  t.equal(text, '2 |   tsks: \n      ^^^^\n', 'what it quotes cannot steer the terminal')
+  text = ''
   t.equal(showError(new TypeError('oops'), write), 1)
   t.match(text, /TypeError: oops\n +at .*\n(.*\n)*This is a bug in runbook/)
 })

@@ -98,6 +98,33 @@ t.test('what cannot be told is said', async (t) => {
   )
 })
 
+t.test('what changes that were not made would have made possible does not fail', async (t) => {
+  const [set, as] = [{ set: { key: 'k', value: 1 } }, { become: true, become_user: 'app' }]
+  const later = [
+    { name: 'an action', peek: { key: 'k' } },
+    { name: 'tried again', peek: { key: 'k' }, until: 'r.rc == 0', register: 'r', retries: 1000, delay: 1000 },
+    { name: 'last', set: { key: 'l', value: 1 } },
+  ]
+  const user = [{ name: 'as a new user', set: { key: 'm', value: 1 }, ...as }, later.at(-1)]
+  const results = async (tasks: unknown[]) => {
+    const host = new FakeHost('h1')
+    host.strangers.add('app')
+    const { events } = await runPlays([{ hosts: 'all', gather_facts: false, tasks }], 1, { hosts: [host], check: true })
+    return events.flatMap((e) => (e.type === 'task_result' ? [`${e.task} ${e.status}`] : []))
+  }
+  t.strictSame(await results([set, ...later]), [
+    'set changed',
+    'an action skipped',
+    'tried again skipped',
+    'last changed',
+  ])
+  t.strictSame(await results(later), ['an action failed'], 'nothing came before')
+  const useradd = { name: 'useradd', cmd: { say: 'useradd app' } }
+  t.strictSame(await results([useradd, ...user]), ['useradd changed', 'as a new user skipped', 'last changed'])
+  t.strictSame(await results(user), ['as a new user failed'], 'nothing came before')
+  t.strictSame(await results([set, ...user]), ['set changed', 'as a new user failed'], 'it makes no user')
+})
+
 t.test('meta steers check mode too', async (t) => {
   const tasks = [{ name: 'a', note: { msg: 'x' } }, { meta: 'end_host' }, { name: 'b', note: { msg: 'x' } }]
   const { trace } = await runPlays([{ hosts: 'all', gather_facts: false, tasks }], 1, { check: true })

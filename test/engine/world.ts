@@ -6,7 +6,14 @@
 
 import meta from '../../modules/meta.ts'
 import { commandResult, script } from '../../src/module/change.ts'
-import { defineAction, defineModule, TaskFailure, z } from '../../src/module/index.ts'
+import {
+  type ActionContext,
+  type ActionResult,
+  defineAction,
+  defineModule,
+  TaskFailure,
+  z,
+} from '../../src/module/index.ts'
 import { type AskKind, ask, type Read, ReadError } from '../../src/module/read.ts'
 import type { ModuleSource } from '../../src/playbook/index.ts'
 import { type Become, type Connection, type RunOptions, SessionError, type Shell } from '../../src/session/session.ts'
@@ -121,7 +128,19 @@ export const modules = {
       return { changed: true, msg: say, data: { stdout: say } }
     },
   }),
+  peek: defineAction({
+    summary: 'An action that fails where a key has no value, in check mode too',
+    args: z.strictObject({ key: text }),
+    examples: [],
+    preview: (ctx, a) => peek(ctx, a.key),
+    run: (ctx, a) => peek(ctx, a.key),
+  }),
   meta,
+}
+
+async function peek(ctx: ActionContext, name: string): Promise<ActionResult> {
+  if ((await ctx.read(key(name))) === undefined) throw new TaskFailure(`there is no ${name}`)
+  return { changed: false }
 }
 
 export const source: ModuleSource = {
@@ -150,6 +169,8 @@ export class FakeHost {
   fate: (request: number) => Fate | undefined = () => undefined
   /** Gone for good: nothing is done any more, and nobody gets in. `auth`, since after that nobody tries again. */
   gone = false
+  /** Nobody can become these. */
+  readonly strangers = new Set<string>()
   /** Waits before each answer. */
   pause: () => Promise<void> = async () => {}
 
@@ -217,6 +238,7 @@ export class FakeHost {
       shell: async (become?: Become) => {
         if (lost) throw new SessionError('lost', name, 'the connection is gone')
         const user = become?.user ?? 'root'
+        if (this.strangers.has(user)) throw new SessionError('become', name, `the host knows no user "${user}"`)
         const shell = shells.get(user) ?? makeShell(user)
         shells.set(user, shell)
         return shell

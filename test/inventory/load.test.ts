@@ -225,6 +225,19 @@ t.test('executables', async (t) => {
   t.ok(performance.now() - start < 5000)
 })
 
+t.test('names that could steer a terminal', async (t) => {
+  const root = folder(t, {
+    'a.yml': 'all:\n  hosts:\n    "w\\e]0;x\\a": {}\n  children:\n    "g\\u202e": {}\n',
+    'b.ini': '[web]\nw\x1b[2J\n',
+    program: `#!/bin/sh\ncat <<'E'\n${JSON.stringify({ web: { hosts: ['w\n1'] } })}\nE\n`,
+  })
+  const message = await problem([join(root, 'a.yml'), join(root, 'b.ini'), join(root, 'program')])
+  t.match(message, /a\.yml:3:5: the name of a host, "w\\u001b\]0;x\\u0007", holds control characters/)
+  t.match(message, /a\.yml:5:5: the name of a group, "g\\u202e", holds control characters/)
+  t.match(message, /b\.ini:2:\d+: the name of a host, "w\\u001b\[2J"/)
+  t.match(message, /the name of a host, "w\\u000a1"/)
+})
+
 t.test('several sources, folders of sources, lists of names', async (t) => {
   const root = folder(t, {
     'inv/01.yml': 'web: {hosts: {w1: {v: 1, x: 1}}}\n',

@@ -51,8 +51,20 @@ inEachShell('many reads in one request, one of them impossible', async (t, { she
 inEachShell('a path with any characters', async (t, { shell, host }) => {
   const names = fc
     .string({ minLength: 1, maxLength: 12, unit: 'grapheme' })
-    .filter((n) => !/[/\0\n\\]/.test(n) && n !== '.' && n !== '..' && Buffer.from(n).toString() === n)
-  const samples = [...new Set(fc.sample(names, { numRuns: 60, seed: 3 })), '-n', '--', `'"`, '*', ' ', '$(x)', '~']
+    .filter((n) => !/[/\0\n]/.test(n) && n !== '.' && n !== '..' && Buffer.from(n).toString() === n)
+  const samples = [
+    ...new Set(fc.sample(names, { numRuns: 60, seed: 3 })),
+    '-n',
+    '--',
+    `'"`,
+    '*',
+    ' ',
+    '$(x)',
+    '~',
+    'a\\x2db',
+    'x  y',
+    'y',
+  ]
   for (const name of samples) fs.writeFileSync(join(host, name), name)
   const reads = samples.map((name) => all({ stat: read.stat(join(host, name)), text: read.text(join(host, name)) }))
   const { answers } = await request(

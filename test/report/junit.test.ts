@@ -1,4 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { junitFile } from '../../src/report/junit.ts'
@@ -48,8 +50,8 @@ function parse(xml: string): Element {
   return root.children[0]!
 }
 
-function write(folder: string, events: readonly RunEvent[]): Element {
-  const path = join(folder, 'junit.xml')
+function write(folder: string, events: readonly RunEvent[], name = 'junit.xml'): Element {
+  const path = join(folder, name)
   const file = junitFile(path)
   for (const event of [STARTED, ...events]) file.event(event)
   file.close((text) => t.fail(text))
@@ -137,6 +139,10 @@ t.test('the file: refused at once when it cannot be written, replaced whole, lef
   write(folder, [])
   t.match(readFileSync(path, 'utf8'), /tests="0"/)
   t.same(readdirSync(folder), ['junit.xml'])
+  symlinkSync('junit.xml', join(folder, 'link.xml'))
+  write(folder, [], 'link.xml')
+  t.ok(lstatSync(join(folder, 'link.xml')).isSymbolicLink(), 'a link stays one')
+  rmSync(join(folder, 'link.xml'))
   mkdirSync(join(folder, 'taken'))
   const warnings: string[] = []
   const late = junitFile(join(folder, 'taken'))
@@ -144,4 +150,47 @@ t.test('the file: refused at once when it cannot be written, replaced whole, lef
   late.close((text) => warnings.push(text))
   t.match(warnings, [/--junit .*taken cannot be written/], 'at the end: a warning')
   t.same(readdirSync(folder).toSorted(), ['junit.xml', 'taken'])
+})
+
+t.test('a pipe, a device and a link such as /dev/stdout are written into, and stay', async (t) => {
+  const folder = t.testdir({ log: 'before\n' })
+  const through = (name: string): void => {
+    const file = junitFile(join(folder, name))
+    file.event(STARTED)
+    file.close((text) => t.fail(text))
+  }
+  spawnSync('mkfifo', [join(folder, 'pipe')])
+  const reader = spawn('cat', [join(folder, 'pipe')])
+  let read = ''
+  reader.stdout.on('data', (chunk: Buffer) => {
+    read += chunk
+  })
+  through('pipe')
+  await once(reader, 'close')
+  t.equal(parse(read).attributes.tests, '0')
+  t.ok(lstatSync(join(folder, 'pipe')).isFIFO())
+
+  const stdout = spawnSync(
+    process.execPath,
+    [
+      '--input-type=module',
+      '-e',
+      `import { junitFile } from ${JSON.stringify(join(import.meta.dirname, '../../src/report/junit.ts'))}
+      const file = junitFile('/proc/self/fd/1')
+      file.event(${JSON.stringify(STARTED)})
+      file.close(console.error)`,
+    ],
+    { encoding: 'utf8' },
+  )
+  t.equal(stdout.stderr, '')
+  t.equal(parse(stdout.stdout).attributes.tests, '0')
+
+  if (spawnSync('mknod', ['-m', '666', join(folder, 'null'), 'c', '1', '3']).status !== 0) return
+  try {
+    through('null')
+  } catch (error) {
+    // A file system without devices (nodev).
+    t.match(error, UserError)
+  }
+  t.ok(lstatSync(join(folder, 'null')).isCharacterDevice())
 })

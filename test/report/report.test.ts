@@ -144,7 +144,7 @@ t.test('a failure in full', async (t) => {
     rc: 100,
     stdout: 'Reading…\n',
     stderr: 'E: one\nE: two\n',
-    notRun: ['Configure'],
+    notRun: ['Configure\n\x1b[2J it'],
     changes: [{ summary: 'add the repository' }],
     items: [
       { label: 'x', status: 'failed', changes: [], msg: 'no x' },
@@ -166,7 +166,7 @@ t.test('a failure in full', async (t) => {
             E: two
     item    x: no x
     done    add the repository
-    not run Configure
+    not run Configure  it
     hint    apt-cache madison containerd.io
 
 `,
@@ -400,3 +400,32 @@ t.test('tree: a question gets the terminal to itself', async (t) => {
   await reporter.close()
   t.match(screen.lines().join('\n'), /password:\n.*~ h1 {2}Kernel parameters/s)
 })
+
+for (const count of [1, 20]) {
+  t.test(`what check mode cannot tell is told by plain and tree: ${count} hosts`, async (t) => {
+    const hosts = Array.from({ length: count }, (_, i) => `h${i}`)
+    const unsure = { status: 'skipped', unsure: true, msg: 'check mode cannot tell: it depends on r.rc' } as const
+    const events: RunEvent[] = [
+      { type: 'run_started', run: 'r', at: 0, playbooks: ['site.yml'], check: true },
+      { type: 'play_started', play: 'Prepare', playId: '0', hosts, tasks: 2 },
+      ...hosts.flatMap((host) => [result({ host, task: 'Plain' }), result({ host, task: 'Unsure', ...unsure })]),
+      { type: 'play_ended', playId: '0', elapsedMs: 1 },
+      recapOf(Object.fromEntries(hosts.map((host) => [host, { ok: 1, skipped: 1 }]))),
+    ]
+    const plain = collect()
+    const screen = makeScreen(120, 30)
+    const stdout = { closed: false, write: (text: string) => void screen.stream.write(text) }
+    const tree = treeReporter({ ...collect().options, stdout, terminal: screen.stream })
+    for (const reporter of [plainReporter(plain.options), tree]) {
+      for (const event of events) reporter.event(event)
+      await reporter.close()
+    }
+    for (const text of [plain.out(), screen.lines().join('\n')]) {
+      t.match(text, /Unsure.*\n\s+check mode cannot tell: it depends on r\.rc/)
+      t.match(text, new RegExp(`check mode cannot tell what becomes of ${count} tasks?: see above`))
+      t.match(text, /nothing to change on \d+ hosts?, as far as can be told/)
+    }
+    const told = screen.lines().filter((line) => line.includes('Unsure')).length
+    t.equal(told, 1, 'hosts that came out the same together')
+  })
+}

@@ -6,6 +6,7 @@ import t from 'tap'
 import { checkHostKey, hostKeysFor, keyAlgorithms } from '../../src/session/host-key.ts'
 import { fingerprint, KnownHosts, keyType, knownName, parseKnownHosts } from '../../src/session/known-hosts.ts'
 import { matchPatterns } from '../../src/session/patterns.ts'
+import { pinHostKeys } from '../../src/session/pin-host-keys.ts'
 import fc from '../property.ts'
 import { sessionError } from './match.ts'
 import { keygen, noSshd } from './sshd.ts'
@@ -161,6 +162,33 @@ t.test('with ssh-keygen', { skip: noSshd }, async (t) => {
     utimesSync(`${other}.lock`, new Date('2100-01-01'), new Date('2100-01-01'))
     await checkHostKey('h3', hostKeysFor(new KnownHosts([other]), 'h3', 22, undefined, 'accept-new', false), blob)
     t.match(readFileSync(other, 'utf8'), /^h3 /)
+  })
+
+  t.test('what is no regular file remembers nothing, and stays as it is', async (t) => {
+    const device = join(folder, 'null')
+    if (spawnSync('sh', ['-c', 'mknod -m 666 "$1" c 1 3 && : < "$1"', 'sh', device]).status !== 0)
+      return void t.pass('no devices can be made here')
+    const known = new KnownHosts([device])
+    const keys = hostKeysFor(known, 'h4', 22, undefined, 'accept-new', false)
+    await checkHostKey('h4', keys, blob)
+    t.equal(statSync(device).mode & 0o777, 0o666)
+    t.ok(statSync(device).isCharacterDevice())
+    await t.rejects(checkHostKey('h4', keys, B), sessionError('host_key', /CHANGED/), 'the key holds for this process')
+    await t.rejects(pinHostKeys(device, 'h4', [`ssh-ed25519 ${blob.toString('base64')}`]), /is no regular file/)
+    t.ok(statSync(device).isCharacterDevice(), 'nor is it replaced')
+  })
+
+  t.test('a file that cannot be read or written', async (t) => {
+    const keys = (path: string) => hostKeysFor(new KnownHosts([path]), 'h5', 22, undefined, 'accept-new', false)
+    // A folder, since root may read everything.
+    await t.rejects(
+      checkHostKey('h5', keys(folder), blob),
+      sessionError('host_key', /whether the key of h5 is known cannot be told: EISDIR/),
+    )
+    await t.rejects(
+      checkHostKey('h5', keys(join(folder, 'k', 'known_hosts')), blob),
+      sessionError('host_key', /the key of h5 is not known, and cannot be recorded: E/),
+    )
   })
 
   t.test('names hashed by ssh-keygen -H are found', async (t) => {

@@ -25,6 +25,12 @@ t.test('where ssh looks a host up', async (t) => {
   t.match(of('Other'), { file: join(homedir(), '.ssh/known_hosts'), name: 'other' })
 })
 
+t.test('a known_hosts that is a link stays one', async (t) => {
+  const folder = t.testdir({ dotfiles: { known_hosts: '' }, known_hosts: t.fixture('symlink', 'dotfiles/known_hosts') })
+  await pinHostKeys(join(folder, 'known_hosts'), 'h1', [key(1)])
+  t.equal(readFileSync(join(folder, 'dotfiles/known_hosts'), 'utf8'), `h1 ${key(1)}\n`)
+})
+
 t.test('the keys of the name are the new ones, and everything else stays', async (t) => {
   const folder = t.testdir({})
   const file = join(folder, 'sub', 'known_hosts')

@@ -82,12 +82,12 @@ function text({ play, hosts, tasks, tags }: Listed): string {
     lines.push(`  tasks (${tasks.length}):`)
     for (const task of tasks) {
       const notes = [
-        task.tags.length > 0 ? `tags: ${task.tags.join(', ')}` : '',
+        task.tags.length > 0 ? `tags: ${one(task.tags.join(', '))}` : '',
         task.at_run_time ? 'more at run time' : '',
       ]
       lines.push(`    ${[one(task.name), ...notes.filter(Boolean).map((note) => `[${note}]`)].join('  ')}`)
     }
   }
-  if (tags) lines.push(`  tags: ${tags.join(', ') || 'none'}`)
+  if (tags) lines.push(`  tags: ${one(tags.join(', ')) || 'none'}`)
   return `${lines.join('\n')}\n`
 }

@@ -187,7 +187,10 @@ export interface FileContent {
 /** Content is what a diff is made of; larger files than this are compared by checksum and shown without a diff. */
 export const CONTENT_LIMIT = 1024 * 1024
 
-/** One `sha256sum` for all files, then `head` for each whose content is wanted and not the expected one. */
+/**
+ * One `sha256sum` for all files (but those whose line in its answer would be another one: it escapes backslashes, which names of
+ * units hold, and two blanks part the sum from the name), then `head` for each whose content is wanted and not the expected one.
+ */
 const contentKind: AskKind<ContentKey, FileContent | undefined> = {
   name: 'content',
   id: ({ path }) => path,
@@ -203,20 +206,29 @@ rb_nl='
 rb_sums() {
   for rb_p; do
     shift
+    case $rb_p in *\\\\*|*"  "*) continue ;; esac
     if [ -f "$rb_p" ] && [ -r "$rb_p" ]; then set -- "$@" "$rb_p"; fi
   done
   rb_s=
   [ $# = 0 ] || rb_s=$rb_nl$(sha256sum -- "$@")$rb_nl
 }
 rb_content() {
-  case $rb_s in
-    *"  $1$rb_nl"*)
-      rb_h=\${rb_s%%"  $1$rb_nl"*}
-      rb_h=\${rb_h##*"$rb_nl"}
-      printf '%s\\n' "$rb_h"
-      if [ "$3" != 0 ] && [ "$rb_h" != "$2" ]; then head -c "$3" -- "$1"; fi ;;
-    *) if [ -f "$1" ]; then echo '!'; fi ;;
+  rb_h=
+  case $1 in
+    *\\\\*|*"  "*)
+      if [ -f "$1" ] && [ -r "$1" ]; then rb_h=$(sha256sum < "$1"); rb_h=\${rb_h%% *}; fi ;;
+    *) case $rb_s in
+      *"  $1$rb_nl"*)
+        rb_h=\${rb_s%%"  $1$rb_nl"*}
+        rb_h=\${rb_h##*"$rb_nl"} ;;
+    esac ;;
   esac
+  if [ -n "$rb_h" ]; then
+    printf '%s\\n' "$rb_h"
+    if [ "$3" != 0 ] && [ "$rb_h" != "$2" ]; then head -c "$3" -- "$1"; fi
+  elif [ -f "$1" ]; then
+    echo '!'
+  fi
 }
 `,
   sections: (keys) => keys.length,
