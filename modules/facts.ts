@@ -14,7 +14,7 @@ export default defineModule({
     machine_id: '/etc/machine-id',
     boot_id: 'a UUID that is new after each boot',
     uptime_seconds: 'whole seconds since the boot',
-    os: '{id, id_like: list, family, version, codename, name}; family is debian, redhat, suse, alpine, arch or the id',
+    os: '{id, id_like: list, family, version, release, codename, name}; family is debian, redhat, suse, alpine, arch or the id; version is VERSION_ID of os-release(5), release the same with the point release where the system keeps it elsewhere (Debian, CentOS)',
     kernel: '{release, architecture, cmdline}',
     architecture: 'amd64, arm64, … (Debian’s names)',
     cpu: '{model, count, sockets, cores}: logical processors, sockets, physical cores of all sockets',
@@ -58,6 +58,8 @@ for f in /etc/os-release /usr/lib/os-release; do
   [ -r "$f" ] || continue
   while IFS= read -r l; do printf 'os %s\\n' "$l"; done < "$f"; break
 done
+one debian_version /etc/debian_version
+one centos_release /etc/centos-release
 awk '/^processor/{n++} /^model name/&&!m{m=$0;sub(/^[^:]*: /,"",m)} /^physical id/{p=$4;s[p]=1} /^cpu cores/{c[p]=$4}
   /^MemTotal/{print "memory",$2} /^SwapTotal/{print "swap_total",$2}
   END{if(m!="")print "cpu_model",m; print "cpu_count",n; k=0; for(i in s)k++; print "cpu_sockets",k; t=0; for(i in c)t+=c[i]; print "cpu_cores",t}' /proc/cpuinfo /proc/meminfo
@@ -150,7 +152,7 @@ export function parseFacts(text: string): Record<string, unknown> {
     machine_id: one('machine_id'),
     boot_id: one('boot_id'),
     uptime_seconds: Math.floor(Number(one('uptime').split(' ')[0] || 0)),
-    os: parseOs(all('os')),
+    os: parseOs(all('os'), one('debian_version'), one('centos_release')),
     kernel: { release: one('kernel'), architecture: machine, cmdline: one('cmdline') },
     architecture: ARCHITECTURES.get(machine) ?? machine,
     cpu: {
@@ -198,7 +200,7 @@ export function parseFacts(text: string): Record<string, unknown> {
   }
 }
 
-function parseOs(lines: readonly string[]): Record<string, unknown> {
+function parseOs(lines: readonly string[], debian: string, centos: string): Record<string, unknown> {
   const values = new Map<string, string>()
   for (const line of lines) {
     const m = /^([A-Z_]+)=(.*)$/.exec(line)
@@ -207,14 +209,23 @@ function parseOs(lines: readonly string[]): Record<string, unknown> {
   const id = values.get('ID') ?? 'linux'
   const id_like = (values.get('ID_LIKE') ?? '').split(' ').filter(Boolean)
   const family = [id, ...id_like].map((name) => FAMILIES.get(name)).find((f) => f !== undefined) ?? id
+  const version = values.get('VERSION_ID') ?? ''
   return {
     id,
     id_like,
     family,
-    version: values.get('VERSION_ID') ?? '',
+    version,
+    release: pointRelease(id, version, debian, centos),
     codename: values.get('VERSION_CODENAME') ?? '',
     name: values.get('PRETTY_NAME') ?? id,
   }
+}
+
+/** The more exact of two (github.com/python-distro/distro, `version(best=True)`): 12.5 for Debian 12, 7.9 for CentOS 7. */
+function pointRelease(id: string, version: string, debian: string, centos: string): string {
+  const other = id === 'debian' ? debian : id === 'centos' ? (/\d+(\.\d+)?/.exec(centos)?.[0] ?? '') : ''
+  const dots = (text: string): number => text.split('.').length
+  return dots(other) > dots(version) ? other : version
 }
 
 interface Interface {

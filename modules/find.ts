@@ -10,25 +10,42 @@ export default defineModule({
   description:
     'Changes nothing and runs in check mode too. Links are not followed. Paths that hold a line break are left out.',
   readOnly: true,
-  args: z.strictObject({
-    paths: args.list(args.path).describe('folders to look in'),
-    patterns: args.list(z.string().min(1)).default([]).describe('names, with * ? [ ] as in sh; any of them'),
-    excludes: args.list(z.string().min(1)).default([]).describe('names to leave out'),
-    file_type: z.enum(['file', 'directory', 'link', 'any']).default('file').describe('what to look for'),
-    recurse: args.boolean.default(false).describe('all below, not only what is in the folders themselves'),
-    depth: z.int().min(1).optional().describe('with `recurse`: how deep'),
-    hidden: args.boolean.default(false).describe('names that begin with a dot too'),
-    age: z
-      .string()
-      .regex(/^-?\d+[smhdw]?$/, 'must be as in 2d or -90m')
-      .optional()
-      .describe('changed longer ago than this; with a minus, less long ago; s, m, h, d, w'),
-    size: z
-      .string()
-      .regex(/^-?\d+[bkmgt]?$/, 'must be as in 10m or -4k')
-      .optional()
-      .describe('at least this large; with a minus, at most; b, k, m, g, t'),
-  }),
+  args: z
+    .strictObject({
+      paths: args.list(args.path).describe('folders to look in'),
+      patterns: args.list(z.string().min(1)).default([]).describe('names, with * ? [ ] as in sh; any of them'),
+      use_regex: args.boolean
+        .default(false)
+        .describe('`patterns` and `excludes` are regular expressions (JavaScript), found somewhere in the name'),
+      excludes: args.list(z.string().min(1)).default([]).describe('names to leave out'),
+      file_type: z.enum(['file', 'directory', 'link', 'any']).default('file').describe('what to look for'),
+      recurse: args.boolean.default(false).describe('all below, not only what is in the folders themselves'),
+      depth: z.int().min(1).optional().describe('with `recurse`: how deep'),
+      hidden: args.boolean.default(false).describe('names that begin with a dot too'),
+      age: z
+        .string()
+        .regex(/^-?\d+[smhdw]?$/, 'must be as in 2d or -90m')
+        .optional()
+        .describe('changed longer ago than this; with a minus, less long ago; s, m, h, d, w'),
+      size: z
+        .string()
+        .regex(/^-?\d+[bkmgt]?$/, 'must be as in 10m or -4k')
+        .optional()
+        .describe('at least this large; with a minus, at most; b, k, m, g, t'),
+    })
+    .transform((given, ctx) => {
+      const { use_regex, patterns, excludes } = given
+      const regexes = (name: string, some: readonly string[]): RegExp[] =>
+        some.flatMap((one) => {
+          const read = args.regexp.safeParse(one)
+          if (!read.success)
+            for (const { message } of read.error.issues)
+              ctx.addIssue({ code: 'custom', message, input: one, path: [name] })
+          return read.data ?? []
+        })
+      if (!use_regex) return { ...given, wanted: [], unwanted: [] }
+      return { ...given, wanted: regexes('patterns', patterns), unwanted: regexes('excludes', excludes) }
+    }),
   returns: {
     files: 'sorted by path, each with what `stat` says of a file',
     matched: 'how many',
@@ -39,7 +56,8 @@ export default defineModule({
       yaml: "find:\n  paths: /var/log\n  patterns: ['*.gz', '*.1']\n  age: 4w\n  recurse: true\nregister: old",
     },
   ],
-  probe: ({ paths, patterns, excludes, file_type, recurse, depth, hidden }) => {
+  probe: ({ paths, file_type, recurse, depth, hidden, use_regex, ...given }) => {
+    const { patterns, excludes } = use_regex ? { patterns: [], excludes: [] } : given
     const names = patterns.flatMap((p, i) => [...(i > 0 ? ['-o'] : []), '-name', p])
     const tests = [
       ...(file_type === 'any' ? [] : ['-type', TYPES[file_type]]),
@@ -53,9 +71,14 @@ export default defineModule({
     }
   },
   plan: () => [],
-  result: ({ age, size }, { found, now }) => {
+  result: ({ age, size, wanted, unwanted }, { found, now }) => {
     const seconds = Number(now.out.toString('latin1'))
     const files = found
+      .filter(({ path }) => {
+        const name = path.slice(path.lastIndexOf('/') + 1)
+        const matches = (one: RegExp): boolean => one.test(name)
+        return (wanted.length === 0 || wanted.some(matches)) && !unwanted.some(matches)
+      })
       .filter((f) => age === undefined || beyond(age, UNITS, 's', seconds - f.mtime))
       .filter((f) => size === undefined || beyond(size, BYTES, 'b', f.size))
       .map(({ path, ...stat }) => fileResult(path, stat))

@@ -41,6 +41,9 @@ export default defineModule({
       exclude: args.list(z.string().min(1)).default([]).describe('leave these names (patterns) out'),
       owner: args.attributes.owner,
       group: args.attributes.group,
+      mode: args.attributes.mode.describe(
+        'permissions of all that comes out, folders too; absent: as the archive says',
+      ),
       same_owner: args.boolean.default(false).describe('keep the owners that the archive names'),
       timeout: args.seconds.default(30).describe('of a URL: seconds without a byte after which it fails'),
     })
@@ -95,6 +98,7 @@ interface Args {
   readonly exclude: readonly string[]
   readonly owner?: string | undefined
   readonly group?: string | undefined
+  readonly mode?: string | undefined
   readonly same_owner: boolean
   readonly timeout: number
   readonly files: readonly LoadedFile[]
@@ -121,8 +125,9 @@ const manifestName = (a: Args): string => change.sha256Of(`${a.dest}\n${baseName
 /** All that decides what comes out. */
 function manifestKey(a: Args, remoteSha256: string | undefined): string {
   const archive = a.files[0]?.sha256 ?? remoteSha256 ?? `${a.src} ${a.checksum ?? ''}`
+  const mode = a.mode === undefined ? [] : [a.mode]
   return change.sha256Of(
-    JSON.stringify([archive, a.strip_components, a.include, a.exclude, a.owner, a.group, a.same_owner]),
+    JSON.stringify([archive, a.strip_components, a.include, a.exclude, a.owner, a.group, a.same_owner, ...mode]),
   )
 }
 
@@ -142,6 +147,7 @@ function unpack(a: Args, key: string, differing: readonly string[]): Change {
     format(a.src) === 'zip' ? unzip(a) : untar(a),
     INSIDE,
     ownerScript(a),
+    modeScript(a),
     `{ echo ${key}; printf '%s\\n' "$names" | rb_statall; } > "$rb_m.new" && mv -f -- "$rb_m.new" "$rb_m"`,
   ]
   const why =
@@ -207,6 +213,13 @@ function unzip(a: Args): string {
     `unzip -o -q "$a" ${only} ${excludes} </dev/null; [ $? -le 1 ] || exit 1\n` +
     `names=$(unzip -l "$a" ${only} ${excludes} | sed -n 's/^ *[0-9]\\{1,\\}  *[0-9-]\\{1,\\}  *[0-9]\\{1,2\\}:[0-9][0-9]   //p')`
   )
+}
+
+/** Links have no permissions of their own: chmod would change what they lead to. */
+function modeScript({ mode }: Args): string {
+  if (mode === undefined) return ''
+  const each = `while IFS= read -r n; do [ -h "$n" ] || chmod ${quote(mode)} "./$n" || exit 1; done`
+  return `printf '%s\\n' "$names" | ${each} || exit 1`
 }
 
 function ownerScript(a: Args): string {

@@ -31,6 +31,8 @@ export class YamlDocument {
   readonly #padded: boolean
   /** Lines at which the task begins that is being read: its findings are counted together. */
   task: Node | undefined
+  /** Whether the task, or a block around it, says as whom it runs. */
+  becomes = false
 
   /** Throws UserError when it is no YAML. */
   constructor(source: SourceFile, name: string, report: Report) {

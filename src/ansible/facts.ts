@@ -26,6 +26,7 @@ const DISTRIBUTIONS: Table = {
   azurelinux: ['Microsoft Azure Linux'],
   mariner: ['Common Base Linux Mariner'],
   gentoo: ['Gentoo'],
+  'clear-linux-os': ['Clear Linux OS'],
 }
 
 const FAMILIES: Table = {
@@ -35,6 +36,7 @@ const FAMILIES: Table = {
   alpine: ['Alpine'],
   arch: ['Archlinux'],
   gentoo: ['Gentoo'],
+  'clear-linux-os': ['ClearLinux'],
   flatcar: ['Flatcar', 'Flatcar Container Linux by Kinvolk'],
   photon: ['VMware Photon OS'],
   azurelinux: ['Microsoft Azure Linux'],
@@ -59,6 +61,31 @@ const mapped = (table: Table, ...path: readonly string[]): Make => {
   return (facts) => ({ op: 'mapped', of: at(STRING, ...path)(facts), table, type: STRING })
 }
 
+/**
+ * What has a device, as Ansible lists it (ansible-core: module_utils/facts/hardware/linux.py, get_mount_facts); sizes are
+ * never asked of a file system here. Mounts of containers and pods are in neither the facts nor what playbooks look for.
+ */
+function mountsOf(facts: Ir): Ir {
+  const of = get(facts, 'mounts', listOf(MAP))
+  const one: Ir = { op: 'var', name: 'mounted', local: true, type: MAP }
+  const device = get(one, 'device', STRING)
+  const body = bin('||', call('startsWith', BOOL, device, lit('/')), call('contains', BOOL, device, lit(':/')))
+  const entries: [string, Ir][] = [
+    ['mount', get(one, 'path', STRING)],
+    ['device', device],
+    ['fstype', get(one, 'type', STRING)],
+    ['options', call('join', STRING, get(one, 'options', STRINGS), lit(','))],
+  ]
+  const item: Type = {
+    kind: 'map',
+    entries: Object.fromEntries(entries.map(([key, { type }]) => [key, type])),
+    closed: 'mounts',
+  }
+  const listed: Ir = { op: 'macro', name: 'filter', of, item: 'mounted', body, type: listOf(MAP) }
+  const map: Ir = { op: 'map', items: entries, type: item }
+  return { op: 'macro', name: 'map', of: listed, item: 'mounted', body: map, type: listOf(item) }
+}
+
 const FACTS: Readonly<Record<string, Make>> = {
   hostname: (facts) => call('first', STRING, call('split', STRINGS, at(STRING, 'hostname')(facts), lit('.'))),
   nodename: at(STRING, 'hostname'),
@@ -67,6 +94,8 @@ const FACTS: Readonly<Record<string, Make>> = {
   distribution_release: at(STRING, 'os', 'codename'),
   distribution_major_version: (facts) =>
     call('first', STRING, call('split', STRINGS, at(STRING, 'os', 'version')(facts), lit('.'))),
+  distribution_version: at(STRING, 'os', 'release'),
+  mounts: mountsOf,
   'lsb.codename': at(STRING, 'os', 'codename'),
   'lsb.id': mapped({ debian: ['Debian'], ubuntu: ['Ubuntu'] }, 'os', 'id'),
   architecture: at(STRING, 'kernel', 'architecture'),

@@ -1,12 +1,15 @@
 /** Jinja's and Ansible's filters. The names of collections are taken off; what is not here is refused. */
+import { IPV6, ipaddr, ipaddrOfIpaddr } from './addresses.ts'
+import { checkArguments } from './filter-arguments.ts'
 import { bin, call, get, type Ir, isPath, lit, not } from './ir.ts'
 import type { Args, Expr } from './jinja/ast.ts'
-import { type Filter, filtered, LIST_FILTERS, one } from './list-filters.ts'
+import { type Filter, filtered, isTrue, LIST_FILTERS, one } from './list-filters.ts'
+import { refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import { pythonRegex, pythonReplacement } from './regex.ts'
 import { compareVersion, testOf } from './tests.ts'
 import type { Translator } from './translate.ts'
-import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING, STRINGS, type Type } from './types.ts'
+import { ANY, BOOL, entryOf, FLOAT, INT, itemOf, join, listOf, MAP, STRING, STRINGS, type Type } from './types.ts'
 
 const FILTERS: Readonly<Record<string, Filter>> = {
   ...LIST_FILTERS,
@@ -16,6 +19,10 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   bool: (_t, of) => toBool(of),
   int: (_t, of, args) => toInt(of, args),
   string: (t, of) => t.text(of),
+  float: (_t, of) => {
+    if (!/^(string|int|any)$/.test(of.type.kind)) throw new Refused(`float of a ${of.type.kind}`, 'write the number')
+    return call('double', FLOAT, of)
+  },
   length: sizeOf,
   count: sizeOf,
   lower: (t, of) => lowered(t, of),
@@ -117,6 +124,22 @@ const FILTERS: Readonly<Record<string, Filter>> = {
       lit(pythonRegex(t.constText(pattern, 'regex_search'), of.type.result)),
     )
   },
+  regex_findall: (t, of, args) => {
+    const [pattern, ...more] = args.list
+    const { multiline, ignorecase, ...others } = args.named
+    const flags = [
+      [multiline, 'm'],
+      [ignorecase, 'i'],
+    ] as const
+    if (more.length > 0 || Object.keys(others).length > 0 || flags.some(([one]) => one && !isTrue(one)))
+      throw new Refused('regex_findall with computed flags', 'use regex_find_all(text, pattern)')
+    const words = flags.flatMap(([one, letter]) => (one ? [letter] : [])).join('')
+    const given = t.constText(pattern, 'regex_findall')
+    const made = pythonRegex(words === '' ? given : `(?${words})${given}`, multiline !== undefined || of.type.result)
+    if (new RegExp(made).test('')) throw new Refused('a pattern that matches the empty text', 'anchor the pattern')
+    const groups = new RegExp(`${made}|`).exec('')!.length - 1
+    return call('regex_find_all', listOf(groups > 1 ? STRINGS : STRING), t.text(of), lit(made))
+  },
   comment: (_t, of, args) => {
     if (args.list.length > 0 || Object.keys(args.named).length > 0 || of.op !== 'lit' || typeof of.value !== 'string')
       throw new Refused('comment of something computed', 'write the comment')
@@ -127,15 +150,17 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   nthhost: (t, of, args) => call('cidr_ip', STRING, of, one(t, args)),
 }
 
-/** An IPv6 address, with its prefix or without: seven colons, or two side by side. */
-const IPV6 = '^((?=(?:[^:]*:){7}[^:]*$|[^/]*::)[0-9A-Fa-f:.]+)(/\\d+)?$'
+/** Filters that look into a text. */
+const TEXT_FILTERS = /^(regex_\w+|length|count|split|bool|int|from_json|from_yaml|ternary)$/
 
 /** Throws Refused. */
 export function applyFilter(t: Translator, expr: Expr & { op: 'filter' }): Ir {
   const name = expr.name.replace(/^(ansible\.(builtin|utils|netcommon)|community\.general)\./, '')
   const filter = Object.hasOwn(FILTERS, name) ? FILTERS[name]! : undefined
   if (name === 'version' || name === 'version_compare') return compareVersion(t, t.value(expr.of), expr.args)
+  if (TEXT_FILTERS.test(name)) refuseMessage(t.value(expr.of))
   if (!filter) throw new Refused(`the filter "${expr.name}"`, 'see docs/helpers.md for what there is')
+  checkArguments(name, expr.args)
   const cidr = ipaddrOfIpaddr(t, expr)
   return cidr ?? filter(t, t.value(expr.of), expr.args, expr)
 }
@@ -254,7 +279,7 @@ function selecting(t: Translator, of: Ir, args: Args, reject: boolean, byAttribu
   const [name, ...more] = byAttribute ? rest : args.list
   return filtered(t, of, (item) => {
     const path = attribute?.split('.') ?? []
-    const subject = path.reduce<Ir>((at, key) => get(at, key, entryOf(at.type, key)), item)
+    const subject = path.reduce<Ir>(known, item)
     const inner = t.with([['item of select', item]])
     const test = name
       ? testOf(inner, subject, t.constText(name, 'a test'), { list: more, named: {} })
@@ -270,7 +295,7 @@ function mapFilter(t: Translator, of: Ir, args: Args): Ir {
   if (args.named.attribute) {
     const path = t.constText(args.named.attribute, 'map').split('.')
     if (path.some((key) => /^\d/.test(key))) throw new Refused('map of an index', 'write list.map(i, i[0])')
-    const value = path.reduce<Ir>((at, key) => get(at, key, entryOf(at.type, key)), self)
+    const value = path.reduce<Ir>(known, self)
     return make(args.named.default ? call('default', ANY, value, t.value(args.named.default)) : value)
   }
   const [name, ...rest] = args.list
@@ -285,7 +310,7 @@ function mapFilter(t: Translator, of: Ir, args: Args): Ir {
         args: { list: rest, named: args.named },
       }),
     )
-  const [container, path, ...more] = rest
+  const [container, path = args.named.morekeys, ...more] = rest
   if (!container || more.length > 0) throw new Refused('extract with other arguments', 'write list.map(i, x[i])')
   let value: Expr = { op: 'item', of: container, key: { op: 'name', name: item } }
   const keys = path ? (path.op === 'list' || path.op === 'tuple' ? path.items : [path]) : []
@@ -293,30 +318,14 @@ function mapFilter(t: Translator, of: Ir, args: Args): Ir {
   return make(inner.value(value))
 }
 
+/** An entry of an item. Throws Refused for one that is not here. */
+function known(at: Ir, key: string): Ir {
+  if (at.type.closed && !at.type.entries?.[key])
+    throw new Refused(`"${key}" of ${at.type.closed}`, 'read it with command')
+  return get(at, key, entryOf(at.type, key))
+}
+
 function toYaml(t: Translator, of: Ir): Ir {
   t.env.note({ kind: 'layout' })
   return call('yaml', STRING, of)
-}
-
-/** `net | ipaddr(1) | ipaddr('address')`: an address of a network. */
-function ipaddrOfIpaddr(t: Translator, expr: Expr & { op: 'filter' }): Ir | undefined {
-  const isIp = (name: string): boolean => /(^|\.)ip(addr|v4)$/.test(name)
-  const { of } = expr
-  if (!isIp(expr.name) || of.op !== 'filter' || !isIp(of.name)) return undefined
-  const [what] = expr.args.list
-  const [index] = of.args.list
-  if (what?.op !== 'const' || what.value !== 'address' || !index) return undefined
-  const ir = t.value(index)
-  return ir.type.kind === 'int' ? call('cidr_ip', STRING, t.value(of.of), ir) : undefined
-}
-
-function ipaddr(t: Translator, of: Ir, args: Args): Ir {
-  const what = t.constText(args.list[0], 'ipaddr')
-  const firstPart = (ir: Ir): Ir => call('first', STRING, call('split', STRINGS, ir, lit('/')))
-  if (what === 'address' || what === 'ip') return firstPart(of)
-  if (what === 'network') return firstPart(call('cidr_network', STRING, of))
-  if (what === 'netmask') return call('cidr_netmask', STRING, of)
-  if (what === 'prefix') return call('cidr_prefix', INT, of)
-  if (what === 'subnet' || what === 'network/prefix') return call('cidr_network', STRING, of)
-  throw new Refused(`ipaddr("${what}")`, 'see the cidr_ helpers')
 }

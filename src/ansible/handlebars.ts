@@ -4,7 +4,7 @@ import { type Ir, noHandlebars, printHandlebars } from './ir.ts'
 import type { Expr, Node } from './jinja/ast.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
-import { ANY, INT, itemOf, STRING } from './types.ts'
+import { ANY, INT, itemOf, join, STRING, type Type } from './types.ts'
 
 /** What a template is about to become: texts, mustaches, and the tags of blocks, which Handlebars may take a line for. */
 export type Part =
@@ -213,11 +213,10 @@ export class HandlebarsWriter {
     if (node.otherwise.length > 0 && node.filter) throw noHandlebars('loop with both a condition and else')
     if (!pairs && of.type.kind !== 'list' && of.type.kind !== 'any') throw noHandlebars(`loop over a ${of.type.kind}`)
     const local = (name: string, type = ANY): Ir => ({ op: 'var', name, local: true, type })
-    const values = of.type.entries ? Object.values(of.type.entries) : []
     const names: [string, Ir][] = pairs
       ? [
           [first!, local(first!, STRING)],
-          [second!, local(second!, values.length > 0 ? values[0] : ANY)],
+          [second!, local(second!, valuesType(of.type))],
         ]
       : [[first!, local(first!, itemOf(of.type))]]
     const loop: Ir = { op: 'var', name: 'loop', local: true, type: LOOP }
@@ -238,12 +237,23 @@ export class HandlebarsWriter {
 
 const LOOP = { kind: 'map', entries: { index0: INT, first: { kind: 'bool' }, last: { kind: 'bool' } } } as const
 
-function itemsCall(expr: Expr): Expr | undefined {
+/** The type of a map's values, of which a boolean may not stand among others: Python prints it as True. Throws Refused. */
+export function valuesType(type: Type): Type {
+  const values = type.entries ? Object.values(type.entries) : []
+  if (values.length === 0) return itemOf(type)
+  const all = values.reduce(join)
+  if (all.kind === 'any' && values.some(({ kind }) => kind === 'bool'))
+    throw new Refused('a loop over values of several types, one a boolean', 'make texts of them first')
+  return all
+}
+
+/** The map of `map.items()`. */
+export function itemsCall(expr: Expr): Expr | undefined {
   if (expr.op === 'call' && expr.of.op === 'attr' && expr.of.name === 'items') return expr.of.of
   return expr.op === 'filter' && expr.name === 'items' ? expr.of : undefined
 }
 
-function usesLoop(nodes: unknown): boolean {
+export function usesLoop(nodes: unknown): boolean {
   if (typeof nodes !== 'object' || nodes === null) return false
   if ('op' in nodes && nodes.op === 'name' && 'name' in nodes && nodes.name === 'loop') return true
   return Object.values(nodes).some(usesLoop)

@@ -96,12 +96,26 @@ class Import {
       for (const file of globSync('**/*.{yml,yaml}', { cwd: join(folder, part) }).sort()) {
         const isSpec = part === 'meta' && !file.startsWith('main.')
         if (isSpec) this.#copies.set(join(name, part, file), join(folder, part, file))
-        else this.#read(join(folder, part, file), join(name, part, file), kind, files)
+        else {
+          const gathered = this.#read(join(folder, part, file), join(name, part, file), kind, files)
+          for (const one of gathered.taskFiles) this.#taskOfOther(folder, name, join(folder, part, dirname(file)), one)
+        }
       }
     }
     this.#beside(folder, name, files)
     if (name !== '') this.#wanted(folder)
     else this.#others()
+  }
+
+  /** A file of tasks that a role takes out of another one: that role is wanted, too. */
+  #taskOfOther(folder: string, name: string, from: string, file: string): void {
+    if (!file.startsWith('..') || file.includes('{{')) return
+    const path = [join(from, file), join(folder, 'tasks', file)].find((one) => existsSync(one))
+    const role = path && /^(.*)\/tasks\//.exec(path)?.[1]
+    if (role === undefined || !relative(folder, role).startsWith('..')) return
+    const all = folder.slice(0, folder.length - relative('roles', name).length)
+    const other = relative(all, role)
+    if (name !== '' && !other.startsWith('..')) this.#gathered.roles.add(other)
   }
 
   playbook(name: string): void {

@@ -189,6 +189,7 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
     case 'call':
       if (ir.name === 'string' && ir.args[0]!.type.kind !== 'any') return printHandlebars(ir.args[0]!, context, outer)
       if (ir.name === 'size') return helper('length', ...ir.args)
+      if (ir.name === 'string' || ir.name === 'type') return helper(ir.name, ...ir.args)
       if (/^(default|defined)$/.test(ir.name) && isPath(ir.args[0]!) && inner(ir.args[0]!).startsWith('('))
         throw noHandlebars('default for an entry whose key is computed')
       if (!HANDLEBARS.has(ir.name)) throw noHandlebars(`${ir.name}(…)`)
@@ -204,15 +205,26 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
       }
       if (ir.sign === '&&' || ir.sign === '||') return logic(ir, helper)
       if (ir.sign === 'in') return helper('contains', ir.right, ir.left)
+      const kinds = [ir.type.kind, ir.left.type.kind, ir.right.type.kind]
+      if (ir.sign === '+' && kinds.every((kind) => kind === 'list')) return helper('concat', ir.left, ir.right)
+      if (ir.sign === '+' && kinds.every((kind) => kind === 'string')) return helper('string', ...summands(ir))
       const name = names[ir.sign]
       if (!name) throw noHandlebars(`"${ir.sign}"`)
       return helper(name, ir.left, ir.right)
     }
     case 'not':
       return helper('not', ir.of)
+    case 'list':
+      if (ir.items.length === 0) throw noHandlebars('empty list')
+      return helper('list', ...ir.items)
     default:
       throw noHandlebars(ir.op === 'cond' ? 'a condition inside an expression' : `a ${ir.op}`)
   }
+}
+
+/** `a + b + c` as one. */
+function summands(ir: Ir): readonly Ir[] {
+  return ir.op === 'bin' && ir.sign === '+' ? [...summands(ir.left), ...summands(ir.right)] : [ir]
 }
 
 /** Helpers see all their arguments at once: what the left side guards must not be looked at on the right. */
@@ -247,7 +259,7 @@ const HANDLEBARS = new Set(
   (
     'default defined env file upper lower trim replace split join indent quote regex_match regex_replace b64encode b64decode ' +
     'hash json yaml from_json from_yaml first last keys values unique concat contains version_compare cidr_ip cidr_network ' +
-    'cidr_netmask cidr_prefix cidr_contains sort flatten zip merge regex_find'
+    'cidr_netmask cidr_prefix cidr_contains sort flatten zip merge regex_find regex_find_all slice from_pairs'
   ).split(' '),
 )
 

@@ -56,6 +56,13 @@ export const LIST_FILTERS: Readonly<Record<string, Filter>> = {
     const deep = recursive?.op === 'const' && recursive.value === true
     return args.list.map((arg) => t.value(arg)).reduce((a, b) => merge(a, b, deep), of)
   },
+  // Of pairs, which is what "zip" gives.
+  dict: (_t, of) => call('from_pairs', MAP, onlyList(of)),
+  items2dict: (_t, of, args) => {
+    if (args.list.length > 0 || Object.keys(args.named).length > 0)
+      throw new Refused('items2dict with other names', 'use from_pairs(list.map(i, [i.name, i.value]))')
+    return call('from_pairs', MAP, onlyList(of))
+  },
   dict2items: (t, of, args) => {
     if (args.list.length > 0 || Object.keys(args.named).length > 0)
       throw new Refused('dict2items with other names', 'use key and value')
@@ -101,7 +108,7 @@ function flatType(type: Type): Type {
   return of.kind === 'list' ? flatType(of) : of.kind === 'any' ? listOf(ANY) : listOf(of)
 }
 
-function isTrue(expr: Expr): boolean {
+export function isTrue(expr: Expr): boolean {
   return expr.op === 'const' && expr.value === true
 }
 

@@ -1,7 +1,8 @@
 /** Python's methods that playbooks call on texts and maps, and Ansible's lookups. */
 import { joined, splitBy } from './filters.ts'
-import { call, type Ir, isPath, lit } from './ir.ts'
+import { bin, call, type Ir, isPath, lit, variable } from './ir.ts'
 import type { Expr } from './jinja/ast.ts'
+import { either, refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
 import { BOOL, entryOf, join, STRING, STRINGS } from './types.ts'
@@ -12,6 +13,7 @@ export function callMethod(t: Translator, { of, args }: Expr & { op: 'call' }): 
   if (of.op !== 'attr' || Object.keys(args.named).length > 0) throw unknown('this call')
   const self = t.value(of.of)
   const list = args.list
+  refuseMessage(self)
   if (self.type.kind === 'map' || (self.type.kind === 'any' && /^(get|keys|values|items)$/.test(of.name)))
     return ofMap(t, of.name, self, list)
   if (self.type.kind !== 'string' && self.type.kind !== 'any') throw unknown(`the method "${of.name}"`)
@@ -65,6 +67,7 @@ function lookup(t: Translator, name: string, list: readonly Expr[], named: Reado
     if (plugin === 'env') return call('env', STRING, argument, lit(''))
     if (plugin === 'vars' && argument.op === 'lit' && typeof argument.value === 'string')
       return t.value({ op: 'name', name: argument.value })
+    if (plugin === 'vars') return variableOf(t, argument)
   }
   throw new Refused(
     `the lookup "${plugin}"`,
@@ -72,6 +75,37 @@ function lookup(t: Translator, name: string, list: readonly Expr[], named: Reado
       ? 'use file("path") with a path from the working folder, or copy: src'
       : 'give the value as a variable',
   )
+}
+
+/** Variables that one name with a computed part in it may mean. */
+const MAX_NAMES = 12
+
+/** `lookup('vars', 'pull_' ~ tool)`: one of the variables of such names that the input has, each with its condition. */
+function variableOf(t: Translator, argument: Ir): Ir {
+  const parts = partsOf(argument)
+  const computed = parts.filter(({ op }) => op !== 'lit')
+  const at = parts.indexOf(computed[0]!)
+  const text = (some: readonly Ir[]): string => some.map((one) => String((one as { value: unknown }).value)).join('')
+  const [before, after] = [text(parts.slice(0, at)), text(parts.slice(at + 1))]
+  if (computed.length !== 1 || (before === '' && after === ''))
+    throw new Refused('a variable whose whole name is computed', 'use a map')
+  const words = [...t.env.names()]
+    .filter((name) => name.length > before.length + after.length && name.startsWith(before) && name.endsWith(after))
+    .map((name) => name.slice(before.length, name.length - after.length))
+    .sort()
+  if (words.length === 0 || words.length > MAX_NAMES)
+    throw new Refused(`one of ${words.length} variables ${before}…${after}`, 'use a map')
+  // Nothing has this name: another word is an error, as in Ansible.
+  const none = variable(`${before}OTHER${after}`)
+  return words.reduceRight<Ir>((otherwise, word) => {
+    const value = t.value({ op: 'name', name: `${before}${word}${after}` })
+    return either(bin('==', computed[0]!, lit(word)), value, otherwise)
+  }, none)
+}
+
+/** What is put together with `+` or `~`. */
+function partsOf(ir: Ir): Ir[] {
+  return ir.op === 'bin' && ir.sign === '+' ? [...partsOf(ir.left), ...partsOf(ir.right)] : [ir]
 }
 
 function unknown(what: string): Refused {

@@ -55,8 +55,6 @@ function rewritePlay(context: TaskContext, play: YAMLMap): void {
     else if (name === 'user') key.value = 'remote_user'
     else if (name === 'strategy') strategy(context, { key, value } as Entry)
     else if (name === 'vars_prompt') prompts(context, value)
-    else if (name === 'module_defaults')
-      doc.refuse(key, name, new Refused('module_defaults are not rewritten', 'write them by the names of our modules'))
     if (name === 'vars_files' && isSeq(value) && value.items.some((item) => isSeq(item)))
       doc.refuse(key, name, new Refused('the first of several files', 'name one'))
   }

@@ -148,7 +148,6 @@ export function unarchive(call: Call): void {
     call.drop('copy')
     if (copyFlag === false) call.set('remote_src', true)
   }
-  if (call.has('mode')) call.refuseArgument('mode', 'the mode of all files of an archive', 'use file with recurse')
   const options = call.node('extra_opts')
   if (options) {
     const words = call.items('extra_opts') ?? []
@@ -188,7 +187,9 @@ export function setFact(call: Call): void {
     call.drop('cacheable')
   }
   for (const { key } of entriesOf(call.args))
-    if (isTemplate(key.value)) throw new Refused('a fact whose name is computed', 'use a map')
+    if (/^ansible_facts$/.test(key.value))
+      throw new Refused('facts that a playbook changes', 'use variables of its own')
+    else if (isTemplate(key.value)) throw new Refused('a fact whose name is computed', 'use a map')
 }
 
 export function waitFor(call: Call): void {
@@ -216,12 +217,23 @@ export function stat(call: Call): void {
 }
 
 export function find(call: Call): void {
+  if (call.isTemplate('use_regex')) call.refuseArgument('use_regex', 'a computed "use_regex"', 'write true or false')
+  // Python's match begins at the beginning.
   if (call.flag('use_regex'))
-    call.refuseArgument('use_regex', 'regular expressions for names', 'use patterns with * and ?')
-  call.drop('use_regex')
+    for (const name of ['patterns', 'excludes']) {
+      const items = call.isTemplate(name) ? undefined : call.items(name)
+      if (items)
+        call.set(
+          name,
+          items.map((one) => `^(?:${pythonRegex(one, true)})`),
+        )
+      else if (call.has(name)) call.refuseArgument(name, 'computed patterns', 'write the patterns')
+    }
+  else if (!call.isTemplate('use_regex')) call.drop('use_regex')
   if (call.has('contains')) call.refuseArgument('contains', 'looking into files', 'use command: grep -l')
   const node = call.node('patterns')
-  if (isText(node) && !isTemplate(node.value) && node.value.includes(',')) call.set('patterns', call.items('patterns'))
+  if (isText(node) && !isTemplate(node.value) && node.value.includes(',') && !call.flag('use_regex'))
+    call.set('patterns', call.items('patterns'))
 }
 
 export function setup(call: Call): void {

@@ -35,7 +35,12 @@ export class VariableTypes {
     if (memo) return memo
     // A variable that is made of itself.
     this.#memo.set(name, ANY)
-    const env: Env = { typeOf: (one) => this.typeOf(one), locals: new Map(), note() {} }
+    const env: Env = {
+      typeOf: (one) => this.typeOf(one),
+      names: () => this.#values.keys(),
+      locals: new Map(),
+      note() {},
+    }
     const types = values.map((value) => deepType(value, env))
     const type = [...(known ? [known] : []), ...types].reduce(join)
     this.#memo.set(name, type)
@@ -45,6 +50,7 @@ export class VariableTypes {
   env(report: Report, own: ReadonlyMap<string, Type> = new Map()): Env {
     return {
       typeOf: (name) => own.get(name) ?? this.typeOf(name),
+      names: () => this.#values.keys(),
       locals: new Map(this.role ? ['ansible_role_name', 'role_name'].map((name) => [name, lit(this.role!)]) : []),
       note: (note) => report.note(note),
     }

@@ -1,30 +1,22 @@
 /** One task, handler or block. */
 import { isMap, isScalar, isSeq, type Node, type YAMLMap, type YAMLSeq } from 'yaml'
+import { nameArguments } from './argument-names.ts'
 import { Call, freeForm, keyValues } from './call.ts'
-import {
-  asOctal,
-  type Entry,
-  entriesOf,
-  entry,
-  isText,
-  YAMLMap as Map_,
-  pairOf,
-  scalar,
-  take,
-  type YamlDocument,
-} from './document.ts'
+import { type Entry, entriesOf, entry, isText, YAMLMap as Map_, pairOf, take, type YamlDocument } from './document.ts'
 import type { Files } from './files.ts'
+import { homePath, isHomePath } from './home-path.ts'
 import { addCondition, includeFirst, includeVars, rewriteInclude } from './include.ts'
 import { lit } from './ir.ts'
 import { isTemplate } from './jinja/template.ts'
 import { rewriteLoop } from './loops.ts'
+import { moduleDefaults } from './module-defaults.ts'
 import { INSTEAD, MODULES, shortModule } from './modules.ts'
 import { rewriteConditions, rewriteValue, rewriteVariable } from './nodes.ts'
 import { Refused } from './refused.ts'
 import type { Report } from './report.ts'
 import type { VariableTypes } from './scope.ts'
 import type { Env } from './translate.ts'
-import { asynchronous, retries } from './tries.ts'
+import { asynchronous, randomDelay, retries } from './tries.ts'
 import { ANY } from './types.ts'
 
 export interface TaskContext {
@@ -118,9 +110,12 @@ function rewriteTask(context: TaskContext, task: YAMLMap): void {
   for (const [name, value] of varsOf(task)) own.set(name, types.typeOf(name) ?? (value ? ANY : ANY))
   const env = types.env(report, own)
   keywords(doc, task, env)
+  const becomes = doc.becomes
+  if (['become', 'become_user'].some((name) => entry(task, name))) doc.becomes = true
   for (const name of ['block', 'rescue', 'always']) rewriteTasks(context, entry(task, name)?.value)
   if (!entry(task, 'block')) moduleOf(context, task, env)
   doc.task = outer
+  doc.becomes = becomes
 }
 
 function varsOf(task: YAMLMap): [string, unknown][] {
@@ -133,6 +128,7 @@ export function keywords(doc: YamlDocument, task: YAMLMap, env: Env): void {
   for (const pair of [...entriesOf(task)]) {
     const { key, value } = pair
     const name = key.value
+    if (name === 'delay') randomDelay(doc, pair)
     if (CONDITIONS.includes(name)) rewriteConditions(doc, value, key, name, env)
     else if (name === 'loop_control' && isMap(value)) {
       for (const one of entriesOf(value)) {
@@ -141,6 +137,7 @@ export function keywords(doc: YamlDocument, task: YAMLMap, env: Env): void {
       }
     } else if (name === 'notify') notify(doc, pair, env)
     else if (TEXTS.includes(name)) rewriteValue(doc, value, key, name, env)
+    else if (name === 'module_defaults') moduleDefaults(doc, pair, task, env)
     else if (name === 'collections' || name === 'debugger') take(task, name)
     else if (/^(tags|run_once|delegate_facts)$/.test(name) && holdsTemplate(value))
       doc.refuse(key, name, new Refused('a template, which is needed before the run', 'write the value'))
@@ -163,7 +160,7 @@ export function keywords(doc: YamlDocument, task: YAMLMap, env: Env): void {
       } else doc.refuse(key, name, new Refused('a connection of one task', 'write delegate_to'))
     }
   }
-  asynchronous(doc, task)
+  asynchronous(doc, task, env)
   retries(doc, task)
 }
 
@@ -271,65 +268,21 @@ function readArguments(doc: YamlDocument, task: YAMLMap, pair: Entry, name: stri
   return args
 }
 
-/** Names and kinds of arguments by the module's table. */
-function nameArguments(call: Call, table: string): void {
-  if (table === '*') return
-  const known = new Map(
-    table
-      .split(/\s+/)
-      .filter(Boolean)
-      .map((word) => {
-        const [, from = '', to, kind] = /^([\w-]+)(?:>(\w+))?(?::(\w))?$/.exec(word)!
-        return [from, { to, kind }]
-      }),
-  )
-  for (const { key, value } of [...entriesOf(call.args)]) {
-    const rule = known.get(key.value)
-    if (!rule) {
-      call.refuseArgument(key.value, 'an argument that the module does not have here', 'see its page in docs/modules')
-      continue
-    }
-    if (rule.kind === 'x') {
-      call.drop(key.value)
-      continue
-    }
-    convert(value, rule.kind, call, key.value)
-    if (rule.to) call.rename(key.value, rule.to)
-  }
-}
-
-function convert(node: Node | null, kind: string | undefined, call: Call, name: string): void {
-  const value = (node as { value?: unknown } | null)?.value
-  const pair = entry(call.args, name)!
-  if (kind === 'm') {
-    if (typeof value === 'number') {
-      const mode = scalar(asOctal(node as never))
-      mode.type = 'QUOTE_SINGLE'
-      pair.value = mode as Node
-    } else if (isText(node) && /^[0-7]{3,4}$/.test(node.value)) {
-      node.value = node.value.padStart(4, '0')
-      node.type = 'QUOTE_SINGLE'
-    }
-  } else if (kind === 'b') {
-    if (isText(node) && !isTemplate(node.value)) {
-      if (!/^(yes|no|on|off|true|false|[01ynYN]|True|False)$/.test(node.value))
-        throw new Refused(`"${node.value}" for ${name}`, 'write true or false')
-      pair.value = scalar(/^(yes|on|true|1|y)$/i.test(node.value)) as Node
-    } else if (value === 0 || value === 1) pair.value = scalar(value === 1) as Node
-  } else if (kind === 'n' && isText(node) && /^\d+$/.test(node.value)) pair.value = scalar(Number(node.value)) as Node
-}
-
 /** Rewrites the arguments' values, `default(omit)` included, and puts a command back into its short form. */
 function finish(context: TaskContext, call: Call): void {
   const { doc, args, env } = call
   const module = call.pair.key.value
   // An argument that is null counts as not given.
-  const omitting: Env = { ...env, typeOf: env.typeOf, locals: new Map([...env.locals, ['omit', lit(null)]]) }
+  const omitting: Env = {
+    ...env,
+    typeOf: env.typeOf,
+    names: env.names,
+    locals: new Map([...env.locals, ['omit', lit(null)]]),
+  }
   for (const { key, value } of entriesOf(args)) {
     if (module === 'debug' && key.value === 'var') rewriteVariable(doc, value, key, 'var', env)
     else if (module === 'assert' && key.value === 'that') rewriteConditions(doc, value, key, 'that', env)
-    else if (/^(path|dest|chdir|creates|removes)$/.test(key.value) && isText(value) && value.value.startsWith('~'))
-      call.refuseArgument(key.value, 'a path from a home folder', 'write it from the root')
+    else if (isHomePath(key.value, value)) homePath(call, key.value, value, env)
     else rewriteValue(doc, value, key, key.value, isScalar(value) ? omitting : env)
   }
   if (module === 'template') context.files.giveComputed(doc, call)

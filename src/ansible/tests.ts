@@ -1,10 +1,11 @@
 /** Jinja's and Ansible's tests: `is defined`, `is changed`, `is version(…)`. */
 import { bin, call, get, type Ir, isPath, lit, not } from './ir.ts'
 import type { Args, CompareSign, Expr } from './jinja/ast.ts'
+import { refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import { pythonRegex } from './regex.ts'
 import type { Translator } from './translate.ts'
-import { BOOL, INT, STRING } from './types.ts'
+import { BOOL, INT, itemOf, STRING } from './types.ts'
 
 /** Throws Refused. */
 export function applyTest(t: Translator, expr: Expr & { op: 'test' }): Ir {
@@ -90,6 +91,14 @@ export function testOf(t: Translator, of: Ir, given: string, args: Args): Ir {
       return get(of, 'skipped', BOOL)
     case 'unreachable':
       return get(of, 'unreachable', BOOL)
+    case 'all':
+    case 'any': {
+      if (of.type.kind !== 'list' && of.type.kind !== 'any')
+        throw new Refused(`"is ${name}" of what is no list`, 'use a list')
+      const item = t.freshName()
+      const body = t.truth({ op: 'var', name: item, local: true, type: itemOf(of.type) })
+      return { op: 'macro', name: name === 'all' ? 'all' : 'exists', of, item, body, type: BOOL }
+    }
     case 'contains':
       return t.compare('in', argument(), of)
     case 'match':
@@ -148,6 +157,7 @@ function shortName(name: string): string {
 function matches(t: Translator, of: Ir, args: Args, shape: (pattern: string) => string): Ir {
   if (args.list.length !== 1 || Object.keys(args.named).length > 0)
     throw new Refused('a pattern with flags', 'use regex_match')
+  refuseMessage(of)
   if (of.type.kind !== 'string' && of.type.kind !== 'any')
     throw new Refused('a pattern for what is no text', 'mend the expression')
   const pattern = pythonRegex(t.constText(args.list[0], 'a pattern'), of.type.result)

@@ -3,14 +3,15 @@
 import { UserError } from '../shared/errors.ts'
 import { placeAt } from '../shared/source.ts'
 import { compileExpression, compileText } from '../values/index.ts'
+import { whole } from './blocks.ts'
 import { assemble, HandlebarsWriter } from './handlebars.ts'
-import { bin, type Ir, lit, printCel, printHandlebars } from './ir.ts'
+import { type Ir, printCel, printHandlebars } from './ir.ts'
 import type { Expr, Node } from './jinja/ast.ts'
 import { parseExpression } from './jinja/expression.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import { type Env, Translator } from './translate.ts'
-import { join, STRING, type Type } from './types.ts'
+import { STRING, type Type } from './types.ts'
 
 /** `text` may hold Handlebars; `cel` is for the tag `!cel`. */
 export type Rewritten = { readonly kind: 'text' | 'cel'; readonly code: string; readonly type: Type }
@@ -49,36 +50,6 @@ export function rewriteText(source: string, env: Env): Rewritten {
   const text = asHandlebars(nodes, t)
   if (text !== undefined) return { kind: 'text', code: checkedText(text), type: STRING }
   return single(whole(nodes, t))
-}
-
-/** What a template gives as one expression. A block that prints one value alone gives that value, as in Ansible. */
-function whole(nodes: readonly Node[], outer: Translator): Ir {
-  let t = outer
-  const parts: Ir[] = []
-  let count = 0
-  for (const node of nodes) {
-    if (node.op === 'set') {
-      t = t.with([[node.name, t.value(node.value)]])
-      continue
-    }
-    if (node.op === 'comment') continue
-    count++
-    if (node.op === 'text') parts.push(lit(node.text))
-    else if (node.op === 'output') parts.push(t.value(node.expr))
-    else if (node.op === 'branch') parts.push(branch(node, t))
-    else throw new Refused('a loop of Jinja in a text', 'write list.map(i, …) with !cel, and join')
-  }
-  if (count === 0) return lit('')
-  if (count === 1) return parts[0]!
-  return parts.map((part) => t.text(part)).reduce((a, b) => bin('+', a, b, STRING))
-}
-
-function branch(node: Node & { op: 'branch' }, t: Translator): Ir {
-  const [first, ...more] = node.cases
-  const test = t.condition(first!.test)
-  const yes = whole(first!.body, t)
-  const no = more.length > 0 ? branch({ ...node, cases: more }, t) : whole(node.otherwise, t)
-  return { op: 'cond', test, yes, no, type: join(yes.type, no.type) }
 }
 
 /** One value alone keeps its type in both. */

@@ -5,6 +5,7 @@ import { applyFilter } from './filters.ts'
 import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
 import { callMethod } from './methods.ts'
+import { asDouble, isDouble, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
 import { Refused } from './refused.ts'
 import { applyTest } from './tests.ts'
 import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING, type Type } from './types.ts'
@@ -13,6 +14,8 @@ import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING, type Type }
 export interface Env {
   /** The type of a variable; undefined when nothing in what is imported gives it a value. */
   typeOf(name: string): Type | undefined
+  /** Of all variables that the input gives a value. */
+  names(): Iterable<string>
   /** Names that a loop of the template or a macro declares. */
   readonly locals: ReadonlyMap<string, Ir>
   /** Something that holds under a condition which is told to the user. */
@@ -46,6 +49,7 @@ export class Translator {
     return new Translator({
       ...this.env,
       typeOf: (name) => this.env.typeOf(name),
+      names: () => this.env.names(),
       note: (n) => this.env.note(n),
       locals: new Map([...this.env.locals, ...locals]),
     })
@@ -90,20 +94,10 @@ export class Translator {
         const items = expr.items.map((item) => this.value(item))
         return { op: 'list', items, type: listOf(items.length > 0 ? items.map(({ type }) => type).reduce(join) : ANY) }
       }
-      case 'dict': {
-        const items = expr.items.map(([key, value]): [string, Ir] => {
-          if (key.op !== 'const' || typeof key.value !== 'string')
-            throw new Refused('a map whose keys are computed', 'write the map as YAML')
-          return [key.value, this.value(value)]
-        })
-        return {
-          op: 'map',
-          items,
-          type: { kind: 'map', entries: Object.fromEntries(items.map(([k, v]) => [k, v.type])) },
-        }
-      }
+      case 'dict':
+        return mapOf(this, expr.items)
       case 'slice':
-        throw new Refused('a slice', 'take the part with split, first, last or a regular expression')
+        return sliceOf(this, expr)
     }
   }
 
@@ -119,6 +113,7 @@ export class Translator {
   /** Python's truth of a value, as a boolean. Of `any` it must be a boolean already: CEL checks that when it runs. */
   truth(ir: Ir): Ir {
     const { kind, nullable } = ir.type
+    refuseMessage(ir)
     const guard = (test: Ir): Ir => (nullable && isPath(ir) ? bin('&&', call('defined', BOOL, ir), test) : test)
     switch (kind) {
       case 'bool':
@@ -184,7 +179,8 @@ export class Translator {
     ]
     const known = names.slice(0, names.includes(undefined) ? names.indexOf(undefined) : undefined) as string[]
     if (at.name === 'hostvars' && steps.length > 1) return this.#otherHost(steps, names.slice(2))
-    const own = at.name.startsWith('ansible_') && this.env.typeOf(at.name) ? undefined : resolveAnsible(known)
+    const isOwn = at.name.startsWith('ansible_') && at.name !== 'ansible_facts' && this.env.typeOf(at.name)
+    const own = isOwn ? undefined : resolveAnsible(known)
     const start = own?.ir ?? this.#variable(at.name)
     return steps.slice(own ? own.used - 1 : 0).reduce((of, key) => this.#entry(of, key), start)
   }
@@ -221,16 +217,14 @@ export class Translator {
         throw new Refused(`the method or entry "${key.value}"`, 'write it by hand')
       if (of.type.entries?.islnk && !of.type.entries[key.value] && !STAT_PARTS.test(key.value))
         throw new Refused(`"${key.value}" of stat`, 'see docs/modules/stat.md for what there is')
+      if (of.type.closed && !of.type.entries?.[key.value])
+        throw new Refused(`"${key.value}" of ${of.type.closed}`, 'read it with command')
       if (of.type.entries?.changed && NO_RESULT.test(key.value) && !of.type.entries[key.value])
         throw new Refused(`"${key.value}" of a result`, 'loop over the same list again')
       if (of.type.entries?.results && key.value === 'results') return get(of, 'results', entryOf(of.type, 'results'))
       return get(of, key, entryOf(of.type, key.value))
     }
-    if (key.op === 'lit' && typeof key.value === 'number') {
-      if (of.type.kind === 'string') throw new Refused('a letter of a text', 'use a regular expression')
-      if (key.value >= 0) return get(of, key, itemOf(of.type))
-      throw new Refused('an index from the end', 'use last')
-    }
+    if (key.op === 'lit' && typeof key.value === 'number') return placeOf(of, key.value)
     if (key.op === 'lit') throw new Refused('an index that is no name or number', 'mend the expression')
     return get(of, key, itemOf(of.type))
   }
@@ -297,7 +291,10 @@ export class Translator {
   compare(sign: CompareSign, left: Ir, right: Ir): Ir {
     if (sign === 'not in') return not(this.compare('in', left, right))
     if (sign === '!=') return not(this.compare('==', left, right))
+    for (const side of [left, right]) refuseMessage(side)
     if (sign === 'in') return this.#in(left, right)
+    if (/^[<>]/.test(sign) && [left, right].some(isDouble) && [left, right].every(isNumber))
+      return bin(sign, asDouble(left), asDouble(right))
     if (left.type.kind === 'float' || right.type.kind === 'float')
       throw new Refused('comparing a number with a fraction', 'compare whole numbers, or texts')
     if (sign === '==') return equal(left, right)

@@ -1,7 +1,9 @@
 /** How often and how long a task is tried: `async`, `poll`, `retries`, `delay`. */
 import type { YAMLMap } from 'yaml'
-import { entry, isText, pairOf, take, textOf, type YamlDocument } from './document.ts'
+import { type Entry, entry, isText, pairOf, take, textOf, type YamlDocument } from './document.ts'
+import { rewriteValue } from './nodes.ts'
 import { Refused } from './refused.ts'
+import type { Env } from './translate.ts'
 
 /** Without `until` Ansible tries until the task does not fail. */
 export function retries(doc: YamlDocument, task: YAMLMap): void {
@@ -15,8 +17,20 @@ export function retries(doc: YamlDocument, task: YAMLMap): void {
   task.items.push(pairOf(doc, 'until', `!${register}.failed`) as never)
 }
 
+/**
+ * `delay: "{{ n | random }}"`, so that hosts do not all come at once: the longest of those times, which chance could have
+ * given, too.
+ */
+export function randomDelay(doc: YamlDocument, { key, value }: Entry): void {
+  if (!isText(value) || !/\|\s*random\b/.test(value.value)) return
+  const longest = value.value.replace(/\b([A-Za-z_]\w*|\d+)\s*\|\s*random\b(\s*\(\s*\))?(?!\s*\()/g, '($1 - 1)')
+  if (/\|\s*random\b/.test(longest)) return
+  value.value = longest
+  doc.check(key, 'delay', 'a random time', 'nothing: the longest one is written')
+}
+
 /** With `poll` the task waits: all that is left of `async` is a time limit. */
-export function asynchronous(doc: YamlDocument, task: YAMLMap): void {
+export function asynchronous(doc: YamlDocument, task: YAMLMap, env: Env): void {
   const async = entry(task, 'async')
   const poll = entry(task, 'poll')
   if (!async) {
@@ -36,4 +50,5 @@ export function asynchronous(doc: YamlDocument, task: YAMLMap): void {
   }
   take(task, 'poll')
   async.key.value = 'timeout'
+  rewriteValue(doc, async.value, async.key, 'async', env)
 }

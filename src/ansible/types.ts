@@ -13,6 +13,10 @@ export interface Type {
   readonly nullable?: boolean | undefined
   /** The result of a command that may have been skipped: Ansible leaves its output out then, runbook has "". */
   readonly result?: boolean | undefined
+  /** A map that has no other entries here than those: whose it is. */
+  readonly closed?: string | undefined
+  /** `msg` of a result: Ansible's modules say it in other words than ours. */
+  readonly message?: boolean | undefined
 }
 
 export const ANY: Type = { kind: 'any' }
@@ -76,7 +80,7 @@ export function itemOf(type: Type): Type {
   return (type.kind === 'list' || type.kind === 'map') && type.of ? type.of : ANY
 }
 
-const RESULT = { changed: BOOL, failed: BOOL, skipped: BOOL, msg: STRING }
+const RESULT = { changed: BOOL, failed: BOOL, skipped: BOOL, msg: { ...STRING, message: true } }
 
 const COMMAND: Type = {
   kind: 'map',
@@ -106,6 +110,10 @@ const STAT: Type = {
     uid: INT,
     gid: INT,
     lnk_target: STRING,
+    lnk_source: STRING,
+    readable: BOOL,
+    writeable: BOOL,
+    executable: BOOL,
   },
 }
 
@@ -120,6 +128,7 @@ export function resultType(module: string, looped: boolean): Type {
 function oneResult(module: string): Type {
   if (/^(command|shell|raw|script)$/.test(module)) return COMMAND
   if (module === 'stat') return { kind: 'map', entries: { ...RESULT, stat: STAT } }
+  if (/^(debug|fail|assert)$/.test(module)) return { kind: 'map', entries: { ...RESULT, msg: STRING } }
   if (module === 'slurp') return { kind: 'map', entries: { ...RESULT, content: STRING } }
   if (module === 'uri') return { kind: 'map', entries: { ...RESULT, status: INT, content: STRING } }
   if (module === 'find') {

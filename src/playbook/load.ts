@@ -18,7 +18,7 @@ export async function loadPlaybooks(paths: readonly string[], options: LoadOptio
   const playbooks: Playbook[] = []
   const ids = { next: 0 }
   for (const path of paths) {
-    const loader = new Loader(options, problems)
+    const loader = new Loader(options, dirname(path), problems)
     const plays = await loader.catch(() => readPlaybook(path, loader, ids, NOTHING, []))
     const file = loader.files.get(path)
     if (plays && file) playbooks.push({ file, plays, files: [...loader.files.values()] })

@@ -26,12 +26,15 @@ export interface LoadOptions {
 export class Loader {
   readonly options: LoadOptions
   readonly problems: Problems
+  /** Of the playbook that was named, which may import others from other folders. */
+  readonly folder: string
   /** Of one playbook, in the order of reading. */
   readonly files: Map<string, SourceFile>
   readonly #modules: ModuleSource
 
-  constructor(options: LoadOptions, problems = new Problems(), files = new Map<string, SourceFile>()) {
+  constructor(options: LoadOptions, folder: string, problems = new Problems(), files = new Map<string, SourceFile>()) {
     this.options = options
+    this.folder = folder
     this.problems = problems
     this.files = files
     this.#modules = options.modules ?? registry
@@ -39,7 +42,7 @@ export class Loader {
 
   /** One that collects its problems apart, for what is loaded at run time. */
   fork(): Loader {
-    return new Loader(this.options, new Problems(), this.files)
+    return new Loader(this.options, this.folder, new Problems(), this.files)
   }
 
   /** Reads and parses a file once. Throws UserError. */

@@ -209,14 +209,18 @@ function missingPart(folder: string, part: string, from: string, name: string, p
   })
 }
 
-/** In roles/ beside the playbook, beside the role that asks, beside the playbook, among those that come with runbook. */
-async function findRole(name: string, { play, role, folder }: Context, place: Place): Promise<string> {
+/**
+ * In roles/ beside the playbook, beside the role that asks, in roles/ beside the playbook that imports this one, beside the
+ * playbook, among those that come with runbook.
+ */
+async function findRole(name: string, { play, role, folder, loader }: Context, place: Place): Promise<string> {
   const isPath = /^\.{0,2}\//.test(name)
   const folders = isPath
     ? [name.startsWith('/') ? name : join(folder, name), ...(name.startsWith('/') ? [] : [join(play.folder, name)])]
     : [
         join(play.folder, 'roles', name),
         ...(role ? [join(dirname(role.folder), name)] : []),
+        join(loader.folder, 'roles', name),
         join(play.folder, name),
         join(SHIPPED_PLAYBOOKS, 'roles', name),
       ]

@@ -29,8 +29,8 @@ interface Macro {
   readonly args: readonly Node[]
 }
 
-/** Helpers that are operators in CEL, or macros below. */
-export const NOT_FUNCTIONS = ['default', 'defined', 'eq', 'ne', 'lt', 'le', 'gt', 'ge', 'and', 'or', 'not', 'lookup']
+/** Helpers that are operators or words of CEL's own, or macros below. */
+export const NOT_FUNCTIONS = 'default defined eq ne lt le gt ge and or not lookup list string type'.split(' ')
 
 export const environment = makeEnvironment()
 

@@ -1,6 +1,19 @@
 /** Helpers for lists and maps. */
 import { pure } from './helper.ts'
-import { contains, count, item, list, map, merged, size, sorted, unique } from './helper-parts.ts'
+import {
+  contains,
+  count,
+  fromPairs,
+  integer,
+  item,
+  list,
+  map,
+  merged,
+  part,
+  size,
+  sorted,
+  unique,
+} from './helper-parts.ts'
 
 export const collections = {
   length: pure(
@@ -65,6 +78,24 @@ export const collections = {
       const [left, right] = [list(a), list(b)]
       return left.slice(0, right.length).map((one, i) => [one, right[i]])
     },
+  ),
+  slice: pure(
+    'slice value start [end]',
+    'A part of a list or text, from one place to before another; negative places count from the end',
+    '{{ slice (split "a b c" " ") 1 }}',
+    ['b', 'c'],
+    ([a, start, end]) => part(a, integer(start), end === undefined ? undefined : integer(end)),
+  ),
+  list: {
+    ...pure('list value …', 'A list of the values', '{{ join (list "a" "b") "," }}', 'a,b', (args) => args),
+    max: 16,
+  },
+  from_pairs: pure(
+    'from_pairs list',
+    'A map of pairs: [name, value], or {key, value}',
+    `{{ json (from_pairs (from_json '[["a",1]]')) }}`,
+    '{"a":1}',
+    ([a]) => fromPairs(list(a)),
   ),
   merge: pure(
     'merge map map [deep]',

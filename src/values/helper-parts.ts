@@ -58,9 +58,31 @@ export function item(value: unknown, index: number): unknown {
   return found
 }
 
+/** Places in a text are those of its characters, not of UTF-16. */
+export function part(value: unknown, start: number, end: number | undefined): unknown {
+  return typeof value === 'string' ? [...value].slice(start, end).join('') : list(value).slice(start, end)
+}
+
+/** What CEL calls the type of a value. */
+export function typeName(value: unknown): string {
+  if (value === null) return 'null_type'
+  if (Array.isArray(value)) return 'list'
+  if (typeof value === 'number') return Number.isInteger(value) ? 'int' : 'double'
+  return { string: 'string', boolean: 'bool', object: 'map' }[typeof value as string] ?? 'dyn'
+}
+
 export function sorted(items: unknown[], ignoreCase: boolean): unknown[] {
   const keyOf = (one: unknown): unknown => (ignoreCase && typeof one === 'string' ? one.toLowerCase() : one)
   return items.toSorted((a, b) => compare(keyOf(a), keyOf(b)))
+}
+
+export function fromPairs(pairs: unknown[]): Record<string, unknown> {
+  const entries = pairs.map((pair): [string, unknown] => {
+    const [name, value] = Array.isArray(pair) ? pair : isMap(pair) ? [pair.key, pair.value] : []
+    if (value === undefined) throw new HelperError(`expected a pair [name, value] or {key, value}, got ${kind(pair)}`)
+    return [text(name), value]
+  })
+  return Object.fromEntries(entries)
 }
 
 export function merged(a: Record<string, unknown>, b: Record<string, unknown>, deep: boolean): Record<string, unknown> {
@@ -118,6 +140,15 @@ export function found(value: string, pattern: unknown, group: number): string {
   if (part === undefined)
     throw new HelperError(match ? `the pattern has no group ${group} there` : 'the pattern finds nothing in the text')
   return part
+}
+
+/** All that a pattern finds: its group, or lists of its groups when there are more. */
+export function foundAll(value: string, pattern: unknown): unknown[] {
+  const matches = matching(pattern, 'g', (compiled) => [...value.matchAll(compiled)])
+  return matches.map(([whole, ...groups]) => {
+    const texts = groups.map((group) => group ?? '')
+    return texts.length === 0 ? whole : texts.length === 1 ? texts[0] : texts
+  })
 }
 
 function regex(pattern: unknown, flags: string): RegExp {

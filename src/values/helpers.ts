@@ -19,6 +19,7 @@ import {
   decodeBase64,
   digest,
   found,
+  foundAll,
   HelperError,
   integer,
   isTrue,
@@ -27,6 +28,7 @@ import {
   parseWith,
   readText,
   text,
+  typeName,
   versionTest,
   word,
 } from './helper-parts.ts'
@@ -107,6 +109,13 @@ export const helpers: Readonly<Record<string, Helper>> = {
   upper: pure('upper text', 'In capitals', '{{ upper "node" }}', 'NODE', ([a]) => text(a).toUpperCase()),
   lower: pure('lower text', 'In small letters', '{{ lower "NODE" }}', 'node', ([a]) => text(a).toLowerCase()),
   trim: pure('trim text', 'Without white space at both ends', '{{ trim "  a " }}', 'a', ([a]) => text(a).trim()),
+  string: {
+    ...pure('string value …', 'All values in one text', '{{ string "port " 6443 }}', 'port 6443', (args) =>
+      args.map(word).join(''),
+    ),
+    max: 16,
+  },
+  type: pure('type value', 'string, int, double, bool, list or map', '{{ type "a" }}', 'string', ([a]) => typeName(a)),
   replace: pure(
     'replace text from to',
     'Every occurrence replaced',
@@ -164,6 +173,13 @@ export const helpers: Readonly<Record<string, Helper>> = {
     '{{ regex_find "node-12" "\\d+$" }}',
     '12',
     ([a, re, group = 0]) => found(text(a), re, count(group)),
+  ),
+  regex_find_all: pure(
+    'regex_find_all text pattern',
+    'A list of all that the pattern finds: its group if it has one, lists of its groups if it has more',
+    '{{ regex_find_all "a=1 b=2" "(\\w)=" }}',
+    ['a', 'b'],
+    ([a, re]) => foundAll(text(a), re),
   ),
   b64encode: pure('b64encode text', 'Base64', '{{ b64encode "secret" }}', 'c2VjcmV0', ([a]) =>
     Buffer.from(text(a)).toString('base64'),

@@ -110,7 +110,7 @@ t.test('a name that the files do not settle is left to a person', async (t) => {
   writeFileSync(join(folder, 'role/vars/Debian-12.5.yml'), 'a: 1\n')
   writeFileSync(
     join(folder, 'role/tasks/main.yml'),
-    '- include_vars: "{{ item }}"\n  with_first_found: ["{{ ansible_distribution }}-{{ ansible_distribution_version }}.yml"]\n' +
+    '- include_vars: "{{ item }}"\n  with_first_found: ["{{ ansible_distribution }}-{{ ansible_fqdn }}.yml"]\n' +
       '- include_vars: "{{ item }}"\n  with_first_found: ["nothing.yml"]\n' +
       '- include_tasks: "{{ item }}"\n  with_first_found: ["nothing.yml"]\n',
   )

@@ -6,6 +6,12 @@ import { table } from './table.ts'
 
 table(find, [
   { name: 'reads only', args: { paths: '/a' }, state: {}, changes: [] },
+  {
+    name: 'a bad pattern',
+    args: { paths: '/a', patterns: '(', use_regex: true },
+    state: {},
+    invalid: /Unterminated group/,
+  },
   { name: 'bad age', args: { paths: '/a', age: '2 days' }, state: {}, invalid: /must be as in 2d/ },
 ])
 
@@ -42,4 +48,10 @@ inEachShell('find', async (t, bench) => {
   t.same(await names({ size: '-10', recurse: true }), ['a.log', 'sub/c.log', 'sub/deep/ö d'])
   t.same(await names({ file_type: 'directory', recurse: true }), ['sub', 'sub/deep'])
   t.same(await names({ file_type: 'link' }), ['l'])
+  t.same(await names({ use_regex: true, patterns: ['^a\\.', '^(?:b|c)'], recurse: true }), [
+    'a.log',
+    'b.log',
+    'sub/c.log',
+  ])
+  t.same(await names({ use_regex: true, excludes: '^[ab]', hidden: true }), ['.hidden.log'])
 })

@@ -82,6 +82,9 @@ inEachShell('stat and slurp', async (t, bench) => {
     nlink: 1,
     inode: ino,
     dev,
+    readable: true,
+    writeable: true,
+    executable: false,
     checksum: 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
   })
   t.equal((await converge(t, bench, slurp, { src: path })).result.content, 'YWJj')
@@ -92,7 +95,13 @@ inEachShell('stat and slurp', async (t, bench) => {
   fs.rmSync(path)
   await t.rejects(apply(bench, slurp, { src: path }), /does not exist/)
   fs.symlinkSync('nowhere', path)
-  t.match(await look(), { type: 'link', islnk: true, lnk_target: 'nowhere' })
+  t.match(await look(), {
+    type: 'link',
+    islnk: true,
+    lnk_target: 'nowhere',
+    lnk_source: join(bench.host, 'nowhere'),
+    readable: false,
+  })
   t.same(await look({ follow: true }), { exists: false, path })
   fs.rmSync(path)
   fs.symlinkSync(path, path)

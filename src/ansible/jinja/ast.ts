@@ -5,7 +5,7 @@ export type Expr =
   | { readonly op: 'name'; readonly name: string }
   | { readonly op: 'attr'; readonly of: Expr; readonly name: string }
   | { readonly op: 'item'; readonly of: Expr; readonly key: Expr }
-  | { readonly op: 'slice'; readonly of: Expr }
+  | { readonly op: 'slice'; readonly of: Expr; readonly from: Expr | undefined; readonly to: Expr | undefined }
   | { readonly op: 'call'; readonly of: Expr; readonly args: Args }
   | { readonly op: 'filter'; readonly of: Expr; readonly name: string; readonly args: Args }
   | { readonly op: 'test'; readonly of: Expr; readonly name: string; readonly args: Args; readonly negated: boolean }

@@ -271,19 +271,17 @@ class Parser {
   }
 
   #subscript(of: Expr): Expr {
-    if (this.accept(':')) return this.#slice(of)
+    if (this.accept(':')) return this.#slice(of, undefined)
     const key = this.expression()
-    if (this.accept(':')) return this.#slice(of)
+    if (this.accept(':')) return this.#slice(of, key)
     this.expect(']')
     return { op: 'item', of, key }
   }
 
-  #slice(of: Expr): Expr {
-    while (!this.accept(']')) {
-      if (this.#at >= this.#tokens.length) throw notUnderstood('[')
-      if (!this.accept(':')) this.expression()
-    }
-    return { op: 'slice', of }
+  #slice(of: Expr, from: Expr | undefined): Expr {
+    const to = this.accept(']') ? undefined : this.expression()
+    if (to && !this.accept(']')) throw new Refused('a slice with a step', 'write the list')
+    return { op: 'slice', of, from, to }
   }
 
   #args(): Args {
