@@ -46,9 +46,11 @@ async function preflight(ctx: Parameters<typeof node.lookAt>[0], a: z.output<typ
       `somebody does not want a shutdown: ${look.inhibitors.join('; ')}. Wait, or go on all the same: ignore_inhibitors: true`,
     )
   const wrong = power && !a.by_hand ? wakeTrouble(power.wakes, look.cards) : []
+  // Not only what a card says of itself: where it is armed now, and again before the power off, nothing else was touched.
+  if (power && !a.by_hand && !ctx.check && wrong.length === 0) wrong.push(...(await node.armWake(ctx, power.wakes)))
   if (wrong.length > 0)
     throw new TaskFailure(
-      `nothing could turn it on again: Wake-on-LAN is its only power, and ${wrong.join('; ')}. Where a person will: by_hand: true`,
+      `nothing could turn it on again: Wake-on-LAN is its only power, and ${wrong.join('; ')}. Where a person will: by_hand: true (--by-hand)`,
     )
   const next = node.continuation(earlier, a.cycle, look.bootId)
   const was = earlier && `run ${earlier.run} of ${new Date(earlier.begun).toISOString()}`
