@@ -35,7 +35,7 @@ async function preflight(ctx: Parameters<typeof node.lookAt>[0], a: z.output<typ
     look = await node.lookAt(ctx)
   } catch (error) {
     if (!(error instanceof SessionError) || error.kind === 'host_key' || error.kind === 'locked') throw error
-    if (!earlier || !node.mayBeDown(earlier)) throw error
+    if (!earlier || !node.mayBeDown(earlier)) throw await withAdvice(ctx, power, error)
     ctx.log(`it does not answer, and run ${earlier.run} has sent it down: going on`)
     return { changed: false, msg: 'is down, by an earlier run', data: { ...facts(earlier), to_stop: false } }
   }
@@ -68,6 +68,22 @@ async function preflight(ctx: Parameters<typeof node.lookAt>[0], a: z.output<typ
     msg: warnings.join('; '),
     data: { ...facts(record), to_stop: true, warnings },
   }
+}
+
+/** The error, with what a person can do now: the same command would come to the same end. */
+async function withAdvice(
+  ctx: Parameters<typeof node.lookAt>[0],
+  power: Awaited<ReturnType<typeof ctx.power>>,
+  error: SessionError,
+): Promise<SessionError> {
+  const { host } = ctx
+  const advice = {
+    on: `its controller says on. If it hangs: its console, or runbook power off ${host} (a soft off by its controller)`,
+    off: `its controller says off: runbook node poweron ${host} turns it on, checks it and uncordons it`,
+    unknown: 'nothing else tells how it is: look at its console',
+  }[await node.powerState(ctx, power)]
+  const hint = [error.hint, advice].filter((text) => text !== undefined).join('; ')
+  return new SessionError(error.kind, error.host, error.message, { cause: error, hint })
 }
 
 const facts = ({ kubernetes, joined, bootId, phase }: node.CycleRecord) => ({

@@ -14,6 +14,8 @@ export interface RecapOptions {
   /** Put the unremarkable of many hosts together. */
   readonly fold: boolean
   readonly check: boolean
+  /** See ReportOptions. */
+  readonly resumable?: boolean | undefined
   /** Why hosts failed or were unreachable. */
   readonly failures?: readonly TaskResultEvent[]
 }
@@ -22,7 +24,11 @@ export interface RecapOptions {
  * The end of a run: a row a host, those that need somebody last, just above the prompt; then why
  * they failed, hosts with one reason together, and a line that says it all.
  */
-export function recapBlock(recap: Recap, style: Style, { fold, check, failures = [] }: RecapOptions): string {
+export function recapBlock(
+  recap: Recap,
+  style: Style,
+  { fold, check, resumable = false, failures = [] }: RecapOptions,
+): string {
   const { chalk } = style
   const all = Object.entries(recap.hosts)
   const folded = fold && all.length > MOST_ROWS
@@ -56,7 +62,7 @@ export function recapBlock(recap: Recap, style: Style, { fold, check, failures =
     )
   }
   lines.push(...owedLines(recap, style), ...reasons(failures, style))
-  lines.push(...verdict(recap, style, check))
+  lines.push(...verdict(recap, style, check, resumable))
   return `${lines.join('\n')}\n`
 }
 
@@ -110,14 +116,15 @@ function reasons(failures: readonly TaskResultEvent[], { status, symbol }: Style
 }
 
 /** `2 of 300 hosts failed: k8s-012 k8s-207 · 1m 12s` */
-function verdict(recap: Recap, style: Style, check: boolean): string[] {
+function verdict(recap: Recap, style: Style, check: boolean, resumable: boolean): string[] {
   const { chalk, status } = style
   const all = Object.entries(recap.hosts)
   const which = (c: Column): string[] => all.filter(([, r]) => r[c] > 0).map(([host]) => host)
   const [failed, unreachable, changed] = [which('failed'), which('unreachable'), which('changed')]
   const parts: string[] = []
   if (recap.bugs) parts.push(chalk.red.bold('a bug in runbook: what stands above is what its authors need to know'))
-  if (recap.interrupted) parts.push(chalk.yellow.bold('interrupted; the same command with --resume goes on from here'))
+  const then = resumable ? '; the same command with --resume goes on from here' : ''
+  if (recap.interrupted) parts.push(chalk.yellow.bold(`interrupted${then}`))
   if (failed.length > 0)
     parts.push(status.failed(`${failed.length} of ${count(all.length, 'host')} failed: ${some(failed, 10)}`))
   if (unreachable.length > 0)
