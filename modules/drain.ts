@@ -89,7 +89,7 @@ async function drain(ctx: ActionContext, a: Args, dryRun: boolean): Promise<Acti
     return { changed: pods > 0 || cordoned.some((node) => node.changed), msg: `would evict ${pods} pods` }
   }
   if (nodes.some(({ state }) => state !== 'drained'))
-    throw new TaskFailure(`${end!.message}\n  ${nodes.map(reportLine).join('\n  ')}`)
+    throw new TaskFailure(`${end!.message}\n  ${nodes.map((one) => reportLine(one)).join('\n  ')}`)
   const gone = nodes.reduce((sum, node) => sum + node.gone, 0)
   return {
     changed: changed || gone > 0,

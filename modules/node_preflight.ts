@@ -35,7 +35,7 @@ async function preflight(ctx: Parameters<typeof node.lookAt>[0], a: z.output<typ
     look = await node.lookAt(ctx)
   } catch (error) {
     if (!(error instanceof SessionError) || error.kind === 'host_key' || error.kind === 'locked') throw error
-    if (!earlier || !node.mayBeDown(earlier)) throw error
+    if (!earlier || !node.mayBeDown(earlier)) throw await withAdvice(ctx, power, error)
     ctx.log(`it does not answer, and run ${earlier.run} has sent it down: going on`)
     return { changed: false, msg: 'is down, by an earlier run', data: { ...facts(earlier), to_stop: false } }
   }
@@ -46,9 +46,11 @@ async function preflight(ctx: Parameters<typeof node.lookAt>[0], a: z.output<typ
       `somebody does not want a shutdown: ${look.inhibitors.join('; ')}. Wait, or go on all the same: ignore_inhibitors: true`,
     )
   const wrong = power && !a.by_hand ? wakeTrouble(power.wakes, look.cards) : []
+  // Not only what a card says of itself: where it is armed now, and again before the power off, nothing else was touched.
+  if (power && !a.by_hand && !ctx.check && wrong.length === 0) wrong.push(...(await node.armWake(ctx, power.wakes)))
   if (wrong.length > 0)
     throw new TaskFailure(
-      `nothing could turn it on again: Wake-on-LAN is its only power, and ${wrong.join('; ')}. Where a person will: by_hand: true`,
+      `nothing could turn it on again: Wake-on-LAN is its only power, and ${wrong.join('; ')}. Where a person will: by_hand: true (--by-hand)`,
     )
   const next = node.continuation(earlier, a.cycle, look.bootId)
   const was = earlier && `run ${earlier.run} of ${new Date(earlier.begun).toISOString()}`
@@ -66,6 +68,22 @@ async function preflight(ctx: Parameters<typeof node.lookAt>[0], a: z.output<typ
     msg: warnings.join('; '),
     data: { ...facts(record), to_stop: true, warnings },
   }
+}
+
+/** The error, with what a person can do now: the same command would come to the same end. */
+async function withAdvice(
+  ctx: Parameters<typeof node.lookAt>[0],
+  power: Awaited<ReturnType<typeof ctx.power>>,
+  error: SessionError,
+): Promise<SessionError> {
+  const { host } = ctx
+  const advice = {
+    on: `its controller says on. If it hangs: its console, or runbook power off ${host} (a soft off by its controller)`,
+    off: `its controller says off: runbook node poweron ${host} turns it on, checks it and uncordons it`,
+    unknown: 'nothing else tells how it is: look at its console',
+  }[await node.powerState(ctx, power)]
+  const hint = [error.hint, advice].filter((text) => text !== undefined).join('; ')
+  return new SessionError(error.kind, error.host, error.message, { cause: error, hint })
 }
 
 const facts = ({ kubernetes, joined, bootId, phase }: node.CycleRecord) => ({

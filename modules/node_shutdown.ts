@@ -13,6 +13,9 @@ export default defineAction({
     force_off: args.boolean.default(false).describe('cut the power when all that did not help'),
     reason: args.text.default('maintenance').describe('shown to users who are logged in'),
     rests: args.boolean.default(false).describe('it stays off: whatever comes later is work of its own'),
+    by_hand: args.boolean
+      .default(false)
+      .describe('a person turns it on again: it is powered off although Wake-on-LAN, its only power, cannot be armed'),
     cycle: z.string().default('maintain').describe('as for node_preflight'),
   }),
   returns: { off: 'proven or probably', words: 'how that is known', boot_id: 'of the boot that ended' },
@@ -38,6 +41,7 @@ export default defineAction({
       timeoutMs: a.timeout * 1000,
       controllerMs: a.controller_timeout * 1000,
       forceOff: a.force_off,
+      byHand: a.by_hand,
       message: `power off by runbook: ${a.reason}`,
     })
     const record = node.recordOf(ctx)

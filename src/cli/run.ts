@@ -70,6 +70,7 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
     verbosity: flags.verbose,
     diff: flags.diff,
     answers: texts !== undefined,
+    resumable: texts === undefined && !flags.check,
   })
   const baseDir = texts ? '.' : dirname(paths[0]!)
   const stateDir = flags.folder ?? (texts ? '.' : stateFolder(paths))

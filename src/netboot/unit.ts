@@ -1,4 +1,6 @@
 /** The systemd unit of `runbook netboot serve`. */
+import { dirname } from 'node:path'
+import { notifyService, unitPath } from '../shared/notify-service.ts'
 import { unitWord } from '../shared/unit-word.ts'
 
 export interface UnitOptions {
@@ -15,37 +17,24 @@ export interface UnitOptions {
   readonly rawSockets: boolean
 }
 
-/** Seconds without a word after which systemd ends and restarts the server. */
-const WATCHDOG = 60
-
 /** What it needs and no more: ports below 1024, its folder, the network. V8 writes code, so MemoryDenyWriteExecute cannot be. */
 export function unitText({ program, file, inventory, site, user, ssh, rawSockets }: UnitOptions): string {
-  const folder = file.replace(/\/[^/]*$/, '') || '/'
+  const folder = dirname(file)
   const more = site === undefined ? [] : ['--site', site]
   const words = [...program, 'netboot', 'serve', '-c', file, ...inventory.flatMap((one) => ['-i', one]), ...more]
   // A /tmp of its own would hide what stands in ours.
   const inTmp = [...program, file, ...inventory].some((path) => /^(\/var)?\/tmp\//.test(path))
   const capabilities = ['CAP_NET_BIND_SERVICE', ...(rawSockets ? ['CAP_NET_RAW'] : [])].join(' ')
   return `[Unit]
-Description=runbook: first boot over the network, ${folder.replaceAll('%', '%%')}
+Description=runbook: first boot over the network, ${unitPath(folder)}
 Wants=network-online.target
 After=network-online.target
 # An interface without an address yet, or a file that is being edited: it is tried for as long as it takes.
 StartLimitIntervalSec=0
 
-[Service]
-Type=notify
-NotifyAccess=all
-ExecStart=${words.map(unitWord).join(' ')}
-ExecReload=/bin/kill -HUP $MAINPID
-WorkingDirectory=${folder.replaceAll('%', '%%')}
-${user === undefined ? '' : `User=${user}\n`}Restart=always
-RestartSec=10
-WatchdogSec=${WATCHDOG}
+${notifyService({ words, folder, user, restart: 10 })}
 # The server ends what it has started itself: a playbook that runs comes to a good place.
 KillMode=mixed
-TimeoutStopSec=120
-UMask=0077
 
 AmbientCapabilities=${capabilities}
 CapabilityBoundingSet=${capabilities}

@@ -20,7 +20,7 @@ import { count, fit, indent, printable } from './text.ts'
  * terminals with NO_COLOR. Every line stands for itself, as hosts are told of in turns.
  */
 export function plainReporter(options: ReportOptions): Reporter {
-  const { stdout, style, verbosity, diff, answers } = options
+  const { stdout, style, verbosity, diff, answers, resumable } = options
   const { chalk } = style
   let check = false
   let hostWidth = 0
@@ -62,7 +62,7 @@ export function plainReporter(options: ReportOptions): Reporter {
       case 'play_ended':
         return verbosity >= 1 ? chalk.dim(`play ended after ${duration(event.elapsedMs)}\n`) : ''
       case 'recap':
-        return `\n${recapBlock(event, style, { fold: false, check, failures, unsure })}`
+        return `\n${recapBlock(event, style, { fold: false, check, resumable, failures, unsure })}`
       case 'host_started':
         return traced('begins')
       case 'task_started':

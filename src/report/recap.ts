@@ -14,6 +14,8 @@ export interface RecapOptions {
   /** Put the unremarkable of many hosts together. */
   readonly fold: boolean
   readonly check: boolean
+  /** See ReportOptions. */
+  readonly resumable?: boolean | undefined
   /** Why hosts failed or were unreachable. */
   readonly failures?: readonly TaskResultEvent[]
   /** Check mode: how many results say neither that something would change nor that nothing would. */
@@ -27,7 +29,7 @@ export interface RecapOptions {
 export function recapBlock(
   recap: Recap,
   style: Style,
-  { fold, check, failures = [], unsure = 0 }: RecapOptions,
+  { fold, check, resumable = false, failures = [], unsure = 0 }: RecapOptions,
 ): string {
   const { chalk } = style
   const all = Object.entries(recap.hosts)
@@ -62,7 +64,7 @@ export function recapBlock(
     )
   }
   lines.push(...owedLines(recap, style), ...reasons(failures, style))
-  lines.push(...verdict(recap, style, check, unsure))
+  lines.push(...verdict(recap, style, { check, resumable, unsure }))
   return `${lines.join('\n')}\n`
 }
 
@@ -116,14 +118,19 @@ function reasons(failures: readonly TaskResultEvent[], { status, symbol }: Style
 }
 
 /** `2 of 300 hosts failed: k8s-012 k8s-207 · 1m 12s` */
-function verdict(recap: Recap, style: Style, check: boolean, unsure: number): string[] {
+function verdict(
+  recap: Recap,
+  style: Style,
+  { check, resumable, unsure }: Required<Pick<RecapOptions, 'check' | 'resumable' | 'unsure'>>,
+): string[] {
   const { chalk, status } = style
   const all = Object.entries(recap.hosts)
   const which = (c: Column): string[] => all.filter(([, r]) => r[c] > 0).map(([host]) => host)
   const [failed, unreachable, changed] = [which('failed'), which('unreachable'), which('changed')]
   const parts: string[] = []
   if (recap.bugs) parts.push(chalk.red.bold('a bug in runbook: what stands above is what its authors need to know'))
-  if (recap.interrupted) parts.push(chalk.yellow.bold('interrupted; the same command with --resume goes on from here'))
+  const then = resumable ? '; the same command with --resume goes on from here' : ''
+  if (recap.interrupted) parts.push(chalk.yellow.bold(`interrupted${then}`))
   if (failed.length > 0)
     parts.push(status.failed(`${failed.length} of ${count(all.length, 'host')} failed: ${some(failed, 10)}`))
   if (unreachable.length > 0)

@@ -33,4 +33,6 @@ export interface ReportOptions {
   readonly diff: boolean
   /** Show what commands print and modules find out, as for one-off runs. */
   readonly answers?: boolean | undefined
+  /** There is a --resume that goes on with the run when it was interrupted. */
+  readonly resumable?: boolean | undefined
 }

@@ -32,7 +32,7 @@ interface Same {
  * stands (see frame.ts); at the end of a play what it changed, at the end of the run the recap.
  */
 export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteStream }): Reporter {
-  const { style, verbosity, diff, answers, terminal, stdout } = options
+  const { style, verbosity, diff, answers, resumable, terminal, stdout } = options
   const { chalk } = style
   const view = new RunView()
   let live: Live | undefined
@@ -137,7 +137,7 @@ export function treeReporter(options: ReportOptions & { terminal: NodeJS.WriteSt
           print(chalk.dim(`  ${event.host}  ${event.task}: try ${event.attempt} of ${event.attempts}: ${event.msg}\n`))
         break
       case 'recap':
-        print(`\n${recapBlock(event, style, { fold: true, check, failures, unsure })}`)
+        print(`\n${recapBlock(event, style, { fold: true, check, resumable, failures, unsure })}`)
         break
       default:
         break

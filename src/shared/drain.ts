@@ -123,11 +123,18 @@ export function drainLine(event: DrainEvent): string | undefined {
   }
 }
 
-/** How a node stands in the end, with the command that goes on. */
-export function reportLine({ node, state, gone, left }: NodeReport): string {
+/** What a person types when a node is left half way. */
+export interface NextCommands {
+  readonly drain: string
+  readonly uncordon: string
+}
+
+/** How a node stands in the end, with the command that goes on where the caller has not one of its own. */
+export function reportLine({ node, state, gone, left }: NodeReport, next?: NextCommands): string {
   if (state === 'drained') return `node/${node} drained (${gone} pods)`
   if (state === 'blocked') return `node/${node} blocked; it was not touched`
   if (state === 'untouched') return `node/${node} was not touched`
   const pods = left.length === 0 ? 'what is left on it is not known' : `left: ${left.join('; ')}`
-  return `node/${node} is cordoned and not drained; ${pods}\n  go on: runbook node drain ${node}    back: runbook node uncordon ${node}`
+  const then = next === undefined ? '' : `\n  go on: ${next.drain}\n  back:  ${next.uncordon}`
+  return `node/${node} is cordoned and not drained; ${pods}${then}`
 }

@@ -206,9 +206,12 @@ t.test('recap', async (t) => {
     /nothing was changed\)(.|\n)*1 of 1 host would change/u,
   )
   t.match(
-    recapBlock(recapOf({ a: {} }, { interrupted: true }), style, { fold: true, check: false }),
+    recapBlock(recapOf({ a: {} }, { interrupted: true }), style, { fold: true, check: false, resumable: true }),
     /interrupted; .*--resume/,
   )
+  const plan = recapBlock(recapOf({ a: {} }, { interrupted: true }), style, { fold: true, check: false })
+  t.match(plan, /interrupted/)
+  t.notMatch(plan, /--resume/, 'where there is none')
 })
 
 const RUN: RunEvent[] = [

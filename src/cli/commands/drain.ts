@@ -3,9 +3,10 @@ import { join, resolve } from 'node:path'
 import { type Cluster, loadKubeconfigFile, openCluster } from '../../kubernetes/index.ts'
 import { readMaintenance } from '../../maintenance/config.ts'
 import { giveBackNodes, holdNodes, mustBeFree } from '../../maintenance/guards/index.ts'
-import { type CordonResult, type DrainEvent, drainLine, reportLine } from '../../shared/drain.ts'
+import { type CordonResult, type DrainEvent, drainLine, type NextCommands, reportLine } from '../../shared/drain.ts'
 import { UserError } from '../../shared/errors.ts'
 import { KubernetesError } from '../../shared/kubernetes.ts'
+import { quoteAll } from '../../shared/quote.ts'
 import { Redactor } from '../../shared/redact.ts'
 import { EXIT } from '../exit.ts'
 import { openInventory, siteFolder } from '../inputs.ts'
@@ -92,7 +93,7 @@ export async function drain(names: readonly string[], flags: DrainFlags): Promis
       for (const { node, state } of event.nodes)
         if (state === 'drained' || state === 'cordoned') locks.left(node, state === 'drained' ? state : 'not drained')
     if (flags.json) say(JSON.stringify(event))
-    else tell(event, say)
+    else tell(event, flags, say)
     if (event.type === 'end') exitCode = exitCodeOf(event, flags)
   }
   return interrupt.stop.aborted && exitCode !== EXIT.done ? EXIT.interrupted : exitCode
@@ -158,12 +159,40 @@ async function withHint<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-function tell(event: DrainEvent, say: Say): void {
+function tell(event: DrainEvent, flags: DrainFlags, say: Say): void {
   const line = drainLine(event)
   if (line !== undefined) say(line)
   if (event.type !== 'end') return
   say(event.message)
-  for (const node of event.nodes) say(reportLine(node))
+  for (const report of event.nodes) say(reportLine(report, nextOf(report.node, flags)))
+}
+
+/** With the options as they were given: without them it would be another drain, perhaps of another cluster. */
+function nextOf(node: string, flags: DrainFlags): NextCommands {
+  const option = (name: string, value: string | number | undefined): string[] =>
+    value === undefined ? [] : [name, String(value)]
+  const flag = (name: string, value: boolean): string[] => (value ? [name] : [])
+  const place = [
+    ...option('--kubeconfig', flags.kubeconfig),
+    ...option('--folder', flags.folder),
+    ...flags.inventory.flatMap((path) => ['-i', path]),
+    ...flag('--no-guards', !flags.guards),
+  ]
+  const how = [
+    ...option('--reason', flags.reason),
+    ...option('--timeout', flags.timeout === undefined ? undefined : `${flags.timeout / 1000}s`),
+    ...option('--grace-period', flags.gracePeriod),
+    ...option('--pod-selector', flags.podSelector),
+    ...flag('--delete-emptydir-data', flags.deleteEmptydirData),
+    ...flag('--ignore-daemonsets', flags.ignoreDaemonsets),
+    ...flag('--force', flags.force),
+    ...flag('--disable-eviction', flags.disableEviction),
+    ...option('--skip-wait-for-delete-timeout', flags.skipWaitForDeleteTimeout),
+  ]
+  return {
+    drain: quoteAll(['runbook', 'node', 'drain', node, ...place, ...how]),
+    uncordon: quoteAll(['runbook', 'node', 'uncordon', node, ...place]),
+  }
 }
 
 function exitCodeOf({ nodes }: Extract<DrainEvent, { type: 'end' }>, { dryRun }: DrainFlags): number {

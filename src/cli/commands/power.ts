@@ -32,10 +32,14 @@ export interface PowerFlags {
   readonly undo?: boolean
 }
 
+/** Milliseconds between signs of life while something is waited for. */
+const PROGRESS_MS = 15_000
+
 /** A line of `--json`. Members are only ever added. */
 interface Row {
   readonly host: string
-  readonly power: 'on' | 'off' | 'unknown'
+  /** `none`: the inventory does not say how its power is reached. */
+  readonly power: 'on' | 'off' | 'unknown' | 'none'
   readonly notes: readonly string[]
   readonly error?: { readonly kind: PowerErrorKind; readonly message: string; readonly hint?: string | undefined }
 }
@@ -45,7 +49,7 @@ export async function power(verb: PowerVerb, patterns: readonly string[], flags:
   const inventory = await openInventory(flags.inventory, [])
   const extraVars = await readExtraVars(flags.extraVars)
   const hosts = [...new Set(patterns.flatMap((pattern) => inventory.match(pattern)))]
-  const settings = settingsOf(hosts, inventory, extraVars)
+  const settings = settingsOf(hosts, inventory, extraVars, verb === 'status')
   if (verb !== 'status') await confirm(verb, hosts, flags)
 
   const say = (text: string): void => void process.stderr.write(`${redactor.redact(text)}\n`)
@@ -56,7 +60,7 @@ export async function power(verb: PowerVerb, patterns: readonly string[], flags:
     hosts.map((host, i) =>
       limit(async () => {
         if (interrupt.stop.aborted) return undefined
-        const row = await ofHost(verb, host.name, settings[i]!, flags, redactor, interrupt.abort, say)
+        const row = await ofHost(verb, host.name, settings[i], flags, redactor, interrupt.abort, say)
         // What takes minutes is told as it ends; a status is read as a table.
         if (row && !flags.json && verb !== 'status') process.stdout.write(redactor.redact(lines(row, width)))
         return row
@@ -76,7 +80,9 @@ function settingsOf(
   hosts: readonly Host[],
   inventory: Inventory,
   extraVars: ReadonlyMap<string, unknown>,
-): PowerSettings[] {
+  /** Hosts without any are left to be shown as such. */
+  mayLack: boolean,
+): (PowerSettings | undefined)[] {
   const problems = new Problems()
   const extra = { name: 'command line', vars: extraVars }
   const groups = Object.fromEntries([...inventory.groups].map(([name, group]) => [name, group.hosts]))
@@ -87,6 +93,7 @@ function settingsOf(
       const value = scope.get(POWER_VARIABLE)
       const place = explain(host.layers, POWER_VARIABLE)[0]?.place
       if (value !== undefined && value !== null) return parsePower(host.name, value, place)
+      if (mayLack) return undefined
       throw new UserError({
         message: `host ${host.name} has no ${POWER_VARIABLE}, so nobody knows how to reach its power`,
         hint: `e.g. ${POWER_VARIABLE}: {type: redfish, address: …, user: …, password: …}; see docs/power.md`,
@@ -95,7 +102,7 @@ function settingsOf(
   })
   problems.throwIfAny()
   if (hosts.length === 0) throw new UserError('no host matches')
-  return settings.map((one) => one!)
+  return settings
 }
 
 const QUESTIONS: Readonly<Record<Exclude<PowerVerb, 'status' | 'on'>, string>> = {
@@ -118,13 +125,18 @@ async function confirm(verb: PowerVerb, hosts: readonly Host[], { yes, force, ne
 async function ofHost(
   verb: PowerVerb,
   host: string,
-  settings: PowerSettings,
+  settings: PowerSettings | undefined,
   flags: PowerFlags,
   redactor: Redactor,
   signal: AbortSignal,
   say: (text: string) => void,
 ): Promise<Row | undefined> {
+  if (settings === undefined) return { host, power: 'none', notes: [`it has no ${POWER_VARIABLE} (docs/power.md)`] }
   const notes: string[] = []
+  const began = performance.now()
+  const wait = (): void =>
+    say(`${host}: ${verb}: waiting, ${Math.round((performance.now() - began) / 1000)} of ${flags.timeout} s`)
+  const waiting = setInterval(wait, PROGRESS_MS)
   try {
     await using control = openPower(settings, {
       host,
@@ -142,6 +154,8 @@ async function ofHost(
     }
     if (!(error instanceof PowerError)) throw error
     return { host, power: 'unknown', notes, error: { kind: error.kind, message: error.message, hint: error.hint } }
+  } finally {
+    clearInterval(waiting)
   }
 }
 

@@ -148,6 +148,9 @@ class RunResult {
       const { reason } = pass.lost
       return { outcome: 'failed', words: reason instanceof Error ? reason.message : 'the lock was lost' }
     }
+    // The second Ctrl-C cuts off the step that is under way.
+    if (this.#recap?.interrupted && this.#trouble?.msg === 'interrupted')
+      return { outcome: 'stopped', words: `stopped in the middle of: ${this.#trouble.task}` }
     if (this.#trouble) {
       const { task, msg, hint, status } = this.#trouble
       const outcome = status === 'unreachable' ? 'unreachable' : 'failed'

@@ -1,5 +1,6 @@
 /** The systemd unit of the daemon. */
-import { unitWord } from '../../shared/unit-word.ts'
+import { dirname } from 'node:path'
+import { notifyService, unitPath } from '../../shared/notify-service.ts'
 
 export interface UnitOptions {
   /** What starts runbook: absolute paths. */
@@ -11,15 +12,12 @@ export interface UnitOptions {
   readonly user: string | undefined
 }
 
-/** Seconds without a word after which systemd ends and restarts the daemon. */
-const WATCHDOG = 60
-
 /**
  * KillMode=process: SIGTERM reaches the daemon alone, which lets nodes under way come to their end and asks systemd for time
  * meanwhile; and when it is killed or has crashed, what works on a node lives on, and the next daemon takes it up.
  */
 export function unitText({ program, file, inventory, listen, user }: UnitOptions): string {
-  const folder = file.replace(/\/[^/]*$/, '') || '/'
+  const folder = dirname(file)
   const words = [
     ...program,
     'schedule',
@@ -31,25 +29,15 @@ export function unitText({ program, file, inventory, listen, user }: UnitOptions
     listen,
   ]
   return `[Unit]
-Description=runbook: maintenance windows of ${folder.replaceAll('%', '%%')}
+Description=runbook: maintenance windows of ${unitPath(folder)}
 Documentation=man:systemd.time(7)
 # A window opens by the wall clock: not before it is set.
 Wants=time-sync.target network-online.target
 After=time-sync.target network-online.target
 
-[Service]
-Type=notify
-NotifyAccess=all
-ExecStart=${words.map(unitWord).join(' ')}
-ExecReload=/bin/kill -HUP $MAINPID
-WorkingDirectory=${folder.replaceAll('%', '%%')}
-${user === undefined ? '' : `User=${user}\n`}Restart=always
-RestartSec=5
-WatchdogSec=${WATCHDOG}
+${notifyService({ words, folder, user, restart: 5 })}
 # A node that is under way is let come to its end, by this daemon or the next one.
 KillMode=process
-TimeoutStopSec=120
-UMask=0077
 # Exit code 3: maintenance.yml or the command line is wrong; again and again would not mend it.
 RestartPreventExitStatus=3
 

@@ -54,6 +54,8 @@ export interface DownOptions {
   /** Milliseconds that the controller gets after that. */
   readonly controllerMs: number
   readonly forceOff: boolean
+  /** A person turns it on again. */
+  readonly byHand: boolean
   readonly message: string
 }
 
@@ -87,7 +89,7 @@ export async function shutDown(ctx: ActionContext, power: HostPower | undefined,
   const { bootId } = record!
   const before = record!.heard ?? (await listen(ctx.address))
   if (answer.kind === 'up' && !(await isUnderWay(ctx, record!))) {
-    for (const text of await armWake(ctx, power?.wakes ?? [])) ctx.log(`Wake-on-LAN is not armed: ${text}`)
+    await mustWake(ctx, power?.wakes ?? [], options.byHand)
     record = advance(ctx, record!, { phase: 'sent', sent: Date.now(), heard: before })
     ctx.log(`power off: sent, its time is ${options.timeoutMs / 1000} s`)
     await sendDown(ctx, 'poweroff', options.message)
@@ -96,6 +98,18 @@ export async function shutDown(ctx: ActionContext, power: HostPower | undefined,
   const proof = await reachOff(ctx, power, before, bootId, options)
   advance(ctx, record!, { phase: 'off' })
   return { ...proof, bootId, changed: true }
+}
+
+/** Throws TaskFailure when Wake-on-LAN is to turn the host on again and a card of it cannot be armed. */
+async function mustWake(ctx: ActionContext, macs: readonly string[], byHand: boolean): Promise<void> {
+  const wrong = await armWake(ctx, macs)
+  if (wrong.length > 0 && !byHand)
+    throw new TaskFailure(
+      `nothing could turn it on again: Wake-on-LAN is its only power, and ${wrong.join('; ')}. It was not powered off; ` +
+        'where a person will turn it on: by_hand: true (--by-hand)',
+    )
+  if (wrong.length > 0) ctx.log(`Wake-on-LAN is not armed: ${wrong.join('; ')}; a person turns it on again`)
+  else if (macs.length > 0) ctx.log(`Wake-on-LAN is armed: ${macs.join(', ')}`)
 }
 
 /** Whether what an earlier run asked for is being done. The connection may break in the middle of the answer. */

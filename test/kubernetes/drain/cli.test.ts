@@ -81,8 +81,16 @@ t.test('drain and back', async (t) => {
   const late = await node(server, 'drain', 'n1', '--ignore-daemonsets', '--timeout', '3s')
   t.match(late, {
     code: 2,
-    out: /the time limit of 3 s is over\nnode\/n1 is cordoned and not drained; left: shop\/stuck: [^\n]*\n {2}go on: runbook node drain n1/,
+    out: /the time limit of 3 s is over\nnode\/n1 is cordoned and not drained; left: shop\/stuck: [^\n]*\n/,
   })
+  t.match(
+    late.out,
+    `
+  go on: runbook node drain n1 --kubeconfig ${server.kubeconfig} --timeout 3s --ignore-daemonsets
+  back:  runbook node uncordon n1 --kubeconfig ${server.kubeconfig}
+`,
+    'with the options as they were given',
+  )
   t.notMatch([drained, late], /very-secret-token/)
   t.match(await node(server, 'drain', 'n1', '--timeout', 'soon'), { code: 3, err: /must be a time/ })
 })

@@ -6,12 +6,14 @@ import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { stringify } from 'yaml'
 import { runbook } from '../../acceptance/support.ts'
-import { bareCluster, kubectl } from '../../lab/kubernetes/cluster.ts'
-import { bootKubernetesLab, LAB_IMAGES } from '../../lab/kubernetes/index.ts'
+import { kubectl } from '../../lab/kubernetes/cluster.ts'
+import { LAB_IMAGES } from '../../lab/kubernetes/index.ts'
 import { skipWithoutKubernetes } from '../../lab/kubernetes/skip.ts'
-import { bootId, inside, powerSwitch } from './site.ts'
+import { mostTogether, Runner, spansOf } from '../guards/racers.ts'
+import { settings } from '../guards/setting.ts'
+import { poweredCluster } from './cluster.ts'
+import { bootId, inside } from './site.ts'
 
 const HOUR = 60 * 60_000
 t.setTimeout(HOUR)
@@ -103,24 +105,22 @@ const KILLS: readonly (readonly [string, RegExp])[] = [
   ['up', /(ok|changed) +n2 +Power on/],
 ]
 
+const RACES = 50
+
 t.test('the node cycle on a cluster', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t) => {
-  await using site = await bootKubernetesLab({ controlPlanes: 1, workers: 2 })
-  const { lab } = site
+  const folder = t.testdir({})
   // crictl is not on the module proxy, so the lab cannot build it: with one of the machine's, n1 goes its way.
   const crictl = process.env.RUNBOOK_CRICTL
-  if (crictl) cpSync(crictl, join(lab.hosts[0]!.rootfs, 'usr/local/bin/crictl'))
-  else t.comment('no RUNBOOK_CRICTL: pods are stopped through ctr on all nodes')
-  await Promise.all(lab.hosts.map(({ name }) => inside(lab, name, 'systemctl enable -q kubelet containerd')))
-  await bareCluster(site)
-  const folder = t.testdir({})
-  await using bmc = await powerSwitch(lab, folder)
+  if (!crictl) t.comment('no RUNBOOK_CRICTL: pods are stopped through ctr on all nodes')
+  await using cluster = await poweredCluster(folder, ({ controlPlanes: [n1] }) => {
+    if (crictl) cpSync(crictl, join(n1!.rootfs, 'usr/local/bin/crictl'))
+  })
+  const { site, bmc, node: nodeOf } = cluster
+  const { lab } = site
   const inventory = join(folder, 'inventory.yml')
-  const names = (...hosts: string[]) => ({ hosts: Object.fromEntries(hosts.map((name) => [name, null])) })
-  const vars = { runbook_power: bmc.power }
-  writeFileSync(inventory, stringify({ control_plane: names('n1'), workers: names('n2', 'n3'), all: { vars } }))
+  writeFileSync(inventory, cluster.inventory)
   const node = (args: readonly string[], more: Parameters<typeof runbook>[1] = {}) =>
-    runbook(['node', ...args, '-i', lab.inventoryFile, '-i', inventory], { cwd: folder, ...more })
-  const nodeOf = async (name: string) => JSON.parse(await kubectl(site, ['get', 'node', name, '-o', 'json']))
+    runbook(['node', ...args, '-i', inventory], { cwd: folder, ...more })
   const boots = async (name: string) => (await inside(lab, name, 'cat /root/boots')).trim().split('\n').length
 
   await kubectl(site, ['apply', '-f', '-'], { input: STORE })
@@ -192,6 +192,34 @@ t.test('the node cycle on a cluster', { skip: skipWithoutKubernetes(), timeout: 
     t.ok(acked > 300)
     t.same(lost, [])
     t.same(failed, [])
+  })
+
+  await t.test(`${RACES} races of two runners for the same nodes`, async (t) => {
+    const kubeconfig = join(folder, 'kubeconfig')
+    cpSync(join(site.controlPlanes[0]!.rootfs, 'etc/kubernetes/admin.conf'), kubeconfig)
+    const runners = [await Runner.start(kubeconfig), await Runner.start(kubeconfig)]
+    t.teardown(() => runners.map(({ child }) => child.kill('SIGKILL')))
+    const workers = ['n2', 'n3']
+    const order = { all: ['n1', ...workers], settings: settings({ max_unavailable: 1 }, 10_000), holdMs: 40 }
+    let [held, killed] = [0, 0]
+    for (let round = 0; round < RACES; round++) {
+      const from = runners.map(({ said }) => said.length)
+      for (const [i, runner] of runners.entries())
+        runner.order({ ...order, run: `race-${round}-${i}`, nodes: i === 0 ? workers : workers.toReversed() })
+      if (round % 10 === 9) {
+        await runners[0]!.hears(({ type }) => type === 'in', from[0])
+        killed += Number(runners[0]!.child.kill('SIGKILL'))
+      }
+      await Promise.all(runners.map((runner, i) => runner.hears(({ type }) => type === 'done', from[i])))
+      const said = runners.map((runner, i) => runner.said.slice(from[i]))
+      const spans = said.flatMap(spansOf)
+      held += spans.length
+      if (mostTogether(spans) > 1) t.fail(`round ${round}: more than one node at the same time`)
+      for (const one of said.flat()) if (one.type === 'failed') t.fail(`round ${round}: ${one.message}`)
+      if (runners[0]!.child.signalCode !== null) runners[0] = await Runner.start(kubeconfig)
+    }
+    t.equal(killed, RACES / 10)
+    t.ok(held >= RACES * 4 - killed * 2 && held <= RACES * 4, `${held} locks, one at a time`)
   })
 
   await t.test('what somebody cordoned before stays so', async (t) => {

@@ -1,9 +1,7 @@
 /** Two real processes race for the same nodes of one API, 50 times; some of them are killed. */
-import { type ChildProcess, fork } from 'node:child_process'
-import { join } from 'node:path'
 import t from 'tap'
 import { type Served, serve } from '../../kubernetes/drain/server.ts'
-import type { Order, Said } from './runner.ts'
+import { mostTogether, Runner, spansOf } from './racers.ts'
 import { Site, settings } from './setting.ts'
 
 t.setTimeout(280_000)
@@ -15,42 +13,7 @@ const KILL_EVERY = 10
 const PLAIN_ROUNDS = 5
 const NODES = ['n1', 'n2', 'n3', 'n4']
 
-class Runner {
-  readonly child: ChildProcess
-  readonly said: Said[] = []
-  #wake: () => void = () => {}
-
-  /** `place`: a kubeconfig or a folder. */
-  constructor(place: string) {
-    this.child = fork(join(import.meta.dirname, 'runner.ts'), [place])
-    this.child.on('message', (said: Said) => {
-      this.said.push(said)
-      this.#wake()
-    })
-    this.child.on('exit', () => this.#wake())
-  }
-
-  order(order: Order): void {
-    this.child.send(order)
-  }
-
-  /** Waits for a message; undefined when the process has ended. */
-  async hears(test: (said: Said) => boolean, from = 0): Promise<Said | undefined> {
-    for (;;) {
-      const found = this.said.slice(from).find(test)
-      if (found || this.child.exitCode !== null || this.child.signalCode !== null) return found
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-  }
-}
-
-async function start({ kubeconfig }: Pick<Served, 'kubeconfig'>): Promise<Runner> {
-  const runner = new Runner(kubeconfig)
-  await runner.hears(({ type }) => type === 'ready')
-  return runner
-}
+const start = ({ kubeconfig }: Pick<Served, 'kubeconfig'>): Promise<Runner> => Runner.start(kubeconfig)
 
 t.test(`${ROUNDS} races never exceed the budget`, async (t) => {
   const site = new Site(t, NODES)
@@ -188,25 +151,4 @@ function pick(round: number, runner: number): string[] {
   return runner === 0
     ? [NODES[round % 4]!, NODES[(round + 1) % 4]!]
     : [NODES[(round + 1) % 4]!, NODES[(round + 2) % 4]!]
-}
-
-interface Span {
-  readonly node: string
-  readonly token: number
-  readonly from: bigint
-  readonly to: bigint
-}
-
-/** Of a killed or failed one only the moment in which it came in is certain. */
-function spansOf(said: readonly Said[]): Span[] {
-  return said.flatMap((one) => {
-    if (one.type !== 'in') return []
-    const out = said.find((other) => other.type === 'out' && other.token === one.token)
-    const from = BigInt(one.at)
-    return [{ node: one.node, token: one.token, from, to: out?.type === 'out' ? BigInt(out.at) : from }]
-  })
-}
-
-function mostTogether(spans: readonly Span[]): number {
-  return Math.max(0, ...spans.map(({ from }) => spans.filter((one) => one.from <= from && from <= one.to).length))
 }

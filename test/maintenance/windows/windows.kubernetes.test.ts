@@ -7,13 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { parse, stringify } from 'yaml'
 import { runbook } from '../../cli/runbook.ts'
 import { daemon, endAll } from '../../cli/schedule-support.ts'
-import { bareCluster, kubectl } from '../../lab/kubernetes/cluster.ts'
-import { bootKubernetesLab, LAB_IMAGES } from '../../lab/kubernetes/index.ts'
+import { kubectl } from '../../lab/kubernetes/cluster.ts'
+import { LAB_IMAGES } from '../../lab/kubernetes/index.ts'
 import { skipWithoutKubernetes } from '../../lab/kubernetes/skip.ts'
-import { bootId, inside, powerSwitch } from '../cycle/site.ts'
+import { poweredCluster } from '../cycle/cluster.ts'
+import { bootId } from '../cycle/site.ts'
 
 const HOUR = 60 * 60_000
 t.setTimeout(HOUR)
@@ -71,18 +71,10 @@ const nightly = (opens: Date): string => `windows:
 
 t.test('windows on a cluster', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t) => {
   const began = performance.now()
-  await using site = await bootKubernetesLab({ controlPlanes: 1, workers: 2 })
-  const { lab } = site
-  await Promise.all(lab.hosts.map(({ name }) => inside(lab, name, 'systemctl enable -q kubelet containerd')))
-  await bareCluster(site)
   const home = mkdtempSync(join(tmpdir(), 'runbook-windows-cluster-'))
-  await using bmc = await powerSwitch(lab, home)
-  const names = (...hosts: string[]) => ({ hosts: Object.fromEntries(hosts.map((name) => [name, null])) })
-  const inventory = stringify({
-    ...parse(readFileSync(lab.inventoryFile, 'utf8')),
-    control_plane: names('n1'),
-    workers: { ...names('n2', 'n3'), vars: { runbook_power: bmc.power } },
-  })
+  await using cluster = await poweredCluster(home)
+  const { site, bmc, inventory, node: nodeOf } = cluster
+  const { lab } = site
   const siteOf = (maintenance: string): string => {
     const folder = mkdtempSync(join(home, 'site-'))
     writeFileSync(join(folder, 'inventory.yml'), inventory)
@@ -105,7 +97,6 @@ t.test('windows on a cluster', { skip: skipWithoutKubernetes(), timeout: HOUR },
       if (Date.now() > end) throw new Error(`never: ${what}`)
     }
   }
-  const nodeOf = async (name: string) => JSON.parse(await kubectl(site, ['get', 'node', name, '-o', 'json']))
   const gates = async (): Promise<{ uid: string; phase: string; ends: boolean }[]> =>
     JSON.parse(await kubectl(site, ['get', 'pods', '-l', 'app=gate', '-o', 'json'])).items.map(
       (pod: { metadata: { uid: string; deletionTimestamp?: string }; status: { phase: string } }) => ({
