@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import { type Inventory, loadInventory } from '../inventory/index.ts'
 import { MAINTENANCE_FILE } from '../maintenance/config.ts'
 import { UserError } from '../shared/errors.ts'
+import { refusePlanted } from '../shared/planted.ts'
 import { SHIPPED_PLAYBOOKS } from '../shared/shipped.ts'
 import { decrypt } from './secrets.ts'
 
@@ -44,7 +45,11 @@ export function siteFolder(sources: readonly string[]): string {
 
 function findInventory(folder: string): string | undefined {
   if (process.env.RUNBOOK_INVENTORY) return process.env.RUNBOOK_INVENTORY
-  return [folder, '.'].flatMap((at) => DEFAULT_INVENTORIES.map((name) => join(at, name))).find((p) => existsSync(p))
+  const all = [folder, '.'].flatMap((at) => DEFAULT_INVENTORIES.map((name) => join(at, name)))
+  const found = all.find((path) => existsSync(path))
+  // An executable one is run.
+  if (found !== undefined) refusePlanted(found, 'name the inventory with -i')
+  return found
 }
 
 function defaultInventory(folder: string): string {

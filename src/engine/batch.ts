@@ -65,7 +65,12 @@ export async function applyBatch(
       performer.attempted.set(slotKey(m.slot), report(m.changes))
       if (isCommand(m)) performer.doubtful.add(slotKey(m.slot))
     }
-    if (!performer.lost(error)) finish(slots[at]!, performer.judged(moduleOf(changing[0]!), performer.unlucky(error)))
+    if (!performer.lost(error)) {
+      const outcome = performer.unlucky(error)
+      // One that has a time limit rides alone.
+      const cmd = outcome.stdout === undefined ? undefined : changing[0]!.changes.at(-1)!.cmd
+      finish(slots[at]!, performer.judged(moduleOf(changing[0]!), { ...outcome, cmd }))
+    }
     return undefined
   }
   for (const [id, answer] of reply.answers) answers.set(id, answer)

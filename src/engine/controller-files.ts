@@ -17,14 +17,26 @@ export class ControllerFiles {
   #files = new Map<string, { mtimeMs: number; size: number; loaded: Promise<LoadedFile> }>()
   #templates = new Map<string, { sha256: string; template: Value }>()
 
-  /** Finds and reads what a module asks for. Templates come rendered. Throws TaskFailure when a file is not there. */
+  /** Finds and reads what a module asks for. Templates come rendered. Throws TaskFailure when it cannot be read. */
   async load(wanted: ControllerFile, searchPath: readonly string[], scope: Scope): Promise<LoadedFile[]> {
+    try {
+      return await this.#load(wanted, searchPath, scope)
+    } catch (error) {
+      // EACCES, EIO, a link to nothing in a folder, a file that was removed just now.
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error
+      throw new TaskFailure(`the ${wanted.kind} "${wanted.path}" on the controller: ${(error as Error).message}`)
+    }
+  }
+
+  async #load(wanted: ControllerFile, searchPath: readonly string[], scope: Scope): Promise<LoadedFile[]> {
     const path = await this.find(wanted.path, wanted.kind, searchPath)
     const found = await stat(path)
     if (found.isDirectory()) {
       if (!wanted.folder) throw new TaskFailure(`${path} is a folder, not a file`)
       return this.#folder(path)
     }
+    // Reading a pipe could wait for ever. /dev/null is an empty file.
+    if (!found.isFile() && path !== '/dev/null') throw new TaskFailure(`${path} is no regular file`)
     const file = await this.#file(path, basename(path))
     return [wanted.kind === 'template' ? this.#render(file, scope) : file]
   }
@@ -41,7 +53,7 @@ export class ControllerFiles {
     throw new TaskFailure(`there is no ${kind} "${path}" on the controller; looked for${looked}`)
   }
 
-  /** The folder itself and all that is in it, folders before what is in them; links count as what they lead to. */
+  /** The folder itself and all that is in it, folders before what is in them; links to files count as these. */
   async #folder(root: string): Promise<LoadedFile[]> {
     const paths = [root, ...(await readdir(root, { recursive: true })).map((name) => join(root, name))].sort()
     const found = await Promise.all(

@@ -68,7 +68,7 @@ export function failure(error: unknown, changes: readonly ReportedChange[] = [])
   if (error instanceof SessionError) {
     const status =
       error.kind === 'timeout' || error.kind === 'upload' || error.kind === 'become' ? 'failed' : 'unreachable'
-    return { ...base, status, msg: error.message, hint: error.hint }
+    return { ...base, status, msg: error.message, hint: error.hint, ...error.said, data: { ...error.said } }
   }
   if (error instanceof TaskFailure) return { ...base, status: 'failed', msg: error.message, data: error.data }
   if (error instanceof PowerError) return { ...base, status: 'failed', msg: error.message, hint: error.hint }

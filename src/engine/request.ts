@@ -11,7 +11,7 @@ import { CHANGE_PRELUDE, type Change, type ChangeOutput } from '../module/change
 import { type Ask, ReadError, type Section } from '../module/read.ts'
 import { cutAtMarkers } from '../session/framing.ts'
 import { Keep } from '../session/keep.ts'
-import type { RunOptions, Shell } from '../session/session.ts'
+import { type RunOptions, SessionError, type Shell } from '../session/session.ts'
 
 /** The answer to an ask, or why there is none. */
 export type Answer = { readonly value: unknown } | { readonly error: ReadError }
@@ -88,7 +88,11 @@ export async function request(
     const { rc } = await shell.run(script, { timeoutMs, signal: either, maxOutput: 0, onOutput: output.take })
     return parse(changes, groups, output, rc)
   } catch (error) {
-    if (error !== late.signal.reason) throw error
+    if (error !== late.signal.reason) {
+      if (error instanceof SessionError && error.kind === 'timeout' && output.stdout.length < changes.length)
+        error.said = output.unfinished()
+      throw error
+    }
     return { outputs: outputsOf(output), answers: new Map(), unanswered: true }
   } finally {
     clearTimeout(timer)
@@ -110,6 +114,8 @@ interface Output {
   readonly stderr: readonly Mark[]
   /** What stands behind the last mark of the error stream. */
   rest(): Buffer
+  /** What the change that is under way has printed. */
+  unfinished(): { stdout: string; stderr: string }
   /** Milliseconds of each change. */
   readonly elapsed: readonly number[]
   readonly take: NonNullable<RunOptions['onOutput']>
@@ -147,7 +153,12 @@ function collect(nonce: string, changes: number, expected: number, { onOutput, o
   const stdout = cutter('stdout', marks.stdout)
   const stderr = cutter('stderr', marks.stderr)
   const cut = { stdout: stdout.cut, stderr: stderr.cut }
-  return { ...marks, rest: () => stderr.keep.now.take(), elapsed, take: (stream, chunk) => cut[stream](chunk) }
+  const unfinished = () => ({
+    stdout: stdout.keep.now.take().toString('utf8'),
+    stderr: stderr.keep.now.take().toString('utf8'),
+  })
+  const rest = () => stderr.keep.now.take()
+  return { ...marks, rest, unfinished, elapsed, take: (stream, chunk) => cut[stream](chunk) }
 }
 
 function compile(

@@ -5,10 +5,11 @@ import { type Host, targetOf } from '../inventory/index.ts'
 import type { Journal } from '../journal/journal.ts'
 import { type Handler, type Play, type Remote, type Task, tasksOf } from '../playbook/index.ts'
 import type { Connect, Prompt, Target } from '../session/session.ts'
+import { CONNECTION_VARIABLES } from '../shared/connection-variables.ts'
 import { UserError } from '../shared/errors.ts'
 import type { RunEvent } from '../shared/events.ts'
 import type { Redactor } from '../shared/redact.ts'
-import { makeScope, type Scope } from '../values/index.ts'
+import { type Layer, makeScope, type Scope } from '../values/index.ts'
 import { Clusters } from './clusters.ts'
 import { ControllerFiles } from './controller-files.ts'
 import { FactsCache, factsMaxAgeOf } from './facts-cache.ts'
@@ -118,6 +119,8 @@ export class Run {
       const nth = (seen.get(key) ?? 0) + 1
       seen.set(key, nth)
       this.#keys.set(play.id, nth === 1 ? key : `${key}#${nth}`)
+      // What is wrong with them is to be known now; what is asked for is not known yet.
+      if (play.prompts.length === 0 && play.vars.some(saysHow)) for (const host of hosts) this.#target(host, play)
       return {
         play,
         hosts: inOrder(
@@ -172,8 +175,8 @@ export class Run {
     if (!state) {
       const host = this.input.inventory.hosts.get(name) ?? this.input.inventory.match(name)[0]
       if (!host) throw new UserError(`there is no host "${name}" in the inventory`)
-      const maxAge = this.input.factsMaxAgeMs ?? factsMaxAgeOf(host, this.#scopeOf(host, NO_REMOTE))
-      state = new HostState(host, this.#link(host, NO_REMOTE), maxAge)
+      const maxAge = this.input.factsMaxAgeMs ?? factsMaxAgeOf(host, this.#scopeOf(host, undefined))
+      state = new HostState(host, this.#link(host, undefined), maxAge)
       if (maxAge !== undefined) state.facts = this.factsCache.read(state.link.target, maxAge)
       this.#states.set(name, state)
     }
@@ -195,9 +198,9 @@ export class Run {
     for (const play of plays) this.#answers.set(play.id, await askPrompts(play.prompts, this.input))
   }
 
-  #link(host: Host, remote: Remote): Link {
+  #link(host: Host, play: Play | undefined): Link {
     const { input, id } = this
-    return new Link(this.#target(host, remote), {
+    return new Link(this.#target(host, play), {
       connect: input.connect,
       prompt: input.prompt,
       addSecret: (secret) => input.redactor.add(secret),
@@ -210,18 +213,23 @@ export class Run {
   }
 
   /** The command line's settings lie under the play's (`remote_user`), and those under the host's variables. */
-  #target(host: Host, remote: Remote): Target {
-    return { ...this.input.target, ...defined(targetOf(host, this.#scopeOf(host, remote))) }
+  #target(host: Host, play: Play | undefined): Target {
+    return { ...this.input.target, ...defined(targetOf(host, this.#scopeOf(host, play))) }
   }
 
-  /** A host's variables as they are before any play. */
-  #scopeOf(host: Host, { connection, user, port }: Remote): Scope {
+  /** A host's variables as they are before any play; with one, those of it that say how to reach the host too. */
+  #scopeOf(host: Host, play: Play | undefined): Scope {
+    const { connection, user, port } = play?.remote ?? NO_REMOTE
+    const ofPlay = play ? [...play.vars, { name: 'vars_prompt', vars: this.answers(play) }] : []
+    const counts = ofPlay.some(saysHow)
     const { extraVars, redactor } = this.input
     const magic = { inventory_hostname: host.name, group_names: host.groups, groups: this.groupNames }
     const remote = defined({ ansible_connection: connection, ansible_user: user, ansible_port: port })
     const layers = [
+      ...(counts ? play!.defaultVars : []),
       { name: 'play', vars: remote },
       ...host.layers,
+      ...(counts ? ofPlay : []),
       { name: 'command line', vars: extraVars },
       { name: 'runbook', vars: magic },
     ]
@@ -246,7 +254,7 @@ export class Run {
     this.emit({ type: 'play_started', play: play.name, playId: play.id, hosts: names, tasks })
     for (const state of hosts) {
       this.#played.add(state)
-      await state.use(this.#target(state.host, play.remote), () => this.#link(state.host, play.remote))
+      await state.use(this.#target(state.host, play), () => this.#link(state.host, play))
     }
     let goesOn = true
     const active = hosts.filter((h) => h.ended === undefined)
@@ -305,6 +313,9 @@ export class Run {
     }
   }
 }
+
+const saysHow = ({ vars }: Layer): boolean =>
+  [...(vars instanceof Map ? vars.keys() : Object.keys(vars))].some((name) => CONNECTION_VARIABLES.has(name))
 
 function handlerName({ name, id }: Handler): string {
   return name.static ? String(name.evaluate(makeScope([]))) : id

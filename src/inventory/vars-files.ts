@@ -2,6 +2,7 @@
 import { type Dirent, readdirSync, statSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { Problems, UserError } from '../shared/errors.ts'
+import { refusePlanted } from '../shared/planted.ts'
 import { parseYaml, readSource, type YamlMap, type YamlNode } from '../shared/yaml.ts'
 import { compileNode, type Layer, type Value } from '../values/index.ts'
 import type { VarsFolders } from './builder.ts'
@@ -54,6 +55,7 @@ export function varsFolders(folder: string, decrypt?: Decrypt): VarsFolders {
 
 /** The names in a folder; none when it does not exist. */
 function list(folder: string): ReadonlySet<string> {
+  refusePlanted(folder, 'put playbook and inventory into a folder of your own')
   try {
     return new Set(readdirSync(folder))
   } catch (error) {

@@ -1,4 +1,6 @@
 /** What tasks get from the blocks, imports, roles and the play around them. */
+import { CONNECTION_VARIABLES } from '../shared/connection-variables.ts'
+import { UserError } from '../shared/errors.ts'
 import type { SourceFile } from '../shared/source.ts'
 import type { Expression, Value } from '../values/index.ts'
 import type { IMPORT, Parsed } from './keywords.ts'
@@ -48,13 +50,32 @@ export const NOTHING: Inherited = {
   moduleDefaults: [],
 }
 
-/** `own` on top of `outer`: the closest wins; conditions, variables, environment and tags add up. */
+/** Throws UserError for variables that would have no effect. */
+function refuseConnection(vars: ReadonlyMap<string, Value>): void {
+  const found = [...vars].filter(([name]) => CONNECTION_VARIABLES.has(name))
+  if (found.length === 0) return
+  throw new UserError(
+    found.map(([name, { place }]) => ({
+      message: `"${name}" has no effect here: how a host is reached is the play's or the inventory's to say`,
+      place,
+      hint: name.startsWith('ansible_become')
+        ? 'use become, become_user or become_method'
+        : 'put it into the vars of a play of its own, or use delegate_to (delegate_to: localhost runs here)',
+    })),
+  )
+}
+
+/**
+ * `own` on top of `outer`: the closest wins; conditions, variables, environment and tags add up. Throws UserError for
+ * variables that would have no effect.
+ */
 export function inherit(
   outer: Inherited,
   own: Parsed<typeof IMPORT>,
   varsName: string,
   defaults?: ModuleDefaults,
 ): Inherited {
+  if (own.vars) refuseConnection(own.vars)
   return {
     become: {
       become: own.become ?? outer.become.become,

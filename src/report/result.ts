@@ -8,6 +8,9 @@ import { chomp, count, indent, printable, some } from './text.ts'
 /** Lines of stdout or stderr of a failed command that are shown in full; of more, the beginning and the end. */
 const MOST_LINES = 200
 
+/** Characters of such a line that are shown in full; JSON in one line, or what is no text, can be megabytes. */
+const LONGEST_LINE = 4000
+
 /** True for what a person must look at: failures that stop a host, and those that something took. */
 export const isFailure = ({ status }: Pick<TaskResultEvent, 'status'>): boolean =>
   status === 'failed' || status === 'unreachable' || status === 'ignored' || status === 'rescued'
@@ -77,10 +80,17 @@ export function failureBlock(event: TaskResultEvent, style: Style): string {
 
 function shorten(text: string): string {
   const lines = chomp(text).split('\n')
-  if (lines.length <= MOST_LINES) return lines.join('\n')
+  if (lines.length <= MOST_LINES) return lines.map(shortLine).join('\n')
   const half = MOST_LINES / 2
-  const left = count(lines.length - MOST_LINES, 'line')
-  return [...lines.slice(0, half), `… ${left} left out; --output json has them all …`, ...lines.slice(-half)].join('\n')
+  const left = `… ${count(lines.length - MOST_LINES, 'line')} left out; --output json has them all …`
+  return [...lines.slice(0, half).map(shortLine), left, ...lines.slice(-half).map(shortLine)].join('\n')
+}
+
+function shortLine(line: string): string {
+  if (line.length <= LONGEST_LINE) return line
+  const half = LONGEST_LINE / 2
+  const left = `… ${line.length - LONGEST_LINE} characters left out; --output json has them all …`
+  return `${line.slice(0, half)} ${left} ${line.slice(-half)}`
 }
 
 /** What changes do, one line each, with their diffs when asked for. Every line ends in a newline. */

@@ -100,6 +100,8 @@ export class SessionError extends Error {
   readonly host: string
   /** What to do about it. */
   readonly hint: string | undefined
+  /** What a script whose time was over had printed by then. */
+  said: { readonly stdout: string; readonly stderr: string } | undefined
 
   constructor(kind: SessionErrorKind, host: string, message: string, options?: ErrorOptions & { hint?: string }) {
     super(message, options)

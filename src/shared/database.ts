@@ -3,6 +3,7 @@ import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, statSync, writeFi
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { UserError } from './errors.ts'
+import { refusePlanted } from './planted.ts'
 
 export const STATE_FOLDER = '.runbook'
 
@@ -99,6 +100,8 @@ export function cannotOpen(path: string, error: unknown): UserError {
 export function prepareStateFile(folder: string, file: string): string {
   const home = join(folder, STATE_FOLDER)
   const path = join(home, file)
+  // It says which handlers are owed and what earlier tasks gave, and is told what this run finds out.
+  refusePlanted(home, 'have it elsewhere: --folder, or another current folder')
   try {
     // Not recursive: the folder of a playbook is there, and mkdir -p in Node never returns from below /proc.
     mkdirSync(home, { mode: 0o700 })

@@ -54,3 +54,17 @@ t.test('marks that a command makes up', async (t) => {
     { status: 'changed' },
   ])
 })
+
+t.test('what a command printed until its time was over is told, and registered', async (t) => {
+  const script = 'echo begun; echo what it waits for >&2; sleep 600'
+  const task = { shell: script, timeout: 5, ignore_errors: true, register: 'r' }
+  const { results } = await runHere(t.testdir({}), [task, { debug: { msg: '{{ r.stdout }}' } }])
+  t.match(results[0], {
+    status: 'ignored',
+    msg: /did not end within 5 s/,
+    stdout: 'begun\n',
+    stderr: 'what it waits for\n',
+    cmd: /sleep 600/,
+  })
+  t.match(results[1], { status: 'ok', msg: 'begun' })
+})

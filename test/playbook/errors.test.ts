@@ -34,6 +34,11 @@ const tasks: readonly (readonly [string, ...string[]])[] = [
     '- ping:\n  vars: {a-b: 1}',
     '4:12: "a-b" in "vars" cannot be the name of a variable: only letters, digits and _ | write a_b',
   ],
+  [
+    '- ping:\n  vars: {ansible_user: x, ansible_become_user: y}',
+    `4:26: "ansible_user" has no effect here: how a host is reached is the play's or the inventory's to say | put it into the vars of a play of its own, or use delegate_to (delegate_to: localhost runs here)`,
+    `4:50: "ansible_become_user" has no effect here: how a host is reached is the play's or the inventory's to say | use become, become_user or become_method`,
+  ],
   ['- ping:\n  when: "{{ x }}"', '4:11: a condition is an expression already and takes no "{{ }}" | write x'],
   [
     '- ping:\n  when: x is defined and not y',

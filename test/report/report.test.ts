@@ -172,6 +172,9 @@ t.test('a failure in full', async (t) => {
 `,
   )
   const long = failureBlock({ ...event, stdout: Array.from({ length: 1000 }, (_, i) => `line ${i}`).join('\n') }, style)
+  const wide = failureBlock({ ...event, stderr: `begin${'x'.repeat(9_000_000)}end` }, style)
+  t.match(wide, /stderr {2}beginx+ … 8996008 characters left out; --output json has them all … x+end\n/)
+  t.ok(wide.length < 6000, 'one line of nine megabytes')
   t.match(long, /line 99\n +… 800 lines left out.*\n +line 900/)
 })
 
