@@ -190,6 +190,10 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
       if (ir.name === 'string' && ir.args[0]!.type.kind !== 'any') return printHandlebars(ir.args[0]!, context, outer)
       if (ir.name === 'size') return helper('length', ...ir.args)
       if (ir.name === 'string' || ir.name === 'type') return helper(ir.name, ...ir.args)
+      if (ir.name === 'default' && isComputed(ir.args[0]!)) {
+        const { of, key } = ir.args[0] as Ir & { op: 'get' }
+        return helper('lookup', of, key, ir.args[1]!)
+      }
       if (/^(default|defined)$/.test(ir.name) && isPath(ir.args[0]!) && inner(ir.args[0]!).startsWith('('))
         throw noHandlebars('default for an entry whose key is computed')
       if (!HANDLEBARS.has(ir.name)) throw noHandlebars(`${ir.name}(…)`)
@@ -220,6 +224,15 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
     default:
       throw noHandlebars(ir.op === 'cond' ? 'a condition inside an expression' : `a ${ir.op}`)
   }
+}
+
+/** `map[key]`, which is a path but for its last part. */
+function isComputed(ir: Ir): boolean {
+  return ir.op === 'get' && ir.key.op !== 'lit' && isPath(ir.of) && isPlain(ir.of)
+}
+
+function isPlain(ir: Ir): boolean {
+  return ir.op === 'var' || (ir.op === 'get' && ir.key.op === 'lit' && isPlain(ir.of))
 }
 
 /** `a + b + c` as one. */

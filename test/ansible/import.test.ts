@@ -178,6 +178,11 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     '- block: []\n  module_defaults: {apt: {update_cache: true}}',
     /unfinished_apt/,
   ],
+  [
+    'the name of a template that is computed',
+    '- template: {src: "{{ \'a.j2\' if flag else unseen }}", dest: /a}',
+    /src: !cel '?regex_replace\(.*\.j2.*\.hbs"\)/,
+  ],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
   ['a module that does not exist here', '- ufw: {state: enabled}', /unfinished_ufw/],
   ['Python regular expressions', '- lineinfile: {path: /a, line: b, regexp: "(?P<x>a)"}', /unfinished_lineinfile/],
