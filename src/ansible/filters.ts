@@ -114,15 +114,17 @@ const FILTERS: Readonly<Record<string, Filter>> = {
     return call('indent', STRING, t.text(of), width)
   },
   regex_search: (t, of, args) => {
-    const [pattern, group, ...more] = args.list
-    if (group || more.length > 0 || Object.keys(args.named).length > 0)
-      throw new Refused('regex_search with groups or flags', 'use regex_find(text, pattern, 1)')
-    return call(
-      'regex_find',
-      STRING,
-      t.text(of),
-      lit(pythonRegex(t.constText(pattern, 'regex_search'), of.type.result)),
-    )
+    const [pattern, ...groups] = args.list
+    const made = lit(pythonRegex(t.constText(pattern, 'regex_search'), of.type.result))
+    const found = (...group: Ir[]): Ir => call('regex_find', STRING, t.text(of), made, ...group)
+    if (groups.length === 0) return found()
+    // A list of the groups that are named.
+    const items = groups.map((group) => {
+      const number = /^\\+(\d)$/.exec(t.constText(group, 'regex_search'))?.[1]
+      if (number === undefined) throw new Refused('regex_search with other than numbers of groups', 'use regex_find')
+      return found(lit(Number(number)))
+    })
+    return { op: 'list', items, type: STRINGS }
   },
   regex_findall: (t, of, args) => {
     const [pattern, ...more] = args.list

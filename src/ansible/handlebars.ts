@@ -1,10 +1,10 @@
 /** A Jinja template as Handlebars that prints the same to the last blank, or a refusal. */
 import Handlebars from 'handlebars'
-import { type Ir, noHandlebars, printHandlebars } from './ir.ts'
+import { call, type Ir, isPath, noHandlebars, printHandlebars } from './ir.ts'
 import type { Expr, Node } from './jinja/ast.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
-import { ANY, INT, itemOf, join, STRING, type Type } from './types.ts'
+import { ANY, INT, itemOf, join, STRING, STRINGS, type Type } from './types.ts'
 
 /** What a template is about to become: texts, mustaches, and the tags of blocks, which Handlebars may take a line for. */
 export type Part =
@@ -206,12 +206,17 @@ export class HandlebarsWriter {
 
   #for(node: Node & { op: 'for' }, place: Place): void {
     const pairs = itemsCall(node.of)
-    const of = place.t.value(pairs ?? node.of)
+    const given = place.t.value(pairs ?? node.of)
+    // A map is gone through by its names.
+    const of = !pairs && given.type.kind === 'map' ? call('keys', STRINGS, given) : given
     const [first, second, ...others] = node.names
     if (others.length > 0 || (second !== undefined && !pairs) || (pairs && second === undefined))
       throw noHandlebars('loop over tuples')
+    if (!pairs && of.type.kind === 'any') place.t.env.note({ kind: 'loops' })
     if (node.otherwise.length > 0 && node.filter) throw noHandlebars('loop with both a condition and else')
-    if (!pairs && of.type.kind !== 'list' && of.type.kind !== 'any') throw noHandlebars(`loop over a ${of.type.kind}`)
+    // What is false as long as nobody gives a list.
+    const isLoop = of.type.kind === 'list' || of.type.kind === 'any' || (of.type.kind === 'bool' && isPath(of))
+    if (!pairs && !isLoop) throw noHandlebars(`loop over a ${of.type.kind}`)
     const local = (name: string, type = ANY): Ir => ({ op: 'var', name, local: true, type })
     const names: [string, Ir][] = pairs
       ? [

@@ -27,6 +27,7 @@ export function rewriteInclude(context: TaskContext, task: YAMLMap, pair: Entry,
     case 'include_tasks':
     case 'import_tasks':
       rename(name)
+      takeArguments(doc, task, pair, 'file')
       if (isText(pair.value) && keyValues(pair.value.value.replace(/^\S+\s*/, '')))
         doc.refuse(key, name, new Refused('arguments behind the name of a file', 'write them under vars'))
       if (isMap(pair.value)) {
@@ -56,6 +57,20 @@ export function rewriteInclude(context: TaskContext, task: YAMLMap, pair: Entry,
     default:
       return false
   }
+}
+
+/** What stands under `args`, beside the file or the role that it names. */
+function takeArguments(doc: YamlDocument, task: YAMLMap, pair: Entry, name: string): void {
+  const more = take(task, 'args')?.value
+  if (!isMap(more)) return
+  const value = pair.value
+  if (!isMap(value)) {
+    const own = pairOf(doc, name, null)
+    own.value = value
+    pair.value = doc.root.createNode({}) as unknown as Node
+    ;(pair.value as YAMLMap).items.push(own as never)
+  }
+  ;(pair.value as YAMLMap).items.push(...(more.items as never[]))
 }
 
 function isStatic(task: YAMLMap, { value }: Entry): boolean {

@@ -190,6 +190,10 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
       if (ir.name === 'string' && ir.args[0]!.type.kind !== 'any') return printHandlebars(ir.args[0]!, context, outer)
       if (ir.name === 'size') return helper('length', ...ir.args)
       if (ir.name === 'string' || ir.name === 'type') return helper(ir.name, ...ir.args)
+      if (ir.name === 'default' && isComputed(ir.args[0]!)) {
+        const { of, key } = ir.args[0] as Ir & { op: 'get' }
+        return helper('lookup', of, key, ir.args[1]!)
+      }
       if (/^(default|defined)$/.test(ir.name) && isPath(ir.args[0]!) && inner(ir.args[0]!).startsWith('('))
         throw noHandlebars('default for an entry whose key is computed')
       if (!HANDLEBARS.has(ir.name)) throw noHandlebars(`${ir.name}(…)`)
@@ -222,6 +226,15 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
   }
 }
 
+/** `map[key]`, which is a path but for its last part. */
+function isComputed(ir: Ir): boolean {
+  return ir.op === 'get' && ir.key.op !== 'lit' && isPath(ir.of) && isPlain(ir.of)
+}
+
+function isPlain(ir: Ir): boolean {
+  return ir.op === 'var' || (ir.op === 'get' && ir.key.op === 'lit' && isPlain(ir.of))
+}
+
 /** `a + b + c` as one. */
 function summands(ir: Ir): readonly Ir[] {
   return ir.op === 'bin' && ir.sign === '+' ? [...summands(ir.left), ...summands(ir.right)] : [ir]
@@ -229,8 +242,27 @@ function summands(ir: Ir): readonly Ir[] {
 
 /** Helpers see all their arguments at once: what the left side guards must not be looked at on the right. */
 function logic(ir: Ir & { op: 'bin' }, helper: (name: string, ...args: readonly Ir[]) => string): string {
-  if (mayFail(ir.right)) throw noHandlebars(`"${ir.sign}" that protects its right side`)
+  if (mayFail(ir.right) || asksFor(ir.left, ir.right)) throw noHandlebars(`"${ir.sign}" that protects its right side`)
   return helper(ir.sign === '&&' ? 'and' : 'or', ir.left, ir.right)
+}
+
+/** Whether the left side asks for the existence of something that the right side looks at. */
+function asksFor(left: Ir, right: Ir): boolean {
+  const paths = [...partsOf(left)].flatMap((one) =>
+    one.op === 'call' && one.name === 'defined' ? [printCel(one.args[0]!)] : [],
+  )
+  const used = [...partsOf(right)].filter(isPath).map(printCel)
+  return used.some((one) =>
+    paths.some((path) => one === path || one.startsWith(`${path}.`) || one.startsWith(`${path}[`)),
+  )
+}
+
+/** An expression and all in it. */
+function* partsOf(ir: Ir): Generator<Ir> {
+  yield ir
+  for (const value of Object.values(ir))
+    for (const one of Array.isArray(value) ? value : [value])
+      if (typeof one === 'object' && one !== null && 'op' in one) yield* partsOf(one as Ir)
 }
 
 /** Whether looking at it can end in an error that the left side of `and` may be there to prevent. */
@@ -240,8 +272,11 @@ function mayFail(ir: Ir): boolean {
       return false
     case 'var':
       return !ir.local && ir.type.kind === 'any'
-    case 'get':
-      return ir.type.kind === 'any' || mayFail(ir.of)
+    case 'get': {
+      // What is not there has no more of stat than that it does not exist.
+      const isPart = ir.of.type.entries?.islnk && !(ir.key.op === 'lit' && /^(exists|path)$/.test(String(ir.key.value)))
+      return isPart || ir.type.kind === 'any' || mayFail(ir.of)
+    }
     case 'call':
       if (ir.name === 'defined') return false
       if (ir.name === 'default') return mayFail(ir.args[1]!)

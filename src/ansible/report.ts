@@ -70,6 +70,10 @@ export class Report {
       remarks.push('Versions: 1.30 and 1.30.0 are equal here, and a release candidate comes before its release.')
     if (this.#notes.has('layout'))
       remarks.push('JSON, YAML and quoted shell words mean the same but may be written in another way.')
+    if (this.#notes.has('loops'))
+      remarks.push(
+        'A template that loops over what nothing here gives a value takes it for a list: of a map it gets the values, Jinja the names.',
+      )
     const broken = new Set(
       this.findings.filter(({ level }) => level === 'edit').map(({ file, line }) => `${file}:${line}`),
     )

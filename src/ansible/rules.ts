@@ -47,7 +47,12 @@ export function copy(call: Call): void {
 /** The template itself is rewritten beside it. */
 export function template(call: Call): void {
   const src = call.node('src')
-  if (isText(src)) src.value = src.value.replace(/\.j2$/, '.hbs')
+  if (isText(src)) {
+    // A name that is computed may end so, too.
+    const [, computed] = /^\{\{([^{}]*)\}\}$/.exec(src.value.trim()) ?? []
+    if (computed === undefined) src.value = src.value.replace(/\.j2$/, '.hbs')
+    else src.value = `{{ (${computed}) | regex_replace('\\.j2$', '.hbs') }}`
+  }
   const dest = call.text('dest')
   if (dest?.endsWith('/'))
     call.refuseArgument('dest', 'a folder as dest: the file would lose its .j2', 'write the name of the file')

@@ -215,11 +215,14 @@ function isOfType(of: Ir, name: string): Ir {
     list: { op: 'list', items: [], type: { kind: 'list' } },
     map: { op: 'map', items: [], type: { kind: 'map' } },
     int: lit(0),
+    double: lit(0.5),
     bool: lit(false),
   }
   const types: Readonly<Record<string, readonly string[]>> = {
     string: ['string'],
     mapping: ['map'],
+    // True is a number in Python.
+    number: ['int', 'double', 'bool'],
     integer: ['int'],
     boolean: ['bool'],
     sequence: ['string', 'list', 'map'],

@@ -25,7 +25,7 @@ export interface Env {
 /** What the result of the import relies on. */
 export type Note =
   | { readonly kind: 'unseen'; readonly name: string }
-  | { readonly kind: 'versions' | 'layout' | 'regex' }
+  | { readonly kind: 'versions' | 'layout' | 'loops' | 'regex' }
 
 /** Of Python's `str`. */
 const PYTHON_METHODS =

@@ -174,12 +174,25 @@ async function readVarsPart(
   place: Place,
 ): Promise<VarsLayer | undefined> {
   const path = await findPart(folder, part, from)
-  if (path === undefined) {
+  const paths = path === undefined ? await filesBelow(join(folder, part, from ?? 'main')) : [path]
+  if (paths.length === 0) {
     if (from !== undefined) throw missingPart(folder, part, from, name, place)
     return undefined
   }
-  const vars = await loader.catch(async () => readVarsNode(await loader.vars(path, place), path))
-  return vars && { name: `role ${part} ${path}`, vars }
+  const vars = await loader.catch(async () => {
+    const all: [string, unknown][] = []
+    for (const one of paths) all.push(...readVarsNode(await loader.vars(one, place), one))
+    return new Map(all) as Vars
+  })
+  return vars && { name: `role ${part} ${path ?? join(folder, part, from ?? 'main')}`, vars }
+}
+
+/** The files of a folder that stands for `main.yml`, by their names: of variables that two of them have the last counts. */
+async function filesBelow(folder: string): Promise<readonly string[]> {
+  if (!(await isFolder(folder))) return []
+  const names = await readdir(folder, { recursive: true })
+  const files = names.filter((name) => /\.(ya?ml|json)$/.test(name) && !/(^|\/)\./.test(name)).sort()
+  return files.map((name) => join(folder, name))
 }
 
 /** A vars file's map; an empty file has none. Throws UserError. */

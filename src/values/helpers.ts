@@ -57,16 +57,17 @@ export const helpers: Readonly<Record<string, Helper>> = {
     call: ([value]) => value !== undefined && value !== null,
   },
   lookup: {
-    signature: 'lookup map key',
-    summary: 'The entry of a map or list whose key is computed',
+    signature: 'lookup map key [fallback]',
+    summary: 'The entry of a map or list whose key is computed, or the fallback when it is not there or null',
     examples: [['{{ lookup (split "a,b" ",") 1 }}', 'b']],
     min: 2,
-    max: 2,
-    call: ([of, key]) => {
+    max: 3,
+    call: ([of, key, fallback]) => {
       const found =
         of !== null && typeof of === 'object' && Object.hasOwn(of, String(key))
           ? of[String(key) as keyof typeof of]
           : undefined
+      if ((found === undefined || found === null) && fallback !== undefined) return fallback
       if (found === undefined || found === null) throw new HelperError(`there is no entry "${key}"`)
       return found
     },

@@ -178,6 +178,21 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     '- block: []\n  module_defaults: {apt: {update_cache: true}}',
     /unfinished_apt/,
   ],
+  [
+    'the name of a template that is computed',
+    '- template: {src: "{{ \'a.j2\' if flag else unseen }}", dest: /a}',
+    /src: !cel '?regex_replace\(.*\.j2.*\.hbs"\)/,
+  ],
+  [
+    'a part of stat behind the question whether there is anything',
+    '- stat: {path: /a}\n  register: s\n- set_fact: {a: "{{ s.stat.exists and s.stat.isdir }}"}',
+    /!cel s\.stat\.exists && s\.stat\.isdir/,
+  ],
+  [
+    'what is asked for before it is looked at',
+    '- set_fact: {a: "{% if words is defined and words | length > 1 %}x{% endif %}y"}',
+    /!cel/,
+  ],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
   ['a module that does not exist here', '- ufw: {state: enabled}', /unfinished_ufw/],
   ['Python regular expressions', '- lineinfile: {path: /a, line: b, regexp: "(?P<x>a)"}', /unfinished_lineinfile/],

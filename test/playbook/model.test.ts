@@ -105,6 +105,25 @@ t.test('arguments: once without templates, else for each host, errors at their p
   t.throws(() => parseArgs(late!, makeScope([])), { message: /"d" is not defined/ })
 })
 
+t.test('variables of a role in several files, and roles beside the playbook that imports another', async (t) => {
+  const playbook = await load({
+    'site.yml': '- import_playbook: sub/play.yml\n',
+    'sub/play.yml': '- hosts: a\n  roles: [a]\n',
+    'roles/a/tasks/main.yml': '- ping:',
+    'roles/a/defaults/main/00-first.yml': 'x: first\ny: first\n',
+    'roles/a/defaults/main/more/last.yaml': 'y: last\n',
+    'roles/a/defaults/main/README.md': 'no variables',
+    'roles/a/vars/main/all.yml': 'z: 1\n',
+  })
+  const [task] = tasksIn(playbook)
+  const [layer] = task!.defaultVars
+  t.same(
+    ['x', 'y'].map((name) => plain(layer!.vars.get(name))),
+    ['first', 'last'],
+  )
+  t.equal(plain(playbook.plays[0]!.vars.find(({ vars }) => vars.has('z'))?.vars.get('z')), 1)
+})
+
 t.test('roles: order, variables, search path, once', async (t) => {
   const playbook = await load({
     'site.yml': '- hosts: a\n  roles: [a, {role: b, vars: {x: given}, tags: r}, a]\n  tasks: [{ping: }]\n',
