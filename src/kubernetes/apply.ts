@@ -90,11 +90,8 @@ async function applyOne(
     .catch((error: unknown) => {
       throw conflict(ref, error) ?? error
     })
-  // A dry run does not count the version on, and apply leaves it alone when nothing is different.
-  const changed = dryRun
-    ? !sameObject(before, after)
-    : before?.metadata.resourceVersion !== after.metadata.resourceVersion
-  return { ref, changed, before, after }
+  // Not by its version: controllers count that on with each status, and a dry run does not at all.
+  return { ref, changed: !sameObject(before, after), before, after }
 }
 
 async function kindOf(cluster: Cluster, object: KubeObject, dryRun: boolean, made: ReadonlySet<string>) {
