@@ -3,30 +3,6 @@ import { args, type Change, change, containerd, defineModule, each, map, quote, 
 const UNIT = 'containerd.service'
 const PROXY = `/etc/systemd/system/${UNIT}.d/runbook-proxy.conf`
 
-const httpUrl = z.string().regex(/^https?:\/\/[^\s"\\]+$/, 'must be a http or https URL')
-
-const mirror = z
-  .union([httpUrl.transform((url) => ({ url })), z.strictObject({ url: httpUrl }).loose()])
-  .pipe(
-    z.strictObject({
-      url: httpUrl,
-      capabilities: args.list(z.enum(['pull', 'resolve', 'push'])).default(['pull', 'resolve']),
-      skip_verify: args.boolean.default(false),
-      ca: args.path.optional(),
-      override_path: args.boolean.default(false),
-      username: z.string().optional(),
-      password: z.string().optional(),
-    }),
-  )
-  .refine((m) => m.password === undefined || m.username !== undefined, '`password` needs a `username`')
-  .transform(({ skip_verify, override_path, ...m }) => ({
-    ...m,
-    skipVerify: skip_verify,
-    overridePath: override_path,
-  }))
-
-const proxyValue = z.string().regex(/^[^\s"\\%]*$/, 'may hold no blanks, quotes, backslashes or percent signs')
-
 const schema = z.strictObject({
   sandbox_image: z
     .string()
@@ -50,21 +26,17 @@ const schema = z.strictObject({
     .default(['/opt/cni/bin', '/usr/lib/cni'])
     .describe('folders of CNI plugins; before containerd 2.1 the first is used and gets links to the others’ plugins'),
   cni_conf_dir: args.path.default('/etc/cni/net.d').describe('folder of CNI configurations'),
-  registries: z
-    .record(
-      z.string().regex(/^(_default|[a-zA-Z0-9.-]+(:\d+)?)$/, 'must be HOST or HOST:PORT, or _default for all others'),
-      z.strictObject({ server: httpUrl.optional(), mirrors: z.array(mirror).default([]) }),
-    )
+  registries: containerd.registries
     .default({})
     .describe(
       'registry to {server, mirrors: [URL or {url, capabilities, skip_verify, ca, override_path, username, password}]}; ' +
         'a registry that is left out keeps what it has',
     ),
   certs_dir: args.path.default('/etc/containerd/certs.d').describe('folder of the registries’ hosts.toml'),
-  http_proxy: proxyValue.optional().describe('proxy for pulls over http'),
-  https_proxy: proxyValue.optional().describe('proxy for pulls over https'),
+  http_proxy: containerd.proxyValue.optional().describe('proxy for pulls over http'),
+  https_proxy: containerd.proxyValue.optional().describe('proxy for pulls over https'),
   no_proxy: args
-    .list(proxyValue)
+    .list(containerd.proxyValue)
     .optional()
     .describe('what is reached without the proxy: pod, service and node networks belong here'),
   settings: z

@@ -1,4 +1,13 @@
-import { type ActionContext, type ActionResult, args, defineAction, preflight, TaskFailure, z } from '#module'
+import {
+  type ActionContext,
+  type ActionResult,
+  args,
+  containerd,
+  defineAction,
+  preflight,
+  TaskFailure,
+  z,
+} from '#module'
 
 /** Oldest versions of the distributions that Kubernetes runs well on and that the roles know. */
 const SUPPORTED = {
@@ -61,6 +70,15 @@ const schema = z.strictObject({
     .list(args.url)
     .default([])
     .describe('what the host must be able to fetch: files of a mirror, `https://registry/v2/`'),
+  registries: containerd.registries
+    .default({})
+    .describe(
+      'registry to {server, mirrors}, as the module `containerd` takes them: one mirror at least of each must answer, ' +
+        'through the proxies that follow',
+    ),
+  http_proxy: containerd.proxyValue.optional().describe('containerd’s proxy for http'),
+  https_proxy: containerd.proxyValue.optional().describe('containerd’s proxy for https'),
+  no_proxy: args.list(containerd.proxyValue).default([]).describe('what containerd reaches without them'),
   max_clock_skew: args.seconds.default(5).describe('seconds that the host’s clock may differ from the controller’s'),
   min_cpus: z.int().positive().optional().describe('processors; default 2 for a control plane, 1 for a worker'),
   min_memory_mb: z.int().positive().optional().describe('memory; default 1700 for a control plane, 900 for a worker'),
@@ -148,6 +166,19 @@ function wantedOf(a: Args): preflight.Wanted {
     upgrade: a.upgrade,
     names,
     urls: a.urls,
+    mirrors: mirrorsOf(a),
     peers: a.peers as readonly preflight.Peer[],
   }
+}
+
+function mirrorsOf(a: Args): preflight.MirrorToTry[] {
+  const proxies = { http: a.http_proxy, https: a.https_proxy, none: a.no_proxy }
+  return Object.entries(a.registries).flatMap(([registry, { mirrors }]) =>
+    mirrors
+      .filter(({ capabilities }) => capabilities.includes('pull'))
+      .map(({ skipVerify, ca, ...mirror }) => {
+        const url = containerd.apiOf(mirror)
+        return { registry, url, skipVerify, ca, proxy: containerd.proxyFor(url, proxies) }
+      }),
+  )
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import pLimit from 'p-limit'
 import { UserError } from '../shared/errors.ts'
 import {
   type AppliedObject,
@@ -10,10 +11,12 @@ import {
   withoutBookkeeping,
 } from '../shared/kubernetes.ts'
 import type { Cluster } from './api.ts'
-import { equalitySelector, inOrder } from './manifest.ts'
+import { equalitySelector, inOrder, inStages } from './manifest.ts'
 
 /** Who the fields that we set belong to. */
 export const FIELD_MANAGER = 'runbook'
+/** Requests at a time. */
+const AT_ONCE = 8
 /** A new CRD is served after a second or so. */
 const CRD_TIMEOUT_MS = 30_000
 
@@ -39,7 +42,7 @@ const PRUNED: readonly (readonly [apiVersion: string, kind: string])[] = [
   ['rbac.authorization.k8s.io/v1', 'RoleBinding'],
 ]
 
-/** Server-side apply of objects one after the other, then pruning. */
+/** Server-side apply of objects, stage by stage, then pruning. */
 export async function applyObjects(
   cluster: Cluster,
   objects: readonly KubeObject[],
@@ -49,10 +52,14 @@ export async function applyObjects(
   if (selector) mustCarry(objects, selector)
   const made = new Set<string>()
   const applied: AppliedObject[] = []
-  for (const object of inOrder(objects)) {
-    const one = await applyOne(cluster, object, options, made)
-    applied.push(one)
-    if (one.before === undefined) made.add(`${object.kind} ${object.metadata.name}`)
+  const limit = pLimit(AT_ONCE)
+  for (const stage of inStages(objects)) {
+    const done = await Promise.allSettled(stage.map((object) => limit(applyOne, cluster, object, options, made)))
+    for (const one of done) {
+      if (one.status === 'rejected') throw one.reason
+      applied.push(one.value)
+      if (one.value.before === undefined) made.add(`${one.value.ref.kind} ${one.value.ref.name}`)
+    }
   }
   if (options.prune !== undefined) applied.push(...(await prune(cluster, applied, options.prune, options.dryRun)))
   return applied
@@ -83,11 +90,8 @@ async function applyOne(
     .catch((error: unknown) => {
       throw conflict(ref, error) ?? error
     })
-  // A dry run does not count the version on, and apply leaves it alone when nothing is different.
-  const changed = dryRun
-    ? !sameObject(before, after)
-    : before?.metadata.resourceVersion !== after.metadata.resourceVersion
-  return { ref, changed, before, after }
+  // Not by its version: controllers count that on with each status, and a dry run does not at all.
+  return { ref, changed: !sameObject(before, after), before, after }
 }
 
 async function kindOf(cluster: Cluster, object: KubeObject, dryRun: boolean, made: ReadonlySet<string>) {

@@ -91,6 +91,28 @@ export function inOrder(objects: readonly KubeObject[]): KubeObject[] {
   return objects.toSorted((a, b) => rank(a) - rank(b))
 }
 
+/**
+ * What may be applied at once: objects of one kind that stand together do not need each other, and no object twice. Between kinds
+ * the order stays: a role before its binding, a class before the pods that have it, a webhook behind what it would refuse.
+ */
+export function inStages(objects: readonly KubeObject[]): KubeObject[][] {
+  const stages: KubeObject[][] = []
+  const names = new Set<string>()
+  let last: KubeObject | undefined
+  for (const object of inOrder(objects)) {
+    const { name, namespace = '' } = object.metadata
+    const same = last?.kind === object.kind && last.apiVersion === object.apiVersion
+    if (!same || names.has(`${namespace}/${name}`)) {
+      stages.push([])
+      names.clear()
+    }
+    stages.at(-1)!.push(object)
+    names.add(`${namespace}/${name}`)
+    last = object
+  }
+  return stages
+}
+
 /** `app=web,tier=front` as a map; undefined for other selectors. */
 export function equalitySelector(selector: string): Record<string, string> | undefined {
   const pairs = selector.split(',').map((part) => /^\s*([^=!\s]+)\s*==?\s*([^=!\s]+)\s*$/.exec(part))

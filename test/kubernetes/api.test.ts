@@ -46,7 +46,7 @@ const skip = certificate === undefined && 'no openssl'
 
 async function fake(
   t: Test,
-  answer: (asked: Asked, n: number) => Answer,
+  answer: (asked: Asked, n: number) => Answer | Promise<Answer>,
 ): Promise<{ api: Cluster; asked: Asked[]; text: string }> {
   const asked: Asked[] = []
   const server = createServer(
@@ -65,7 +65,7 @@ async function fake(
         port: socket.remotePort!,
       }
       asked.push(one)
-      const reply = answer(one, asked.length)
+      const reply = await answer(one, asked.length)
       if (reply === 'cut') return void socket.destroy()
       response.writeHead(reply[0], { 'content-type': 'application/json' })
       response.end(typeof reply[1] === 'string' ? reply[1] : JSON.stringify(reply[1]))
@@ -137,6 +137,7 @@ t.test('applies server-side', { skip }, async (t) => {
     const known = discovery(one)
     if (known) return known
     if (one.method === 'GET') return stored.has(one.path) ? [200, stored.get(one.path)] : missing
+    // A controller writes a status in between.
     const same = JSON.stringify(stored.get(one.path)?.data) === JSON.stringify((one.body as { data: unknown }).data)
     const version = same ? 1 : stored.size + 2
     const object = {
@@ -145,7 +146,9 @@ t.test('applies server-side', { skip }, async (t) => {
     }
     if (!one.query.has('dryRun'))
       stored.set(one.path, { ...object, metadata: { ...object.metadata, resourceVersion: '1' } })
-    return [200, same ? stored.get(one.path) : object]
+    const { metadata } = object
+    const now = { ...stored.get(one.path), metadata: { ...metadata, resourceVersion: '99' }, status: { seen: 1 } }
+    return [200, same ? now : object]
   })
   const text = stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' }, data: { x: 'y' } })
   const [dry] = await api.applyManifest(text, 'm.yml', { dryRun: true })
@@ -159,6 +162,43 @@ t.test('applies server-side', { skip }, async (t) => {
   t.equal(patch.type, 'application/apply-patch+yaml')
   t.equal(patch.query.get('fieldManager'), 'runbook')
   t.equal(patch.query.get('force'), 'false')
+})
+
+t.test('objects of one kind are applied at once, kinds one after the other', { skip }, async (t) => {
+  const patched: string[] = []
+  let waiting: (() => void)[] = []
+  const { api } = await fake(t, async (one) => {
+    if (one.method !== 'PATCH') return discovery(one) ?? missing
+    const { kind, metadata } = one.body as { kind: string; metadata: { name: string } }
+    patched.push(kind)
+    // The three answer only when all of them have been asked.
+    if (kind === 'ConfigMap') {
+      await new Promise<void>((resolve) => {
+        waiting.push(resolve)
+        if (waiting.length === 3) for (const go of waiting) go()
+      })
+      waiting = []
+    }
+    return metadata.name === 'bad'
+      ? [422, { kind: 'Status', status: 'Failure', reason: 'Invalid', message: 'bad it is' }]
+      : [200, { ...(one.body as object), metadata: { ...metadata, resourceVersion: '1' } }]
+  })
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n' } }
+  const space = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 's' } }
+  const text = (...objects: object[]) => objects.map((one) => JSON.stringify(one)).join('\n---\n')
+  const applied = await api.applyManifest(text(map('a'), map('b'), map('c'), node, space), 'm.yml', { dryRun: false })
+  t.same(
+    applied.map(({ ref }) => ref.name),
+    ['s', 'a', 'b', 'c', 'n'],
+    'in their order',
+  )
+  t.same(patched, ['Namespace', 'ConfigMap', 'ConfigMap', 'ConfigMap', 'Node'])
+  patched.length = 0
+  await t.rejects(
+    api.applyManifest(text(map('a'), map('bad'), map('c'), node), 'm.yml', { dryRun: false }),
+    /bad it is/,
+  )
+  t.same(patched, ['ConfigMap', 'ConfigMap', 'ConfigMap'], 'and nothing behind a failure')
 })
 
 t.test('a conflict names the other manager', { skip }, async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { equalitySelector, inOrder, parseManifest } from '../../src/kubernetes/manifest.ts'
+import { equalitySelector, inOrder, inStages, parseManifest } from '../../src/kubernetes/manifest.ts'
 import { UserError } from '../../src/shared/errors.ts'
 import fc from '../property.ts'
 
@@ -35,6 +35,34 @@ items:
   )
   t.same(parseManifest('', 'x'), [])
   t.same(parseManifest('{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}', 'x').length, 1)
+  t.end()
+})
+
+t.test('what may be applied at once', (t) => {
+  const rows: readonly (readonly [objects: string, stages: string])[] = [
+    ['', ''],
+    ['Role/a Role/b RoleBinding/a Pod/a Pod/b', 'Role/a Role/b | RoleBinding/a | Pod/a Pod/b'],
+    // What others stand in, and are kinds of, goes first.
+    [
+      'Thing/a CustomResourceDefinition/b Namespace/c CustomResourceDefinition/d',
+      'Namespace/c | CustomResourceDefinition/b CustomResourceDefinition/d | Thing/a',
+    ],
+    // A class, pods that have it, another class: as they stand.
+    ['PriorityClass/a Pod/a PriorityClass/b', 'PriorityClass/a | Pod/a | PriorityClass/b'],
+    // The last one counts, as when they went one after the other.
+    ['ConfigMap/a ConfigMap/b ConfigMap/a', 'ConfigMap/a ConfigMap/b | ConfigMap/a'],
+  ]
+  for (const [objects, stages] of rows) {
+    const parsed = objects
+      .split(' ')
+      .filter(Boolean)
+      .map((word) => {
+        const [kind, name] = word.split('/') as [string, string]
+        return { apiVersion: 'v1', kind, metadata: { name } }
+      })
+    const made = inStages(parsed).map((stage) => stage.map((o) => `${o.kind}/${o.metadata.name}`).join(' '))
+    t.equal(made.join(' | '), stages)
+  }
   t.end()
 })
 

@@ -25,6 +25,7 @@ const WANTED: Wanted = {
   upgrade: false,
   names: [],
   urls: [],
+  mirrors: [],
   peers: [
     {
       host: 'n1',
@@ -78,6 +79,7 @@ const SEEN: Seen = {
   virtualIp: undefined,
   missingTools: [],
   urls: {},
+  mirrors: {},
   kernelOptions: [],
   modules: { overlay: there, br_netfilter: there, nf_conntrack: there },
 }
@@ -327,6 +329,32 @@ const rows: readonly Row[] = [
     },
     finds: [/^mirror: https:\/\/b\/ .*HTTP status 404/, /^mirror: https:\/\/c\/ .*resolve host: c\./],
   },
+  {
+    name: 'mirrors of containerd: all, one of two, and one below a path',
+    wanted: {
+      mirrors: [
+        { registry: 'docker.io', url: 'https://a/v2/', skipVerify: false },
+        { registry: 'docker.io', url: 'https://b/v2/', skipVerify: false },
+        { registry: 'quay.io', url: 'https://c/v2/', skipVerify: false, proxy: 'http://u:secret@p:3128' },
+        { registry: '_default', url: 'https://a/v2/path/', skipVerify: false },
+        { registry: 'ghcr.io', url: 'https://d/v2/', skipVerify: false },
+      ],
+    },
+    seen: {
+      mirrors: {
+        'https://a/v2/': 'curl: (7) refused 000',
+        'https://b/v2/': '401',
+        'https://c/v2/': 'curl: (5) no proxy 000',
+        'https://a/v2/path/': '404',
+        'https://d/v2/': '404',
+      },
+    },
+    finds: [
+      /^~mirror: https:\/\/a\/v2\/, the mirror of docker\.io, cannot be had: curl: \(7\) refused\. Images come from https:\/\/b\/v2\/$/,
+      /^mirror: https:\/\/c\/v2\/, the mirror of quay\.io, cannot be had through the proxy http:\/\/p:3128: curl: \(5\) no proxy\. Mend/,
+      /^mirror: https:\/\/d\/v2\/, the mirror of ghcr\.io, cannot be had: HTTP status 404/,
+    ],
+  },
 ]
 
 for (const row of rows) {
@@ -349,7 +377,7 @@ t.test('what the script prints', async (t) => {
   const seen = parseSeen(
     'clock 1000.5\nport 192B\nport 0016\nowner 6443 kube-apiserver\nserver /etc/kubernetes/kubelet.conf https://a:6443\netcd\n' +
       'kubelet Kubernetes v1.34.1\ndisk /var/lib ext4 100 4096\ndisk /data nfs4\nunresolved x\nvip 52:aa none\ntool conntrack\n' +
-      'url http://m/ curl: (7) refused 000\noption MEMCG\nclock 1001.25\n',
+      'url http://m/ curl: (7) refused 000\nmirror http://m/v2/ 200\noption MEMCG\nclock 1001.25\n',
   )
   t.same(seen, {
     clock: [1000.5, 1001.25],
@@ -366,6 +394,7 @@ t.test('what the script prints', async (t) => {
     virtualIp: { mac: '52:aa', api: false },
     missingTools: ['conntrack'],
     urls: { 'http://m/': 'curl: (7) refused 000' },
+    mirrors: { 'http://m/v2/': '200' },
     kernelOptions: ['MEMCG'],
   })
 })

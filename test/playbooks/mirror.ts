@@ -39,10 +39,7 @@ export async function serveMirror(t: Test, lab: Lab): Promise<Mirror> {
   const root = lab.hosts[0]!.rootfs
 
   // A mirror of Debian: its own packages.
-  const debian = join(folder, 'debian')
-  mkdirSync(join(debian, 'pool'), { recursive: true })
-  download(join(debian, 'pool'))
-  index(debian, debian, home)
+  mirrorDebian(join(folder, 'debian'), ['containerd', 'runc'], home)
 
   // A vendor's, which ships containerd with CRI switched off, as Docker's does.
   const vendor = join(folder, 'vendor')
@@ -86,9 +83,16 @@ const program = (root: string, name: string): string => join(root, name === 'run
 
 const sha256 = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex')
 
+/** A mirror of Debian that has these packages alone, signed. */
+export function mirrorDebian(folder: string, packages: readonly string[], home: string): void {
+  mkdirSync(join(folder, 'pool'), { recursive: true })
+  download(join(folder, 'pool'), packages)
+  index(folder, folder, home)
+}
+
 /** Debian's packages, from the machine's own mirror. */
-function download(folder: string): void {
-  const get = ['apt-get', 'download', '-o', 'APT::Sandbox::User=root', 'containerd', 'runc']
+function download(folder: string, packages: readonly string[]): void {
+  const get = ['apt-get', 'download', '-o', 'APT::Sandbox::User=root', ...packages]
   try {
     must(get, { cwd: folder })
   } catch {
@@ -137,7 +141,7 @@ function index(base: string, distribution: string, home: string, component?: str
 }
 
 /** A web server for the folder, at the machine's end of the lab's network. */
-async function serve(t: Test, folder: string, address: string): Promise<string> {
+export async function serve(t: Test, folder: string, address: string): Promise<string> {
   const server = createServer((request, response) => {
     try {
       const content = readFileSync(join(folder, normalize(decodeURIComponent(request.url!.replace(/\?.*$/, '')))))

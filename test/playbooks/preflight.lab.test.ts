@@ -65,6 +65,7 @@ ${vars}
     kubernetes_virtual_ip: ${n2!.address}
     kubernetes_kube_proxy_mode: ipvs
     preflight_urls: ['http://127.0.0.1:9/mirror']
+    containerd_registries: { docker.io: { mirrors: ['http://127.0.0.1:9'] } }
     preflight_names: [no-such-name.invalid]`
     const wrong = await runbook(lab, ['apply'], write(vars))
     t.equal(wrong.rc, 2)
@@ -74,6 +75,10 @@ ${vars}
     t.match(of('n1'), /identity: machine-id [0-9a-f]+ is that of n3 too/)
     t.match(of('n1'), /dns: no-such-name\.invalid does not resolve/)
     t.match(of('n1'), /mirror: http:\/\/127\.0\.0\.1:9\/mirror cannot be had: .*(refused|connect)/i)
+    t.match(
+      of('n1'),
+      /mirror: http:\/\/127\.0\.0\.1:9\/v2\/, the mirror of docker\.io, cannot be had: .*(refused|connect)/i,
+    )
     t.match(of('n2'), /cluster: the host is in another cluster, https:\/\/192\.0\.2\.1:6443/)
     t.notMatch(of('n2'), /identity/)
     t.match(of('n3'), /identity: machine-id [0-9a-f]+ is that of n1 too/)

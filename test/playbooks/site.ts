@@ -1,7 +1,9 @@
 /** A lab for a cluster, its inventory, and runbook on it as a user would run it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import type { LabHost } from '../lab/index.ts'
 import { apiAddress, kubectl } from '../lab/kubernetes/cluster.ts'
 import { bootKubernetesLab, type KubernetesLab, type KubernetesLabOptions } from '../lab/kubernetes/index.ts'
 import { writeInventory } from '../lab/kubernetes/inventory.ts'
@@ -117,20 +119,36 @@ export async function nothingToDo(t: Test, { runbook }: Site, playbook = CLUSTER
   return again
 }
 
+/** The control plane that holds the virtual IP, by its addresses and by kube-vip's lease. */
+async function leaderOf({ lab, exec }: Site): Promise<LabHost> {
+  const on = lab.controlPlanes.filter(({ name }) => lab.lab.isOn(name))
+  const lease = `KUBECONFIG=/etc/kubernetes/admin.conf kubectl --request-timeout=5s get lease plndr-cp-lock -n kube-system -o 'jsonpath={.spec.holderIdentity}'`
+  for (const end = Date.now() + 300_000; ; await sleep(1000)) {
+    const held = await Promise.all(on.map(({ name }) => exec(name, 'ip -4 address show dev host0')))
+    const names = on.filter((_, i) => held[i]!.stdout.includes(` ${apiAddress(lab)}/`)).map(({ name }) => name)
+    const holder = (await exec(on[0]!.name, lease)).stdout.trim()
+    if (names.length === 1 && names[0] === holder) return on.find(({ name }) => name === holder)!
+    if (Date.now() > end)
+      throw new Error(`the virtual IP is on ${names.join(', ') || 'no host'}, its lease with ${holder}`)
+  }
+}
+
 /**
  * The control plane that holds the virtual IP loses its power: the API answers there nevertheless. With power again it is a
  * node like before. `vars` are those that the cluster was applied with last, as `-e` takes them.
  */
 export async function losesALeader(t: Test, site: Site, ...vars: string[]): Promise<void> {
   const { lab, runbook } = site
-  const held = await Promise.all(
-    lab.controlPlanes.map(({ name }) => lab.lab.exec(name, ['ip', '-4', 'address', 'show', 'dev', 'host0'])),
-  )
-  const leader = lab.controlPlanes[held.findIndex(({ stdout }) => stdout.includes(` ${apiAddress(lab)}/`))]!
+  for (const { name } of lab.controlPlanes) {
+    const { stdout } = await site.exec(name, 'cat /etc/kubernetes/manifests/kube-vip.yaml')
+    t.match(stdout, /path: \/etc\/kubernetes\/admin\.conf/, `kube-vip of ${name} has the usual rights only`)
+  }
+  const leader = await leaderOf(site)
   await lab.lab.kill(leader.name)
   const without = await runbook('apply', CLUSTER, '--limit', 'workers')
   succeeded(t, without, `it succeeds without ${leader.name}`)
   t.comment(`the API answered after ${without.seconds.toFixed(1)} s at most`)
+  t.not((await leaderOf(site)).name, leader.name, 'another one has the virtual IP, and the lease')
   await lab.lab.powerOn(leader.name)
   succeeded(t, await runbook('apply', CLUSTER, ...vars.flatMap((one) => ['-e', one])), 'and with it again')
   await allReady(t, site)

@@ -8,7 +8,7 @@ import type { Wanted } from './wanted.ts'
 export { CHECKS, type Check, type Facts, type Finding } from './facts.ts'
 export { look, parseSeen, type Seen } from './look.ts'
 export type { Asked } from './site.ts'
-export { type Peer, versionOf, type Wanted } from './wanted.ts'
+export { type MirrorToTry, type Peer, versionOf, type Wanted } from './wanted.ts'
 
 /** Everything that stands in the way of the host's becoming what is wanted. */
 export function judge(self: string, wanted: Wanted, facts: Facts, seen: Seen, asked: Asked): Finding[] {

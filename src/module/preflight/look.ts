@@ -3,7 +3,7 @@ import { all, map, type Read } from '../read.ts'
 import { type KernelModule, kernelModules } from '../reads/kernel.ts'
 import { SAID } from '../reads/said.ts'
 import { script } from '../reads/script.ts'
-import { KERNEL_OPTIONS, modulesFor, TOOLS, type Wanted } from './wanted.ts'
+import { KERNEL_OPTIONS, type MirrorToTry, modulesFor, TOOLS, type Wanted } from './wanted.ts'
 
 /** What preflight reads of a host beyond its facts. */
 export interface Seen {
@@ -29,6 +29,8 @@ export interface Seen {
   readonly missingTools: readonly string[]
   /** URL to the HTTP status, or to what curl or wget said. */
   readonly urls: Readonly<Record<string, string>>
+  /** The same of the mirrors' APIs. */
+  readonly mirrors: Readonly<Record<string, string>>
   /** `CONFIG_…` lines of the running kernel, without the prefix; [] when it does not tell. */
   readonly kernelOptions: readonly string[]
   readonly modules: Readonly<Record<string, KernelModule>>
@@ -82,13 +84,28 @@ if [ $r = 0 ] || [ -n "$m" ]; then
 fi
 `
 
-const url = (address: string): string => `
-u=${quote(address)}
-if command -v curl >/dev/null; then e=$(curl -sSL -m 15 -r 0-0 -o /dev/null -w '%{http_code}' "$u" 2>&1)
-elif command -v wget >/dev/null; then e=$(wget -q -S -T 15 -t 1 --spider "$u" 2>&1 | sed -n 's/^ *HTTP[^ ]* \\([0-9]*\\).*/\\1/p' | tail -n 1)
-else e='the host has neither curl nor wget'; fi
-printf 'url %s %s\\n' "$u" "$(printf %s "\${e:-no answer}" | tr '\\n' ' ')"
+/** `ask WORD URL [CA]`: what comes of a URL. With -k for a CA, or with one that is not there yet, any certificate will do. */
+const ASK = `
+ask() {
+  w=$1 u=$2 c=\${3-}
+  [ -z "$c" ] || [ -e "$c" ] || c=-k
+  if command -v curl >/dev/null; then
+    case $c in '') set -- ;; -k) set -- -k ;; *) set -- --cacert "$c" ;; esac
+    e=$(curl -sSL -m 15 -r 0-0 "$@" -o /dev/null -w '%{http_code}' "$u" 2>&1)
+  elif command -v wget >/dev/null; then
+    case $c in '') set -- ;; -k) set -- --no-check-certificate ;; *) set -- "--ca-certificate=$c" ;; esac
+    e=$(wget -q -S -T 15 -t 1 "$@" --spider "$u" 2>&1 | sed -n 's/^ *HTTP[^ ]* \\([0-9]*\\).*/\\1/p' | tail -n 1)
+  else e='the host has neither curl nor wget'; fi
+  printf '%s %s %s\\n' "$w" "$u" "$(printf %s "\${e:-no answer}" | tr '\\n' ' ')"
+}
 `
+
+/** containerd does not read the environment of shells; its proxy may have a password, which belongs on no command line. */
+function mirror({ url, ca, skipVerify, proxy = '' }: MirrorToTry): string {
+  const variables = ['http_proxy', 'https_proxy', 'HTTPS_PROXY'].map((name) => `${name}=${quote(proxy)}`).join(' ')
+  const trust = skipVerify ? '-k' : quote(ca ?? '')
+  return `{ unset all_proxy ALL_PROXY no_proxy NO_PROXY; export ${variables}; ask mirror ${quote(url)} ${trust}; } &`
+}
 
 /** See Seen. Takes as long as the slowest of names and URLs, seconds at the most for each; changes nothing. */
 export function look(wanted: Wanted): Read<Seen> {
@@ -100,7 +117,10 @@ export function look(wanted: Wanted): Read<Seen> {
       ? ''
       : `for n in ${quoteAll(wanted.names)}; do limit 10 getent ahosts "$n" >/dev/null 2>&1 || printf 'unresolved %s\\n' "$n"; done`,
     wanted.virtualIp === undefined ? '' : virtualIp(wanted.virtualIp, apiPort(wanted)),
-    ...wanted.urls.map(url),
+    ASK,
+    ...wanted.urls.map((address) => `ask url ${quote(address)} &`),
+    ...new Map(wanted.mirrors.map((one) => [one.url, mirror(one)])).values(),
+    'wait',
     'clock',
   ].join('\n')
   return map(all({ out: script(text, ['preflight']), modules: kernelModules(modules) }), ({ out, modules: found }) => ({
@@ -139,6 +159,7 @@ export function parseSeen(text: string): Omit<Seen, 'modules'> {
     virtualIp: vip && { mac: vip[0] === '-' ? '' : vip[0]!, api: vip[1] !== 'none' },
     missingTools: of('tool').map(([name]) => name!),
     urls: Object.fromEntries(of('url').map(([address, ...said]) => [address!, said.join(' ').trim()])),
+    mirrors: Object.fromEntries(of('mirror').map(([address, ...said]) => [address!, said.join(' ').trim()])),
     kernelOptions: of('option').map(([name]) => name!),
   }
 }

@@ -1,7 +1,7 @@
 /** What is asked of the host among the others: names, addresses, clock, ports, and what cluster it is part of. */
 import type { Facts, Finding } from './facts.ts'
 import { apiPort, type Seen } from './look.ts'
-import { type Peer, portsFor, versionOf, type Wanted } from './wanted.ts'
+import { type MirrorToTry, type Peer, portsFor, versionOf, type Wanted } from './wanted.ts'
 
 const problem = (check: Finding['check'], message: string): Finding => ({ check, message, level: 'problem' })
 const note = (check: Finding['check'], message: string): Finding => ({ check, message, level: 'note' })
@@ -21,7 +21,8 @@ export function judgeSite(self: string, wanted: Wanted, facts: Facts, seen: Seen
     ...clock(wanted, seen, asked),
     ...route(facts),
     ...virtualIp(self, wanted, facts, seen, member),
-    ...mirrors(seen),
+    ...urls(seen),
+    ...mirrors(wanted, seen),
   ]
 }
 
@@ -255,11 +256,40 @@ function inNetworks(address: string, facts: Facts): boolean {
   })
 }
 
-/** 401 and 403 are the answers of a registry or mirror that is there. */
-function mirrors({ urls }: Seen): Finding[] {
+/** What stands against an answer. 401 and 403 are those of a registry or mirror that is there. */
+function wrongWith(said: string): string | undefined {
+  if (/^(2\d\d|3\d\d|401|403|405|416)$/.test(said)) return undefined
+  return /^\d{3}$/.test(said) && said !== '000' ? `HTTP status ${said}` : said.replace(/ ?000$/, '')
+}
+
+function urls({ urls }: Seen): Finding[] {
   return Object.entries(urls).flatMap(([url, said]) => {
-    if (/^(2\d\d|3\d\d|401|403|405|416)$/.test(said)) return []
-    const why = /^\d{3}$/.test(said) && said !== '000' ? `HTTP status ${said}` : said.replace(/ ?000$/, '')
-    return [problem('mirror', `${url} cannot be had: ${why}. Mend the URL, the network or the proxy`)]
+    const why = wrongWith(said)
+    return why === undefined
+      ? []
+      : [problem('mirror', `${url} cannot be had: ${why}. Mend the URL, the network or the proxy`)]
   })
+}
+
+/** containerd goes on to the next mirror of a registry, so one that answers is enough. */
+function mirrors(wanted: Wanted, seen: Seen): Finding[] {
+  const wrong = new Map(wanted.mirrors.map((mirror) => [mirror, wrongWithMirror(mirror, seen)]))
+  return wanted.mirrors.flatMap((mirror) => {
+    const why = wrong.get(mirror)
+    if (why === undefined) return []
+    const { registry, url, proxy } = mirror
+    const of = registry === '_default' ? 'all registries' : registry
+    const by = proxy === undefined ? '' : ` through the proxy ${proxy.replace(/\/\/[^/]*@/, '//')}`
+    const said = `${url}, the mirror of ${of}, cannot be had${by}: ${why}`
+    const other = wanted.mirrors.find((one) => one.registry === registry && wrong.get(one) === undefined)
+    return other
+      ? [note('mirror', `${said}. Images come from ${other.url}`)]
+      : [problem('mirror', `${said}. Mend containerd_registries, the network or the proxy`)]
+  })
+}
+
+/** Below a path of its own a registry need not say anything: what counts is that it is there. */
+function wrongWithMirror({ url }: MirrorToTry, { mirrors }: Seen): string | undefined {
+  const said = mirrors[url] ?? 'no answer'
+  return said === '404' && !/^https?:\/\/[^/]+\/v2\/$/.test(url) ? undefined : wrongWith(said)
 }

@@ -24,7 +24,20 @@ export interface Wanted {
   readonly names: readonly string[]
   /** URLs that the host must reach. */
   readonly urls: readonly string[]
+  /** Mirrors that containerd is to pull from. */
+  readonly mirrors: readonly MirrorToTry[]
   readonly peers: readonly Peer[]
+}
+
+/** A mirror of a registry, asked as containerd will ask it. */
+export interface MirrorToTry {
+  readonly registry: string
+  /** Root of its API. */
+  readonly url: string
+  readonly skipVerify: boolean
+  /** Path on the host of its certificate authority. */
+  readonly ca?: string | undefined
+  readonly proxy?: string | undefined
 }
 
 /** A host of the play, as the others see it. */

@@ -6,13 +6,13 @@ import { imageCache } from '../image.ts'
 import { takeLock } from '../lock.ts'
 import { BUILD_FLAGS, goBuild } from './go.ts'
 import { assembleImages } from './images.ts'
-import { FLANNEL_CNI_PACKAGE, packagesOf, patchesText, SOURCES, stage, tagsOf } from './modules.ts'
-import { CNI_PLUGINS, FLANNEL, FLANNEL_CNI, KUBE_COMMANDS, type Minor, NEWEST, RELEASES } from './versions.ts'
+import { OTHERS, type Other, packageOf, packagesOf, patchesText, SOURCES, stage, tagsOf } from './modules.ts'
+import { CNI_PLUGINS, FLANNEL, KUBE_COMMANDS, type Minor, NEWEST, RELEASES } from './versions.ts'
 
 /** What was built of a release; everything is below `folder`, which may be shown to hosts read-only. */
 export interface Built {
   readonly folder: string
-  /** kubeadm, kubelet, kubectl, kube-*: links to one binary `kube`; etcd, coredns. */
+  /** kubeadm, kubelet, kubectl, kube-*: links to one binary `kube`; etcd, coredns; with the newest crictl and kube-vip too. */
   readonly bin: string
   /** Archives for `ctr -n k8s.io images import`. */
   readonly images: readonly string[]
@@ -97,8 +97,12 @@ async function compile(minor: Minor, folder: string, progress: (line: string) =>
   }
   // Both are called flannel: the daemon goes by its usual name.
   await rename(path.join(bin, 'flannel'), path.join(bin, 'flanneld'))
-  await stage('flannel-cni', sources)
-  await goBuild({ folder: sources, packages: [FLANNEL_CNI_PACKAGE], output: cni }, progress)
+  for (const name of Object.keys(OTHERS) as Other[]) {
+    await stage(name, sources)
+    const output = name === 'flannel-cni' ? cni : bin
+    const define = { [`${OTHERS[name].module}/pkg/version.Version`]: OTHERS[name].version.slice(1) }
+    await goBuild({ folder: sources, packages: [packageOf(name)], output, define }, progress)
+  }
 }
 
 /** What the release's own build defines: k8s.io/component-base/version. */
@@ -124,8 +128,8 @@ async function contentHash(minor: Minor): Promise<string> {
     process.arch,
     RELEASES[minor],
     FLANNEL,
-    FLANNEL_CNI,
     CNI_PLUGINS,
+    OTHERS,
     packagesOf(minor),
     patchesText(),
     BUILD_FLAGS,
@@ -133,7 +137,7 @@ async function contentHash(minor: Minor): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(inputs))
   const files = [
     ...(await Array.fromAsync(glob('cmd/**/*.go', { cwd: SOURCES }))).sort(),
-    ...[minor, 'flannel-cni'].flatMap((name) => [`${name}.mod`, `${name}.sum`]),
+    ...[minor, ...Object.keys(OTHERS)].flatMap((name) => [`${name}.mod`, `${name}.sum`]),
   ]
   for (const file of files)
     hash

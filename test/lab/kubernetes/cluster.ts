@@ -126,7 +126,7 @@ async function writeVipPod(lab: KubernetesLab, host: LabHost, kubeconfig: string
       containers: [
         {
           name: 'kube-vip',
-          image: LAB_IMAGES.vip,
+          image: LAB_IMAGES.kubeVip,
           imagePullPolicy: 'IfNotPresent',
           args: ['manager'],
           env: Object.entries({ ...env, ...election, address: apiAddress(lab) }).map(([name, value]) => ({

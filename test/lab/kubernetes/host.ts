@@ -12,7 +12,7 @@ const PROGRAMS = ['kubeadm', 'kubelet', 'kubectl'] as const
 
 /**
  * Makes a running host what the packages of a release make of it: programs, kubelet's unit (enabled, as the package has
- * it), CNI plugins; and with `images` the images in containerd's store, as on a host without a registry. containerd is
+ * it), crictl, CNI plugins; and with `images` the images in containerd's store, as on a host without a registry. containerd is
  * as it was afterwards: not configured, and not running if it was not.
  */
 export async function prepareHost(
@@ -27,6 +27,7 @@ export async function prepareHost(
     await force('/usr/local/lib/runbook-lab/runc', path.join(host.rootfs, 'usr/local/sbin/runc'))
   }
   await installCniPlugins(host, kubernetes)
+  await force(path.join(kubernetes.shared.bin, 'crictl'), path.join(host.rootfs, 'usr/bin/crictl'))
   await installRelease(host, kubernetes, minor)
   await sh(
     lab,

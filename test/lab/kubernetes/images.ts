@@ -64,7 +64,7 @@ async function writeShared(folder: string, scratch: string, tools: string): Prom
   for (const tag of new Set(Object.values(RELEASES).map((release) => release.pauseTag))) {
     await layout.addImage(await oneFile(layout, scratch, `${bin}/pause`, 'pause', `registry.k8s.io/pause:${tag}`))
   }
-  await layout.addImage(await oneFile(layout, scratch, `${bin}/vip`, 'vip', LAB_IMAGES.vip))
+  await layout.addImage(await oneFile(layout, scratch, `${bin}/kube-vip`, 'kube-vip', LAB_IMAGES.kubeVip))
   await layout.addImage(await oneFile(layout, scratch, `${bin}/test-server`, 'test-server', LAB_IMAGES.testServer))
   await layout.write(path.join(folder, 'images', 'shared.tar'))
 }

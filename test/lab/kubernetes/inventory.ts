@@ -3,7 +3,7 @@ import path from 'node:path'
 import { parse, stringify } from 'yaml'
 import { apiAddress, POD_SUBNET, SERVICE_SUBNET } from './cluster.ts'
 import type { KubernetesLab } from './index.ts'
-import { LAB_IMAGES, RELEASES } from './versions.ts'
+import { RELEASES } from './versions.ts'
 
 /**
  * Writes an inventory for the shipped playbooks, with all hosts of the lab in their groups; returns its path. It stands
@@ -33,7 +33,6 @@ function siteVariables(site: KubernetesLab): Record<string, unknown> {
     kubernetes_service_subnet: SERVICE_SUBNET,
     ...(several && {
       kubernetes_virtual_ip: apiAddress(site),
-      kube_vip_image: LAB_IMAGES.vip,
       kube_vip_interface: 'host0',
     }),
     cni_manifest: site.kubernetes.shared.flannelManifest,

@@ -1,13 +1,15 @@
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { goOutput } from './go.ts'
-import { FLANNEL, type Minor, NEWEST, RELEASES } from './versions.ts'
+import { CRI_TOOLS, FLANNEL, FLANNEL_CNI, KUBE_VIP, type Minor, NEWEST, RELEASES } from './versions.ts'
 
 /** Folder with the sources of the lab's own commands and the go.mod and go.sum of each release. */
 export const SOURCES = path.join(import.meta.dirname, 'go')
 
 /** What go.mod and go.sum are called among the sources: `1.34.mod`, `flannel-cni.sum`. */
-export type ModuleName = Minor | 'flannel-cni'
+export type ModuleName = Minor | Other
+
+export const isOther = (name: ModuleName): name is Other => name in OTHERS
 
 interface Patch {
   readonly module: string
@@ -57,7 +59,7 @@ export async function stage(name: ModuleName, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   await cp(path.join(SOURCES, `${name}.mod`), path.join(folder, 'go.mod'))
   await cp(path.join(SOURCES, `${name}.sum`), path.join(folder, 'go.sum'))
-  if (name !== 'flannel-cni') await stageSources(name, folder)
+  if (!isOther(name)) await stageSources(name, folder)
 }
 
 /** Our commands and the patched modules, without go.mod. */
@@ -88,9 +90,21 @@ export function packagesOf(minor: Minor): string[] {
   if (minor !== NEWEST) return own
   const plugins = ['main/bridge', 'main/loopback', 'ipam/host-local', 'meta/portmap', 'meta/firewall']
   const cni = plugins.map((plugin) => `github.com/containernetworking/plugins/plugins/${plugin}`)
-  return [...own, './cmd/vip', './cmd/test-server', './cmd/pause', 'github.com/flannel-io/flannel', ...cni]
+  return [...own, './cmd/test-server', './cmd/pause', 'github.com/flannel-io/flannel', ...cni]
 }
 
-export const FLANNEL_CNI_PACKAGE = 'github.com/containernetworking/plugins/plugins/meta/flannel'
+/** Programs of other modules than the release's, each with a go.mod of its own. */
+export const OTHERS = {
+  'flannel-cni': {
+    module: 'github.com/containernetworking/plugins',
+    version: FLANNEL_CNI,
+    command: 'plugins/meta/flannel',
+  },
+  'kube-vip': { module: 'github.com/kube-vip/kube-vip', version: KUBE_VIP, command: '' },
+  crictl: { module: 'sigs.k8s.io/cri-tools', version: CRI_TOOLS, command: 'cmd/crictl' },
+} as const
+export type Other = keyof typeof OTHERS
+
+export const packageOf = (name: Other): string => path.posix.join(OTHERS[name].module, OTHERS[name].command)
 
 export const tagsOf = (minor: Minor): string[] => [`kubernetes_${minor.replace('.', '_')}`]

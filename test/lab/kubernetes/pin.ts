@@ -3,15 +3,18 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { goOutput } from './go.ts'
 import {
-  FLANNEL_CNI_PACKAGE,
+  isOther,
   type ModuleName,
+  OTHERS,
+  type Other,
+  packageOf,
   packagesOf,
   patchedModules,
   SOURCES,
   stageSources,
   tagsOf,
 } from './modules.ts'
-import { CNI_PLUGINS, FLANNEL, FLANNEL_CNI, type Minor, NEWEST, RELEASES } from './versions.ts'
+import { CNI_PLUGINS, FLANNEL, type Minor, NEWEST, RELEASES } from './versions.ts'
 
 /**
  * Writes go/*.mod and go/*.sum anew after a change of versions.ts: `node test/lab/kubernetes/pin.ts`. Their hashes are
@@ -21,10 +24,17 @@ import { CNI_PLUGINS, FLANNEL, FLANNEL_CNI, type Minor, NEWEST, RELEASES } from 
 /** Module -> version, or a folder. */
 type Modules = Map<string, string>
 
+/** Versions of everything that is built, and the ones that Go took them for: replacing does not rename. */
+interface Resolved {
+  readonly built: Modules
+  readonly named: Modules
+}
+const NOTHING: Resolved = { built: new Map(), named: new Map() }
+
 if (import.meta.main) {
-  const newest = await pinRelease(NEWEST, new Map())
+  const newest = await pinRelease(NEWEST, NOTHING)
   for (const minor of Object.keys(RELEASES) as Minor[]) if (minor !== NEWEST) await pinRelease(minor, newest)
-  await pinFlannelCni(newest)
+  for (const name of Object.keys(OTHERS) as Other[]) await pinOther(name, newest)
 }
 
 /**
@@ -32,16 +42,17 @@ if (import.meta.main) {
  * release takes the newer one's versions of what is not Kubernetes', so that it is compiled once for both. Returns the
  * versions of everything that is built.
  */
-async function pinRelease(minor: Minor, shared: Modules): Promise<Modules> {
+async function pinRelease(minor: Minor, shared: Resolved): Promise<Resolved> {
   const { kubernetes, etcd, coredns } = RELEASES[minor]
   const upstream = await upstreamModules(kubernetes)
   const replace: Modules = new Map()
   for (const module of upstream.staging) replace.set(module, kubernetes.replace('v1.', 'v0.'))
-  const wanted = shared.size > 0 ? withoutKubernetes(shared) : upstream.required
+  const wanted = shared.built.size > 0 ? withoutKubernetes(shared.built) : upstream.required
   for (const [module, version] of wanted) if (!replace.has(module)) replace.set(module, version)
   for (const part of ['api', 'client', 'client/pkg', 'pkg', 'server']) replace.set(`go.etcd.io/etcd/${part}/v3`, etcd)
   replace.delete('go.etcd.io/etcd/etcdctl/v3')
   const require: Modules = new Map([
+    ...withoutKubernetes(shared.named),
     ['k8s.io/kubernetes', kubernetes],
     ['github.com/coredns/coredns', coredns],
     ['go.etcd.io/etcd/server/v3', etcd],
@@ -55,13 +66,14 @@ async function pinRelease(minor: Minor, shared: Modules): Promise<Modules> {
   return resolve(minor, require, replace, packagesOf(minor), (folder) => stageSources(minor, folder))
 }
 
-async function pinFlannelCni(shared: Modules): Promise<void> {
-  const replace: Modules = new Map()
-  for (const module of ['github.com/vishvananda/netlink', 'github.com/vishvananda/netns', 'golang.org/x/sys']) {
-    replace.set(module, shared.get(module)!)
-  }
-  const require = new Map([['github.com/containernetworking/plugins', FLANNEL_CNI]])
-  await resolve('flannel-cni', require, replace, [FLANNEL_CNI_PACKAGE], async () => {})
+/**
+ * In the newest release's versions of what both need, so that it is compiled once. They are required as well: with -trimpath
+ * the name of a version is part of what is compiled.
+ */
+async function pinOther(name: Other, { built, named }: Resolved): Promise<void> {
+  const { module, version } = OTHERS[name]
+  const replace = new Map([...built].filter(([one]) => one !== module))
+  await resolve(name, new Map([...named, [module, version]]), replace, [packageOf(name)], async () => {})
 }
 
 /** Lets Go fill in go.mod and go.sum and stores them; returns the versions of what the packages need. */
@@ -71,18 +83,24 @@ async function resolve(
   replace: Modules,
   packages: string[],
   prepare: (folder: string) => Promise<void>,
-): Promise<Modules> {
+): Promise<Resolved> {
   const folder = await mkdtemp(path.join(tmpdir(), 'runbook-pin-'))
   try {
     await prepare(folder)
     await writeFile(path.join(folder, 'go.mod'), goMod(require, replace))
-    const format = '{{with .Module}}{{.Path}} {{with .Replace}}{{.Version}}{{else}}{{.Version}}{{end}}{{end}}'
-    const tags = name === 'flannel-cni' ? [] : [`-tags=${tagsOf(name).join(',')}`]
+    const format =
+      '{{with .Module}}{{.Path}} {{.Version}} {{with .Replace}}{{.Version}}{{else}}{{.Version}}{{end}}{{end}}'
+    const tags = isOther(name) ? [] : [`-tags=${tagsOf(name).join(',')}`]
     const lines = await goOutput(folder, ['list', '-mod=mod', ...tags, '-deps', '-f', format, ...packages])
     await copyFile(path.join(folder, 'go.mod'), path.join(SOURCES, `${name}.mod`))
     await copyFile(path.join(folder, 'go.sum'), path.join(SOURCES, `${name}.sum`))
     const pairs = lines.split('\n').map((line) => line.trim().split(' '))
-    return new Map(pairs.flatMap(([module, version]) => (module && version ? [[module, version] as const] : [])))
+    // A folder has no version.
+    const modules = pairs.filter((pair): pair is [string, string, string] => pair.length === 3)
+    return {
+      built: new Map(modules.map(([module, , version]) => [module, version])),
+      named: new Map(modules.map(([module, name]) => [module, name])),
+    }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

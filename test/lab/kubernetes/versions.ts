@@ -43,10 +43,14 @@ export const CNI_PLUGINS = 'v1.9.1'
 /** The last line of containernetworking/plugins with the flannel plugin; its own module is not on the proxy. */
 export const FLANNEL_CNI = 'v0.9.1'
 
-/** Names of the images that are the lab's own. */
+/** That of the role kube_vip, and the newest on the module proxy. */
+export const KUBE_VIP = 'v0.9.2'
+/** crictl. */
+export const CRI_TOOLS = 'v1.34.0'
+
+/** Names of images beside those that kubeadm asks for. */
 export const LAB_IMAGES = {
-  /** Stand-in for ghcr.io/kube-vip/kube-vip; see go/cmd/vip. */
-  vip: 'runbook.test/vip:1',
+  kubeVip: `ghcr.io/kube-vip/kube-vip:${KUBE_VIP}`,
   /** Workload of the tests; see go/cmd/test-server. */
   testServer: 'runbook.test/test-server:1',
   /** busybox, iptables, nft and conntrack of Debian. */
