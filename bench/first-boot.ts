@@ -15,7 +15,7 @@ import { install } from '../test/netboot/namespace.ts'
 import { ADDRESS, MAC, RACK_COMMANDS, Rack } from '../test/netboot/rack.ts'
 import { Bench, load, median, printTable } from './netboot-lab.ts'
 
-/** What the machine's console shows, in order; the second boot begins after `installed`. */
+/** What the machine's console shows, in order; the second boot begins after `installed`, by PXE and iPXE. */
 const MARKS: readonly (readonly [string, RegExp])[] = [
   ['iPXE runs', /iPXE initialising/],
   ['iPXE has its script', /runbook: n1 installs/],
@@ -23,8 +23,7 @@ const MARKS: readonly (readonly [string, RegExp])[] = [
   ['image begins', /writes vda: 0 %/],
   ['image verified', /image verified/],
   ['installed', /installed: image on vda/],
-  ['iPXE again', /iPXE initialising/],
-  ['told to boot the disk', /booting the local disk/],
+  ['GRUB of the disk', /Welcome to GRUB/],
 ]
 const SECONDS = 1200
 const BASE = 'http://10.77.0.1'
