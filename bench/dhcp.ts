@@ -7,7 +7,7 @@
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { missing, Namespace } from '../test/netboot/namespace.ts'
+import { install, Namespace } from '../test/netboot/namespace.ts'
 import { Bench, cpuSeconds, load, printTable, residentMegabytes } from './netboot-lab.ts'
 
 const seconds = Number(process.argv[2] ?? 4)
@@ -15,8 +15,7 @@ const seconds = Number(process.argv[2] ?? 4)
 const CLIENTS = 20_000
 const RATES = [250, 500, 1000, 2000, 4000, 5000, 6000, 7000, 8000, 10_000, 12_000, 14_000, 16_000, 20_000]
 const LOSS = 0.01
-const reason = missing('perfdhcp', 'kea-dhcp4', 'dnsmasq')
-if (reason) throw new Error(reason)
+install('perfdhcp', 'kea-dhcp4', 'dnsmasq')
 
 // On a real disk: a tmpfs would make every fsync free.
 await using bench = new Bench()

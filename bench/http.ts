@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { missing, Namespace } from '../test/netboot/namespace.ts'
+import { install, Namespace } from '../test/netboot/namespace.ts'
 import { Bench, cpuSeconds, load, median, printTable, residentMegabytes } from './netboot-lab.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -17,8 +17,7 @@ const MEGABYTES = 256
 const LAST = 4
 
 const rounds = Number(process.argv[2] ?? 5)
-const reason = missing('nginx', 'wrk')
-if (reason) throw new Error(reason)
+install('nginx', 'wrk')
 
 await using bench = new Bench()
 const folder = mkdtempSync(join(tmpdir(), 'runbook-bench-http-'))

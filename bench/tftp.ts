@@ -10,12 +10,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { missing, Namespace } from '../test/netboot/namespace.ts'
+import { install, Namespace } from '../test/netboot/namespace.ts'
 import { Bench, cpuSeconds, load, median, printTable, residentMegabytes } from './netboot-lab.ts'
 
 const rounds = Number(process.argv[2] ?? 5)
-const reason = missing('dnsmasq', 'gcc')
-if (reason) throw new Error(reason)
+install('dnsmasq', 'gcc')
 
 await using bench = new Bench()
 const folder = mkdtempSync(join(tmpdir(), 'runbook-bench-tftp-'))

@@ -11,12 +11,12 @@ interface Flags {
 
 /** Adds the commands below `parent`; `done` is told the exit code of the one that ran. */
 export function addNetboot(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
-  inputs(
-    command(parent, 'serve', 'Serve DHCP, TFTP and HTTP until Ctrl-C', '  runbook netboot serve -c netboot.yml'),
-  ).action(async (flags: Flags) => {
-    const { serve } = await import('./commands/netboot-serve.ts')
-    done(await serve(flags))
-  })
+  inputs(command(parent, 'serve', 'Serve DHCP, TFTP and HTTP until Ctrl-C', '  runbook netboot serve -c netboot.yml'))
+    .option('--json', 'the log as JSON, an object a line', false)
+    .action(async (flags: Flags & { json: boolean }) => {
+      const { serve } = await import('./commands/netboot-serve.ts')
+      done(await serve(flags))
+    })
   inputs(
     command(
       parent,
@@ -81,10 +81,12 @@ export function addNetboot(parent: Command, command: AddCommand, done: (exitCode
       'What each machine is at, and what it should do next',
       '  runbook netboot status\n  runbook netboot status k8s-3          what happened to it, too',
     ).argument('[node...]', 'machines'),
-  ).action(async (names: string[], flags: Flags) => {
-    const { status } = await import('./commands/netboot.ts')
-    done(await status(names, flags))
-  })
+  )
+    .option('--json', 'as JSON', false)
+    .action(async (names: string[], flags: Flags & { json: boolean }) => {
+      const { status } = await import('./commands/netboot.ts')
+      done(await status(names, flags))
+    })
   inputs(
     command(
       parent,

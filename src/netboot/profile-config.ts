@@ -50,6 +50,7 @@ export const PROFILE = z.strictObject({
   disk: DISK.optional(),
   wipe: z.boolean().optional().describe('write to the disk even if it holds something'),
   inject: z.boolean().optional().describe('configure the system on the image; default true'),
+  grow: z.boolean().optional().describe('give its root the rest of the disk, as cloud-init does; default true'),
   apply: z.string().min(1).optional().describe('playbook, beside netboot.yml, applied once the machine is reachable'),
   uki: file.optional(),
   local: z.literal(true).optional(),
@@ -72,7 +73,7 @@ export function readProfile(
   }
   const belongs: Readonly<Record<typeof kind, readonly string[]>> = {
     kernel: ['initrd', 'cmdline', 'seed', 'vars', 'reports', 'apply'],
-    image: ['sha256', 'disk', 'wipe', 'inject', 'cmdline', 'seed', 'vars', 'apply'],
+    image: ['sha256', 'disk', 'wipe', 'inject', 'grow', 'cmdline', 'seed', 'vars', 'apply'],
     uki: [],
     local: [],
   }
@@ -117,13 +118,13 @@ export function readProfile(
 }
 
 function readOrders(
-  { image, sha256, disk, wipe = false, inject = true }: z.output<typeof PROFILE>,
+  { image, sha256, disk, wipe = false, inject = true, grow = true }: z.output<typeof PROFILE>,
   complain: Complain,
 ): ImageOrders | undefined {
   if (sha256 === undefined) complain('an image needs its sha256, as sha256sum prints it of the file', 'image')
   if (disk === undefined) complain('an image needs the disk that it is written to, e.g. disk: smallest', 'image')
   if (sha256 === undefined || disk === undefined) return undefined
-  return { file: cleanName(image!)!, sha256, disk: selector(disk), wipe, inject }
+  return { file: cleanName(image!)!, sha256, disk: selector(disk), wipe, inject, grow }
 }
 
 function selector(disk: z.output<typeof DISK>): string {

@@ -33,6 +33,8 @@ export interface ImageOrders {
   readonly wipe: boolean
   /** Whether the system on the image gets cloud-init's seed, or without cloud-init its name, keys and network. */
   readonly inject: boolean
+  /** Whether its root, without cloud-init, gets the rest of the disk. */
+  readonly grow: boolean
 }
 
 /** A unified kernel image, booted by UEFI HTTP boot or iPXE. */

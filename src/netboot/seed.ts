@@ -77,6 +77,7 @@ export function makeInstallerSeed(
         disk: orders.disk,
         wipe: orders.wipe ? 'yes' : 'no',
         inject: orders.inject ? 'yes' : 'no',
+        grow: orders.grow ? 'yes' : 'no',
         name: machine.name.split('.')[0]!,
       })
     case 'ssh-keys':

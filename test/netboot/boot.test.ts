@@ -131,7 +131,7 @@ t.test('the installer: its orders, once, and what a system without cloud-init ne
   const read = (name: string) => desk.seed(seed, report, name, BASE)
   t.equal(
     await read('install'),
-    `image=${BASE}/files/images/a%20b.raw.zst\nsha256=${'b'.repeat(64)}\ndisk=size:1000000000-2000000000\nwipe=yes\ninject=yes\nname=d\n`,
+    `image=${BASE}/files/images/a%20b.raw.zst\nsha256=${'b'.repeat(64)}\ndisk=size:1000000000-2000000000\nwipe=yes\ninject=yes\ngrow=yes\nname=d\n`,
   )
   t.equal(await read('install'), 'gone')
   t.equal(await read('networkd'), '[Match]\nMACAddress=52:54:00:77:00:05\n\n[Network]\nAddress=10.77.0.14/24\n\n')

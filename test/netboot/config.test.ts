@@ -58,7 +58,7 @@ t.test('a whole one', async (t) => {
     kind: 'kernel',
     kernel: 'installer/linux',
     initrd: ['installer/initrd'],
-    image: { file: 'debian.raw.zst', sha256: 'a'.repeat(64), disk: 'serial:S1', wipe: false, inject: true },
+    image: { file: 'debian.raw.zst', sha256: 'a'.repeat(64), disk: 'serial:S1', wipe: false, inject: true, grow: true },
     apply: join(folder, 'site.yml'),
   })
   for (const [one, name] of [

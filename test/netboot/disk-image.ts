@@ -1,4 +1,4 @@
-/** A small Debian that boots from a disk, and what machines load; built once into a cache outside the checkout. */
+/** Small Debians that boot from a disk, and what machines load; built once into a cache outside the checkout. */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -13,9 +13,14 @@ const PACKAGES = [
   ...['systemd', 'systemd-sysv', 'dbus', 'udev', 'openssh-server', 'iproute2', 'zstd'],
   ...['linux-image-cloud-amd64', 'initramfs-tools'],
 ]
+/** What Debian's own cloud images have. */
+const CLOUD_PACKAGES = ['cloud-init', 'cloud-guest-utils', 'netplan.io', 'sudo']
 /** MiB of the EFI system partition and of the root file system. */
 const ESP = 16
-const ROOT = 640
+const ROOT = { plain: 640, cloud: 880 } as const
+
+/** `cloud`: with cloud-init, which then does what our installer does for the other. */
+export type ImageKind = keyof typeof ROOT
 
 /** Milliseconds for each step that needs the mirror. */
 const TIMEOUT = 600_000
@@ -37,10 +42,14 @@ const FILES: Readonly<Record<string, string>> = {
     '[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=60\n',
 }
 
+function packagesOf(kind: ImageKind): string[] {
+  return [...PACKAGES, ...(kind === 'cloud' ? CLOUD_PACKAGES : [])]
+}
+
 /** Changes with what goes into the image. */
-function key(): string {
+function key(kind: ImageKind): string {
   return createHash('sha256')
-    .update(JSON.stringify([PACKAGES, ESP, ROOT, GRUB, FILES, 3]))
+    .update(JSON.stringify([packagesOf(kind), ESP, ROOT[kind], GRUB, FILES, 3]))
     .digest('hex')
     .slice(0, 12)
 }
@@ -59,16 +68,19 @@ export interface NetbootFiles {
 }
 
 /** Builds what is not there: two minutes the first time. Needs root. */
-export async function ensureNetbootFiles(progress: (line: string) => void): Promise<NetbootFiles> {
+export async function ensureNetbootFiles(
+  progress: (line: string) => void,
+  kind: ImageKind = 'plain',
+): Promise<NetbootFiles> {
   const cache = cacheFolder()
   await mkdir(cache, { recursive: true })
   await using _ = await takeLock(join(cache, 'lock'), () => progress('another process builds what machines boot'))
-  const image = `debian-${key()}.raw.zst`
+  const image = `debian-${key(kind)}.raw.zst`
   const folder = join(cache, 'files')
   await mkdir(folder, { recursive: true })
   if (!existsSync(join(folder, image))) {
     const started = performance.now()
-    await withFreshLists(progress, () => buildImage(cache, join(folder, image)))
+    await withFreshLists(progress, () => buildImage(kind, cache, join(folder, image)))
     progress(`disk image built in ${seconds(started)}`)
   }
   const started = performance.now()
@@ -117,7 +129,7 @@ async function installerKey(): Promise<string> {
   return hash.digest('hex')
 }
 
-async function buildImage(cache: string, file: string): Promise<void> {
+async function buildImage(kind: ImageKind, cache: string, file: string): Promise<void> {
   const work = join(cache, 'building')
   await rm(work, { recursive: true, force: true })
   const root = join(work, 'root')
@@ -130,7 +142,7 @@ async function buildImage(cache: string, file: string): Promise<void> {
         '--quiet',
         '--mode=root',
         '--variant=essential',
-        `--include=${PACKAGES.join(',')}`,
+        `--include=${packagesOf(kind).join(',')}`,
         ...excluded,
       ],
       ...[
@@ -149,7 +161,7 @@ async function buildImage(cache: string, file: string): Promise<void> {
   await run(['sh', '-c', `rm -f '${root}'/etc/ssh/ssh_host_* && rm -rf '${root}'/var/lib/apt/lists/*`])
 
   const rootPart = join(work, 'root.ext4')
-  await run(['mkfs.ext4', '-q', '-L', 'runbook-root', '-d', root, rootPart, `${ROOT}M`])
+  await run(['mkfs.ext4', '-q', '-L', 'runbook-root', '-d', root, rootPart, `${ROOT[kind]}M`])
   const esp = join(work, 'esp.fat')
   await run(['mkfs.vfat', '-C', '-n', 'ESP', esp, String(ESP * 1024)])
   await writeFile(join(work, 'grub.cfg'), GRUB)
@@ -167,8 +179,8 @@ async function buildImage(cache: string, file: string): Promise<void> {
   await run(['mcopy', '-i', esp, join(work, 'grub.cfg'), '::/EFI/debian/grub.cfg'])
 
   const raw = join(work, 'disk.raw')
-  const table = `label: gpt\nstart=1MiB, size=${ESP}MiB, type=uefi\nstart=${1 + ESP}MiB, size=${ROOT}MiB, type=linux\n`
-  await run(['truncate', '-s', `${ESP + ROOT + 2}M`, raw])
+  const table = `label: gpt\nstart=1MiB, size=${ESP}MiB, type=uefi\nstart=${1 + ESP}MiB, size=${ROOT[kind]}MiB, type=linux\n`
+  await run(['truncate', '-s', `${ESP + ROOT[kind] + 2}M`, raw])
   await run(['sfdisk', '-q', raw], { input: table })
   await run(['dd', `if=${esp}`, `of=${raw}`, 'bs=1M', 'seek=1', 'conv=notrunc,sparse', 'status=none'])
   await run(['dd', `if=${rootPart}`, `of=${raw}`, 'bs=1M', `seek=${1 + ESP}`, 'conv=notrunc,sparse', 'status=none'])

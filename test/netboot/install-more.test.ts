@@ -166,3 +166,41 @@ rackTest('Secure Boot from the installer to the system on the disk', { ...SECURE
   t.equal(await rack.ssh('tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* | od -An -tu1'), '   1\n')
   t.notMatch(rack.log, /ipxe/)
 })
+
+rackTest('an image with cloud-init', { image: 'cloud', full: true }, async (t, rack) => {
+  await rack.serve()
+  await rack.runbook(['netboot', 'repave', 'n1'])
+  await rack.power('on')
+  await rack.until(/n1 .* phones home with 3 host keys/, 1200)
+  await rack.until(/n1 .*site\.yml applied/)
+  t.match(await rack.runbook(['netboot', 'status', 'n1']), { code: 0, out: /n1 +reachable/ })
+  t.match(await rack.ssh('cloud-init status --wait'), /status: done/)
+  t.equal(await rack.ssh('cat /etc/hostname /etc/applied'), 'n1\nby runbook\n')
+  t.match(await rack.ssh('ip -4 -o addr'), /10\.77\.0\.10\/24/)
+  t.equal(await rack.ssh('sudo cat /run/cloud-init/cloud-id'), 'nocloud\n')
+  t.match(await rack.ssh('df -BM --output=size /'), /\n *9\d\dM\n$/, 'it has grown its root by itself')
+})
+
+for (const controller of ['ipmi', 'redfish'] as const) {
+  const name = `a machine that boots its disk first, repaved and rebooted through ${controller}`
+  rackTest(name, { controller, full: true }, async (t, rack) => {
+    await rack.serve()
+    t.match(await rack.runbook(['netboot', 'repave', 'n1', '--restart']), { code: 0 })
+    await rack.until(/n1 .*site\.yml applied/, 1200)
+
+    const bootId = await rack.ssh('cat /proc/sys/kernel/random/boot_id')
+    let at = rack.log.length
+    const told = rack.controller.length
+    t.match(await rack.runbook(['netboot', 'reboot', 'n1'], 900), { code: 0 })
+    await rack.until(/n1 .* boots its local disk/, 600, at)
+    await rack.reachable()
+    t.not(await rack.ssh('cat /proc/sys/kernel/random/boot_id'), bootId)
+    if (controller === 'ipmi')
+      t.match(rack.controller.slice(told), /set boot pxe[\s\S]*set shutdown 1[\s\S]*set power 1/)
+
+    // It runs, so its power is cut; it boots the network, or nothing would ask for the installer.
+    at = rack.log.length
+    t.match(await rack.runbook(['netboot', 'repave', 'n1', '--restart']), { code: 0 })
+    await rack.until(/n1 .* failed: failed: vda \(ROOT-1\) holds data/, 900, at)
+  })
+}

@@ -115,6 +115,7 @@ async function install(
     disk: 'smallest',
     wipe: 'no',
     inject: 'no',
+    grow: 'no',
     name: 'n1',
     ...orders,
   }

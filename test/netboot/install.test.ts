@@ -1,5 +1,5 @@
 /** From power-on with an empty disk to a machine that `runbook apply` has worked on; and no second time by itself. Minutes. */
-import { readFileSync } from 'node:fs'
+import { openSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { firmwareTest } from './lab.ts'
@@ -27,12 +27,17 @@ firmwareTest('an empty disk, OVMF, PXE, iPXE, installer, reboot to the disk, app
   for (const key of told) t.match(known, `10.77.0.10 ${key.split(' ').slice(0, 2).join(' ')}`)
   t.equal(await rack.ssh('cat /etc/hostname /etc/applied'), 'n1\nby runbook\n')
   t.match(await rack.ssh('ip -4 -o addr'), /10\.77\.0\.10\/24/)
+  // The image's root has 640 MiB, the disk 1024.
+  t.match(await rack.ssh('lsblk -bno SIZE /dev/vda2; df -BM --output=size /'), /^10[45]\d{7}\n *1M-blocks\n *9\d\dM\n$/)
   const plan = await rack.runbook(['plan', join(rack.folder, 'site.yml'), '--detailed-exitcode'])
   t.match(plan, { code: 0 }, 'a run by hand finds nothing left to do')
 
   // Nobody asks for anything: the power goes, and comes back.
   await rack.ssh('echo kept >/root/kept; sync')
   await rack.power('hard-off')
+  const end = Buffer.alloc(8)
+  readSync(openSync(join(rack.folder, 'disk.raw'), 'r'), end, 0, 8, 2 ** 30 - 512)
+  t.equal(end.toString(), 'EFI PART', "GPT's second table is at the end of the disk")
   t.equal(await rack.ssh('true'), undefined)
   at = rack.log.length
   await rack.power('on')

@@ -1,5 +1,5 @@
 /** Network namespaces of a test's or benchmark's own, and real peers and our servers in them. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Serve } from './serve.ts'
@@ -26,15 +26,38 @@ const PACKAGES: Readonly<Record<string, string>> = {
   sfdisk: 'fdisk',
   ssh: 'openssh-client',
   'dpkg-deb': 'dpkg',
+  ipmi_sim: 'openipmi',
+  nginx: 'nginx-light',
 }
+
+/** The commands that are not here, and `ip` if it is not. */
+function absentOf(commands: readonly string[]): string[] {
+  const folders = (process.env.PATH ?? '').split(':').concat('/usr/sbin', '/sbin')
+  return ['ip', ...commands].filter((command) => !folders.some((folder) => existsSync(`${folder}/${command}`)))
+}
+
+const packagesOf = (commands: readonly string[]): string[] =>
+  commands.flatMap((command) => (PACKAGES[command] ?? command).split(' '))
 
 /** Why a test that needs root and these commands cannot run here; undefined when it can. */
 export function missing(...commands: string[]): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root, for network namespaces and ports below 1024'
-  const folders = (process.env.PATH ?? '').split(':').concat('/usr/sbin', '/sbin')
-  const absent = ['ip', ...commands].filter((command) => !folders.some((folder) => existsSync(`${folder}/${command}`)))
-  const packages = absent.map((command) => PACKAGES[command] ?? command)
-  return absent.length > 0 ? `needs ${absent.join(', ')}: apt-get install ${packages.join(' ')}` : undefined
+  const absent = absentOf(commands)
+  return absent.length > 0 ? `needs ${absent.join(', ')}: apt-get install ${packagesOf(absent).join(' ')}` : undefined
+}
+
+/** Installs what is not here, from Debian. Throws Error without root, or when it cannot be had. */
+export function install(...commands: string[]): void {
+  const absent = absentOf(commands)
+  if (process.getuid?.() === 0 && absent.length > 0) {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    const apt = (...args: string[]): boolean =>
+      spawnSync('apt-get', [...args, '-o', 'DPkg::Lock::Timeout=300'], { env, stdio: ['ignore', 2, 2] }).status === 0
+    const get = (): boolean => apt('install', '-yq', '--no-install-recommends', ...packagesOf(absent))
+    if (!get() && apt('update', '-q')) get()
+  }
+  const reason = missing(...commands)
+  if (reason) throw new Error(reason)
 }
 
 /** What ends a namespace: a test of tap, or a benchmark. */

@@ -1,9 +1,10 @@
 /**
  * The power of a QEMU machine, as `runbook_power: {type: command}` calls it: ACTION in the environment, and the folder of
- * the machine as argument. Its `qemu.json` has the command; QEMU runs on when we end.
+ * the machine as argument. Its `qemu.json` has the command; QEMU runs on when we end. With BOOT=disk it boots its disk first.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -28,7 +29,10 @@ switch (process.env.ACTION) {
   case 'on':
     if (pid === undefined) {
       const argv = JSON.parse(readFileSync(join(folder, 'qemu.json'), 'utf8')) as string[]
-      const { status, stderr } = spawnSync(argv[0]!, [...argv.slice(1), '-daemonize', '-pidfile', pidFile], {
+      const args = argv
+        .slice(1)
+        .map((arg) => (process.env.BOOT === 'disk' ? arg.replace('bootindex=1', 'bootindex=3') : arg))
+      const { status, stderr } = spawnSync(argv[0]!, [...args, '-daemonize', '-pidfile', pidFile], {
         encoding: 'utf8',
         // What it prints must not hold our caller's pipe open.
         stdio: ['ignore', 'ignore', 'pipe'],
@@ -37,6 +41,14 @@ switch (process.env.ACTION) {
       process.exitCode = status ?? 1
     }
     break
+  case 'soft-off': {
+    if (pid === undefined) break
+    // The power button. QEMU ends when the system has shut down.
+    const monitor = connect(join(folder, 'qmp'))
+    monitor.write('{"execute": "qmp_capabilities"}\n{"execute": "system_powerdown"}\n')
+    for await (const text of monitor.setEncoding('utf8')) if (/"POWERDOWN"/.test(text)) break
+    break
+  }
   case 'hard-off':
     if (pid !== undefined) process.kill(pid, 'SIGKILL')
     while (running() !== undefined) await sleep(50)

@@ -12,11 +12,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ensureNetbootFiles, type NetbootFiles } from './disk-image.ts'
+import { ensureNetbootFiles, type ImageKind, type NetbootFiles } from './disk-image.ts'
 import { Namespace, type Owner } from './namespace.ts'
 
 const BIN = join(import.meta.dirname, '../../bin/runbook.js')
 const POWER = join(import.meta.dirname, 'qemu-power.ts')
+const BMC = join(import.meta.dirname, 'qemu-bmc.ts')
 export const MAC = '52:54:00:77:00:0a'
 export const ADDRESS = '10.77.0.10'
 const OVMF = '/usr/share/OVMF'
@@ -33,29 +34,37 @@ export interface RackOptions {
   readonly firmware?: 'uefi' | 'secure-boot' | 'bios'
   /** The machine is in the inventory; else it is a stranger. */
   readonly known?: boolean
+  readonly image?: ImageKind
+  /** Its power is worked through a controller that others wrote, and its disk comes before the network. */
+  readonly controller?: 'ipmi' | 'redfish' | undefined
   readonly say?: (line: string) => void
 }
 
 export class Rack {
   readonly folder: string
-  readonly #space: Namespace
+  readonly space: Namespace
+  /** Who logs in: whom the image lets in. */
+  readonly #user: string
   readonly #say: (line: string) => void
   #server: ChildProcess | undefined
   /** All that the server said, of its former lives too. */
   log = ''
+  /** What the controller was told, a line each: `ipmi set power 1`. */
+  controller = ''
 
-  private constructor(folder: string, space: Namespace, say: (line: string) => void) {
+  private constructor(folder: string, space: Namespace, user: string, say: (line: string) => void) {
     this.folder = folder
-    this.#space = space
+    this.#user = user
+    this.space = space
     this.#say = say
   }
 
   static async make(owner: Owner, options: RackOptions = {}): Promise<Rack> {
-    const { say = () => {} } = options
-    const files = await ensureNetbootFiles(say)
+    const { say = () => {}, image = 'plain' } = options
+    const files = await ensureNetbootFiles(say, image)
     const folder = mkdtempSync(join(tmpdir(), 'runbook-rack-'))
     const space = new Namespace(owner)
-    const rack = new Rack(folder, space, say)
+    const rack = new Rack(folder, space, image === 'cloud' ? 'debian' : 'root', say)
     // When we are killed, the namespace ends what runs in it: QEMU too, which is nobody's child.
     const watchdog = `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done; sleep 2; rm -rf '${folder}'`
     spawn('sh', ['-c', watchdog], { detached: true, stdio: 'ignore' }).unref()
@@ -74,16 +83,39 @@ export class Rack {
     ]) {
       space.ip(command)
     }
-    rack.#write(files, options)
+    mkdirSync(join(folder, 'machine'))
+    const power = options.controller
+      ? await rack.#startController(options.controller)
+      : { type: 'command', command: [process.execPath, POWER, join(folder, 'machine')] }
+    rack.#write(files, power, options)
     return rack
   }
 
-  #write(files: NetbootFiles, { config = '', profile = '', firmware = 'uefi', known = true }: RackOptions): void {
+  /** Gives its `runbook_power`. */
+  async #startController(kind: string): Promise<unknown> {
+    const child = this.space.start(process.execPath, [BMC, kind, join(this.folder, 'machine')])
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.controller += text
+      })
+    }
+    const end = Date.now() + 300_000
+    while (!this.controller.includes('\n')) {
+      if (child.exitCode !== null || Date.now() > end) throw new Error(`no ${kind} controller: ${this.controller}`)
+      await new Promise((done) => setTimeout(done, 100))
+    }
+    return JSON.parse(this.controller.split('\n')[0]!)
+  }
+
+  #write(
+    files: NetbootFiles,
+    power: unknown,
+    { config = '', profile = '', firmware = 'uefi', known = true }: RackOptions,
+  ): void {
     const { folder } = this
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, 'key')])
     writeFileSync(join(folder, 'disk.raw'), '')
     truncateSync(join(folder, 'disk.raw'), 2 ** 30)
-    mkdirSync(join(folder, 'machine'))
     writeFileSync(join(folder, 'machine/qemu.json'), JSON.stringify(this.#qemu(firmware)))
     writeFileSync(
       join(folder, 'netboot.yml'),
@@ -106,11 +138,11 @@ assign: {default: debian}
       join(folder, 'inventory.yml'),
       `all:
   vars:
-    ansible_user: root
+    ansible_user: ${this.#user}
     ansible_ssh_private_key_file: ${join(folder, 'key')}
     ansible_ssh_common_args: -o UserKnownHostsFile=${join(folder, 'known_hosts')}
     netboot_ssh_keys: ["${readFileSync(join(folder, 'key.pub'), 'utf8').trim()}"]
-    runbook_power: {type: command, command: ["${process.execPath}", "${POWER}", "${join(folder, 'machine')}"]}
+    runbook_power: ${JSON.stringify(power)}
   hosts:
     ${known ? `n1: {ansible_host: ${ADDRESS}, netboot_mac: "${MAC}"}` : 'other: {netboot_mac: "52:54:00:77:00:0b"}'}
 `,
@@ -119,6 +151,7 @@ assign: {default: debian}
       join(folder, 'site.yml'),
       `- name: after the installation
   hosts: all
+  become: ${this.#user !== 'root'}
   tasks:
     - name: a file that says so
       copy: {dest: /etc/applied, content: "by runbook\\n"}
@@ -137,11 +170,12 @@ assign: {default: debian}
       ...['-drive', `if=pflash,format=raw,unit=1,file=${vars}`],
     ]
     return [
-      ...['ip', 'netns', 'exec', this.#space.name, 'qemu-system-x86_64'],
+      ...['ip', 'netns', 'exec', this.space.name, 'qemu-system-x86_64'],
       ...['-M', `q35,accel=tcg${secure ? ',smm=on' : ''}`, '-cpu', 'max', '-m', '1536', '-smp', '2'],
       ...(secure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
       ...['-nodefaults', '-display', 'none', '-serial', `file:${join(machine, 'serial')}`],
       ...(firmware === 'bios' ? [] : flash),
+      ...['-qmp', `unix:${join(machine, 'qmp')},server=on,wait=off`],
       // Nobody answers there, and OVMF waits a minute for it before it goes on to the disk.
       ...['IPv6PXESupport', 'IPv6Support'].flatMap((one) => ['-fw_cfg', `name=opt/org.tianocore/${one},string=n`]),
       ...['-object', 'rng-random,filename=/dev/urandom,id=rng', '-device', 'virtio-rng-pci,rng=rng'],
@@ -156,7 +190,7 @@ assign: {default: debian}
   /** `runbook …` with netboot.yml and the inventory, in the namespace. */
   async runbook(args: string[], seconds = 120): Promise<{ code: number | null; out: string }> {
     const config = args[0] === 'netboot' ? ['-c', join(this.folder, 'netboot.yml')] : []
-    return this.#space.run(
+    return this.space.run(
       process.execPath,
       [BIN, ...args, ...config, '-i', join(this.folder, 'inventory.yml')],
       seconds,
@@ -173,7 +207,7 @@ assign: {default: debian}
   async serve(): Promise<void> {
     const before = this.log.length
     const args = ['netboot', 'serve', '-c', join(this.folder, 'netboot.yml'), '-i', join(this.folder, 'inventory.yml')]
-    const child = this.#space.start(process.execPath, [BIN, ...args])
+    const child = this.space.start(process.execPath, [BIN, ...args])
     this.#server = child
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
@@ -230,8 +264,8 @@ assign: {default: debian}
       `IdentityFile=${this.folder}/key`,
     ]
     options.push(`UserKnownHostsFile=${this.folder}/known_hosts`, 'GlobalKnownHostsFile=/dev/null')
-    const args = ['-F', '/dev/null', ...options.flatMap((one) => ['-o', one]), `root@${ADDRESS}`, command]
-    const { code, out } = await this.#space.run('ssh', args, 30)
+    const args = ['-F', '/dev/null', ...options.flatMap((one) => ['-o', one]), `${this.#user}@${ADDRESS}`, command]
+    const { code, out } = await this.space.run('ssh', args, 30)
     return code === 0 ? out : undefined
   }
 

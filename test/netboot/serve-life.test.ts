@@ -1,5 +1,6 @@
 /** `runbook netboot serve` while the world changes: an inventory that grows, another site, a restart through power control. */
-import { execFileSync } from 'node:child_process'
+import { type ChildProcess, execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -36,12 +37,16 @@ files: boot
   const client = new Namespace(t)
   server.join('sv0', '10.77.0.1/24', client, 'cv0', '10.77.0.9/24')
   const files = ['-c', join(folder, 'netboot.yml'), '-i', join(folder, 'inventory.yml'), '--site', 'bern']
-  const child = server.start(process.execPath, [BIN, 'netboot', 'serve', ...files])
   let out = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream?.setEncoding('utf8').on('data', (text) => {
-      out += text
-    })
+  const serve = (...more: string[]): ChildProcess => {
+    const child = server.start(process.execPath, [BIN, 'netboot', 'serve', ...files, ...more])
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding('utf8').on('data', (text) => {
+        out += text
+      })
+    return child
+  }
+  const child = serve()
   const until = async (wanted: RegExp): Promise<void> => {
     for (let i = 0; i < 1200 && !wanted.test(out); i++) await new Promise((done) => setTimeout(done, 50))
     t.match(out, wanted)
@@ -88,4 +93,34 @@ files: boot
   t.match(runbook('status', 'n3'), /its network boot \(gives up in \S/)
   t.match((await client.run('curl', ['-sS', '-m', '20', url!])).out, /booting the local disk/)
   t.match(runbook('status', 'n3'), /n3 .* restarted, boots its local disk/)
+  const [status] = JSON.parse(runbook('status', 'n3', '--json'))
+  t.match(status, { name: 'n3', phase: 'discovered', history: [{ what: /./ }] })
+  t.ok(Date.parse(status.history.at(-1).at))
+
+  child.kill('SIGTERM')
+  await once(child, 'close')
+  out = ''
+  serve('--json')
+  await until(/serving 2 machines/)
+  writeFileSync(join(folder, 'inventory.yml'), 'all: {hosts: {n1: {netboot_mac: x}}}')
+  await until(/"event":"warning","what":"the inventory has changed/)
+  await ask('03')
+  await until(/"event":"dhcp"/)
+  await client.run('curl', ['-sS', '-m', '20', url!])
+  await until(/"event":"http"/)
+  const lines = out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  for (const { time } of lines) t.ok(Date.parse(time))
+  t.match(
+    lines.find(({ event }) => event === 'dhcp'),
+    { machine: 'n3', mac: mac('03'), message: 'DISCOVER', answer: 'OFFER', address: '10.77.0.13', client: 'ipxe' },
+  )
+  const [, tag] = /\/m\/n3\/([^/]+)/.exec(url!)!
+  t.match(
+    lines.find(({ event }) => event === 'http'),
+    { client: '10.77.0.9', method: 'GET', path: '/m/n3/…/boot.ipxe', status: 200, complete: true },
+  )
+  t.notOk(out.includes(tag!), 'a tag is for its machine alone')
 })

@@ -10,6 +10,8 @@ export interface Outlet {
   /** The power button: returns at once. */
   button(): void
   cut(): Promise<void>
+  /** From where it is to boot, as the controller names it: `pxe`, `none`; `Pxe`, `Hdd`. */
+  boot?(device: string): void
 }
 
 /** A host in memory that needs some time to shut down. */
@@ -53,13 +55,17 @@ export async function wire(outlet: Outlet): Promise<Wires> {
       const [name, value] = [rest[i]!, rest[i + 1]]
       if (verb === 'get') out += `${name}:${name === 'power' ? (outlet.isOn() ? 1 : 0) : name === 'boot' ? boot : 0}\n`
       else if (verb === 'set' && name === 'power') await (value === '1' ? outlet.on() : outlet.cut())
-      else if (verb === 'set' && name === 'boot') boot = value!
-      else if (verb === 'set' && name === 'shutdown') outlet.button()
+      else if (verb === 'set' && name === 'boot') {
+        boot = value!
+        outlet.boot?.(boot)
+      } else if (verb === 'set' && name === 'shutdown') outlet.button()
       else if (verb === 'set' && name === 'reset') await outlet.cut().then(() => outlet.on())
     }
     return out
   }
-  const sushy = async ({ power_state: power }: { power_state?: string }): Promise<void> => {
+  const sushy = async (system: { power_state?: string; boot_device?: string }): Promise<void> => {
+    const { power_state: power, boot_device: device } = system
+    if (device !== undefined) outlet.boot?.(device)
     if ((power === 'On') === outlet.isOn()) return
     log.push(`sushy ${power}`)
     await (power === 'On' ? outlet.on() : outlet.cut())

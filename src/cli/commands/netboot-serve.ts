@@ -21,16 +21,18 @@ import { type NetbootFlags, open, write } from './netboot.ts'
 /** Of what may be as many as machines. */
 const MOST_SHOWN = 8
 
-/** Serves until Ctrl-C or SIGTERM, with a line for each thing that happens to a machine. */
-export async function serve(flags: NetbootFlags): Promise<number> {
-  using opened = await open(flags)
+/** Serves until Ctrl-C or SIGTERM, with a line for each thing that happens to a machine, for people or as JSON. */
+export async function serve(flags: NetbootFlags & { readonly json: boolean }): Promise<number> {
+  const tell = (line: string, fields: Readonly<Record<string, unknown>>): void =>
+    write(flags.json ? `${JSON.stringify({ time: new Date(), ...fields })}\n` : `${line}\n`)
+  using opened = await open(flags, flags.json ? (what) => tell(what, { event: 'warning', what }) : undefined)
   const { config, directory, folder, trouble } = opened
   using activity = new ActivityLog(opened.db, (name) => directory.machines.has(name), trouble)
-  const say = (machine: string, what: string): void => {
+  const say = (machine: string, what: string, fields: { readonly event: string } = { event: 'machine' }): void => {
     activity.note(machine, Date.now(), what)
     // The journal of systemd has times of its own.
     const time = process.env.JOURNAL_STREAM === undefined ? `${new Date().toTimeString().slice(0, 8)}  ` : ''
-    write(`${time}${machine.padEnd(20)}  ${what}\n`)
+    tell(`${time}${machine.padEnd(20)}  ${what}`, { machine, what, ...fields })
   }
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
@@ -51,7 +53,8 @@ export async function serve(flags: NetbootFlags): Promise<number> {
     leases: join(folder, '.runbook', 'leases'),
     onTrouble: trouble,
     on: {
-      dhcp({ mac, machine = mac, message = 'packet', answer, address, file, reason, kind }) {
+      dhcp(event) {
+        const { mac, machine = mac, message = 'packet', answer, address, file, reason, kind } = event
         // Strangers that get no answer are counted, and not shown: a busy network has many.
         if (answer === undefined && !directory.machines.has(machine)) return
         if (address !== undefined) names.set(address, machine)
@@ -60,18 +63,24 @@ export async function serve(flags: NetbootFlags): Promise<number> {
           answer === undefined
             ? `no answer: ${reason}`
             : [answer, address, file && shorten(file)].filter(Boolean).join(' ')
-        say(machine, `${message} (${kind}) → ${got}`)
+        const fields = { mac, message, client: kind, answer, address, file: file && shorten(file), reason }
+        say(machine, `${message} (${kind}) → ${got}`, { event: 'dhcp', ...fields })
       },
       tftp({ client, file, outcome, bytes, took, reason }) {
         if (outcome === 'started') return
         say(
           nameOf(client),
           `TFTP ${shorten(file)} ${outcome}, ${size(bytes)} in ${Math.round(took)} ms${reason ? `: ${reason}` : ''}`,
+          { event: 'tftp', ...{ client, file: shorten(file), outcome, bytes, ms: Math.round(took), reason } },
         )
       },
       http({ client, method, path, status, bytes, complete, took }) {
         const end = complete ? '' : ', broken off'
-        say(nameOf(client), `${method} ${path} ${status}, ${size(bytes)} in ${took} ms${end}`)
+        const fields = { client, method, path, status, bytes, complete, ms: took }
+        say(nameOf(client), `${method} ${path} ${status}, ${size(bytes)} in ${took} ms${end}`, {
+          event: 'http',
+          ...fields,
+        })
       },
       boot: ({ machine, what }) => say(machine, what),
       reachable: (name) => follower.follow(name),
@@ -79,15 +88,14 @@ export async function serve(flags: NetbootFlags): Promise<number> {
     },
   })
   const where = addressesOf(config.interfaces).join(', ')
-  write(
-    `serving ${directory.machines.size} machines on ${where} (DHCP ${config.dhcp.mode}, TFTP, HTTP port ${config.http.port})\n`,
-  )
+  const serving = `serving ${directory.machines.size} machines on ${where} (DHCP ${config.dhcp.mode}, TFTP, HTTP port ${config.http.port})`
+  tell(serving, { event: 'server', what: serving })
   using _systemd = beat()
   checkProfiles(opened)
   if (config.dhcp.mode === 'server') void lookForOthers(config, trouble)
   // What a crash or a restart broke off.
   for (const name of opened.machines.toFollow()) follower.follow(name)
-  const reload = (): Promise<void> => readAgain(opened, flags)
+  const reload = (): Promise<void> => readAgain(opened, flags, (line) => tell(line, { event: 'server', what: line }))
   process.on('SIGHUP', reload)
   await using __ = new InventoryWatch({
     sources: inventorySources(flags.inventory, [flags.config]),
@@ -114,7 +122,11 @@ function beat(): Disposable {
 }
 
 /** Reads the inventory again. One that is wrong changes nothing. */
-async function readAgain(opened: Awaited<ReturnType<typeof open>>, flags: NetbootFlags): Promise<void> {
+async function readAgain(
+  opened: Awaited<ReturnType<typeof open>>,
+  flags: NetbootFlags,
+  tell: (line: string) => void,
+): Promise<void> {
   const { directory, trouble } = opened
   try {
     const before = new Map(directory.machines)
@@ -126,7 +138,7 @@ async function readAgain(opened: Awaited<ReturnType<typeof open>>, flags: Netboo
     const fresh = names.filter((name) => !before.has(name))
     const gone = [...before.keys()].filter((name) => !directory.machines.has(name))
     const change = [list('new', fresh), list('gone', gone)].filter(Boolean).join('; ')
-    write(`the inventory was read again: ${names.length} machines${change && `; ${change}`}\n`)
+    tell(`the inventory was read again: ${names.length} machines${change && `; ${change}`}`)
   } catch (error) {
     if (!(error instanceof UserError)) throw error
     trouble(`the inventory has changed and cannot be used, so the old one is: ${error.message}`)

@@ -5,6 +5,7 @@ import { readConfig } from '../../netboot/config.ts'
 import { examine } from '../../netboot/doctor.ts'
 import { duration } from '../../report/duration.ts'
 import { EXIT } from '../exit.ts'
+import { watchTable } from '../watch-table.ts'
 import { expected, type NetbootFlags, namesOf, open, write } from './netboot.ts'
 
 /** Milliseconds between looks. */
@@ -27,23 +28,34 @@ export async function watch(names: readonly string[], flags: NetbootFlags): Prom
       const state = machines.state(name)
       const last = activity.get(name)
       // The installer's step says more than the request that brought it.
-      const what = state?.phase === 'installing' ? state.detail : last?.what
-      const since = Math.max(last?.at ?? 0, state?.since ?? 0)
+      const what = (state?.phase === 'installing' ? state.detail : last?.what) ?? ''
+      const at = Math.max(last?.at ?? 0, state?.since ?? 0)
       const next = expected(state, config, now)
-      const wait = next === '-' ? '' : `  expected next: ${next}, waited ${duration(now - since)}`
-      const said = `${name.padEnd(width)}  ${(state?.phase ?? '-').padEnd(10)}  ${what ?? ''}`
-      return { name, said, line: `${said}${wait}` }
+      return {
+        name,
+        phase: state?.phase ?? '-',
+        last: what,
+        at,
+        ago: duration(now - at),
+        next: next === '-' ? '' : next,
+      }
     })
     if (isTerminal) {
-      const columns = process.stdout.columns ?? 120
-      const rows = lines.slice(0, Math.max(1, (process.stdout.rows ?? 50) - 2))
-      write(
-        `${drawn > 0 ? `\x1b[${drawn}A` : ''}${rows.map(({ line }) => `\x1b[2K${line.slice(0, columns)}\n`).join('')}`,
+      const { columns = 120, rows = 50 } = process.stdout
+      const table = watchTable(
+        lines.map((one) => ({ ...one, ago: one.at === 0 ? '-' : one.ago })),
+        { columns, rows },
       )
-      drawn = rows.length
+      write(`${drawn > 0 ? `\x1b[${drawn}A` : ''}${table.map((line) => `\x1b[2K${line}\n`).join('')}\x1b[J`)
+      drawn = table.length
     } else {
-      for (const { name, said, line } of lines) if (before.get(name) !== said) write(`${line}\n`)
-      for (const { name, said } of lines) before.set(name, said)
+      for (const { name, phase, last, ago, next } of lines) {
+        const said = `${name.padEnd(width)}  ${phase.padEnd(10)}  ${last}`
+        if (before.get(name) !== said) {
+          write(`${said}${next && `  expected next: ${next}, waited ${ago}`}\n`)
+          before.set(name, said)
+        }
+      }
     }
     await sleep(PERIOD, undefined, { signal: stop.signal }).catch(() => {})
   }

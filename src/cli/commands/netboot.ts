@@ -27,13 +27,15 @@ export interface NetbootFlags {
 export const write = (text: string): void => void process.stdout.write(text)
 
 /** All that the commands work on. Its database is closed by disposing. */
-export async function open({ config: path, inventory: sources, site }: NetbootFlags) {
+export async function open(
+  { config: path, inventory: sources, site }: NetbootFlags,
+  trouble: (message: string) => void = (message) => void process.stderr.write(`warning: ${message}\n`),
+) {
   const config: NetbootConfig = readConfig(path)
   const inventory = await openInventory(sources, [path])
   const directory = new Directory(config, machinesOf(inventory), site)
   const folder = dirname(path)
   const db = openNetbootDatabase(folder)
-  const trouble = (message: string): void => void process.stderr.write(`warning: ${message}\n`)
   const machines = new Machines(db, trouble)
   const tokens = new Tokens(db)
   return { config, inventory, directory, folder, db, machines, tokens, trouble, [Symbol.dispose]: () => db.close() }
@@ -111,11 +113,27 @@ export function namesOf(
 }
 
 /** `netboot status [NODE…]`: a line a machine; of those that are named, what happened to them too. */
-export async function status(names: readonly string[], flags: NetbootFlags): Promise<number> {
+export async function status(
+  names: readonly string[],
+  flags: NetbootFlags & { readonly json: boolean },
+): Promise<number> {
   using opened = await open(flags)
   const { machines, config } = opened
   const shown = namesOf(names, opened)
   const now = Date.now()
+  if (flags.json) {
+    const all = shown.map((name) => {
+      const { phase, since, detail } = machines.state(name) ?? {}
+      const history = machines.history(name).map(({ at, what }) => ({ at: new Date(at), what }))
+      const next = expected(machines.state(name), config, now)
+      return {
+        ...{ name, phase, since: since === undefined ? undefined : new Date(since), detail },
+        ...{ next: next === '-' ? undefined : next, host_keys: machines.hostKeys(name), history },
+      }
+    })
+    write(`${JSON.stringify(all, undefined, 2)}\n`)
+    return EXIT.done
+  }
   table(
     ['MACHINE', 'PHASE', 'SINCE', 'NEXT', 'LAST'],
     shown.map((name) => {

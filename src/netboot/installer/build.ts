@@ -17,6 +17,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   'busybox-static': 'bin/busybox',
   zstd: 'usr/bin/zstd',
   ipmitool: 'usr/bin/ipmitool',
+  fdisk: 'sbin/sfdisk',
+  e2fsprogs: 'sbin/resize2fs',
 }
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   libc6: ['ld-linux-x86-64.so.2', 'libc.so.6', 'libm.so.6'],
@@ -29,12 +31,19 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   libreadline8: ['libreadline.so.8'],
   libtinfo6: ['libtinfo.so.6'],
   libssl3: ['libcrypto.so.3'],
+  libfdisk1: ['libfdisk.so.1'],
+  libsmartcols1: ['libsmartcols.so.1'],
+  libblkid1: ['libblkid.so.1'],
+  libuuid1: ['libuuid.so.1'],
+  libext2fs2: ['libext2fs.so.2', 'libe2p.so.2'],
+  'libcom-err2': ['libcom_err.so.2'],
 }
 
 const SCRIPT_NAMES = [
   'common.sh',
   'dhcp.sh',
   'discover.sh',
+  'grow.sh',
   'inject.sh',
   'install.sh',
   'phone-home.service',

@@ -15,6 +15,7 @@ for part in "/sys/block/$disk/$disk"*; do
 done
 [ -n "$root" ] || fail "no system was found on the partitions of $disk; the profile can say inject: false"
 
+[ "$job_grow" != yes ] || [ -x $root/usr/bin/cloud-init ] || . /runbook/grow.sh
 report installing "configures $job_name"
 nocloud=$root/var/lib/cloud/seed/nocloud
 mkdir -p $nocloud || fail 'the image cannot be written to'

@@ -16,7 +16,7 @@ network "$report" || exit 1
 report installing 'installer runs'
 get_seed install /run/job || fail 'cannot read its orders'
 while IFS='=' read -r key value; do
-  case $key in image | sha256 | disk | wipe | inject | name) eval "job_$key=\$value" ;; esac
+  case $key in image | sha256 | disk | wipe | inject | grow | name) eval "job_$key=\$value" ;; esac
 done </run/job
 [ -n "$job_image" ] && [ -n "$job_sha256" ] && [ -n "$job_disk" ] || fail 'its orders are not whole'
 
@@ -170,6 +170,8 @@ if [ "$job_inject" = yes ]; then
   blockdev --rereadpt "/dev/$disk" || fail "the kernel cannot read the partition table on $disk"
   dd if=/dev/zero of="/dev/$disk" bs=1M count=1 conv=notrunc,fsync 2>/dev/null
   . /runbook/inject.sh
+  [ ! -s /run/table-end ] || dd if=/run/table-end of="/dev/$disk" bs=512 seek=$table_end conv=notrunc,fsync 2>/dev/null ||
+    fail "$disk cannot be written to at its end"
   dd if=/run/first of="/dev/$disk" bs=1M conv=notrunc,fsync 2>/dev/null || fail "$disk cannot be written to"
 fi
 sync
