@@ -40,6 +40,11 @@ async function preflight(ctx: Parameters<typeof node.lookAt>[0], a: z.output<typ
     return { changed: false, msg: 'is down, by an earlier run', data: { ...facts(earlier), to_stop: false } }
   }
   if (await node.isOwnMachine(look.bootId)) throw node.mustNotBeOwn(ctx.host)
+  if ((await node.powerState(ctx, power)) === 'off')
+    throw new TaskFailure(
+      `it runs, and its controller says off (${power!.description}): is its runbook_power that of another machine? ` +
+        'Nothing that this controller says or does could be relied on',
+    )
   if (!look.root) throw new TaskFailure('only root may take a host down: become: true is missing')
   if (!a.ignore_inhibitors && look.inhibitors.length > 0)
     throw new TaskFailure(

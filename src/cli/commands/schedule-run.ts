@@ -99,7 +99,7 @@ function starter(window: Window, folder: string, occurrence: string, inventory: 
     start: (host, playbook, attempt, onStep) =>
       startNode(program, { ...base(playbook), host, playbook, attempt, onStep }),
     adopt: ({ host, playbook, attempt, process: name }, onStep) =>
-      adoptNode(name!, { ...base(playbook), host, playbook, attempt, onStep }),
+      adoptNode(name, { ...base(playbook), host, playbook, attempt, onStep }),
     touched: ({ host, playbook, attempt }) =>
       touchedBefore({ ...base(playbook), host, playbook, attempt: attempt + 1, onStep: () => {} }),
   }

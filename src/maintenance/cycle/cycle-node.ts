@@ -148,7 +148,7 @@ class RunResult {
       const { reason } = pass.lost
       return { outcome: 'failed', words: reason instanceof Error ? reason.message : 'the lock was lost' }
     }
-    // The second Ctrl-C cuts off the step that is under way.
+    // Ctrl-C ends a step that waits, and the second one any.
     if (this.#recap?.interrupted && this.#trouble?.msg === 'interrupted')
       return { outcome: 'stopped', words: `stopped in the middle of: ${this.#trouble.task}` }
     if (this.#trouble) {

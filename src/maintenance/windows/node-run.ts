@@ -140,10 +140,15 @@ interface Started {
 
 const startedOf = (files: Files): Started | undefined => parse(read(files.started)) as unknown as Started | undefined
 
-/** Takes up one that a daemon before this one started; undefined when it is at its end and its last words are missing. */
-export function adoptNode(process: string, request: NodeRunRequest): NodeRun | undefined {
-  const [, pid] = JSON.parse(process) as [string, number]
+/**
+ * Takes up one that a daemon before this one started; undefined when it is at its end and its last words are missing.
+ * `known`: its process; null when that daemon died before it had written it down with the node.
+ */
+export function adoptNode(known: string | null, request: NodeRunRequest): NodeRun | undefined {
   const files = filesOf(request)
+  const process = known ?? startedOf(files)?.process
+  if (process === undefined) return undefined
+  const [, pid] = JSON.parse(process) as [string, number]
   if (!isAlive(process) && lastWord(read(files.out)) === undefined) return undefined
   return follow(pid, process, files, request, undefined)
 }

@@ -15,7 +15,8 @@ import { parseSpan, span } from './time.ts'
 import { neverOpens, overlaps, type Window } from './window.ts'
 import { Zone, zoneNames } from './zone.ts'
 
-const length = z.string().refine((text) => parseSpan(text) !== undefined, 'must be a length of time: 90s, 30m, 1h30m')
+const NO_LENGTH = 'must be a length of time with its unit: 90s, 30m, 1h30m'
+const length = z.string(NO_LENGTH).refine((text) => parseSpan(text) !== undefined, NO_LENGTH)
 const long = length.refine((text) => (parseSpan(text) ?? 1) > 0, 'must be longer than nothing')
 const name = z.string().regex(/^[A-Za-z0-9][\w.-]{0,62}$/, 'must be a plain name: letters, digits, "-", "_", "."')
 

@@ -270,7 +270,6 @@ class WindowRun {
   }
 
   #adopt(node: NodeRecord): NodeRun | undefined {
-    if (node.process === null) return undefined
     return this.#o.nodes.adopt(node, (phase) => this.#o.state.node(node.occurrence, node.host, { phase }))
   }
 

@@ -14,6 +14,8 @@ export interface Switch extends AsyncDisposable {
   readonly asked: string[]
   /** Actions that are accepted and not done. */
   readonly broken: Set<string>
+  /** What it says instead of the truth. */
+  lie: string | undefined
   /** When all that was begun has ended. */
   settled(): Promise<void>
 }
@@ -27,7 +29,7 @@ export async function powerSwitch(lab: Lab, folder: string): Promise<Switch> {
     running = Promise.allSettled([running, work])
   }
   const act = async (host: string, action: string): Promise<string> => {
-    if (action === 'state') return lab.isOn(host) ? 'on' : 'off'
+    if (action === 'state') return made.lie ?? (lab.isOn(host) ? 'on' : 'off')
     asked.push(`${host} ${action}`)
     if (broken.has(action)) return ''
     if (action === 'on' && !lab.isOn(host)) {
@@ -61,7 +63,8 @@ process.exit(answer.ok ? 0 : 1)
 `,
   )
   chmodSync(command, 0o755)
-  return {
+  const made: Switch = {
+    lie: undefined,
     power: { type: 'command', command },
     asked,
     broken,
@@ -72,6 +75,7 @@ process.exit(answer.ok ? 0 : 1)
       await running
     },
   }
+  return made
 }
 
 /** Runs sh on a host, not over SSH; gives what it prints. */

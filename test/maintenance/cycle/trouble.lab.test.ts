@@ -73,6 +73,17 @@ systemctl daemon-reload; systemctl start stubborn`)
     await bmc.settled()
   })
 
+  await t.test('a controller that says off while the host runs: nothing is touched', async (t) => {
+    bmc.lie = 'off'
+    const before = bmc.asked.length
+    const { code, stdout } = await node(['shutdown', 'n1'])
+    bmc.lie = undefined
+    t.equal(code, 2)
+    t.match(stdout, /it runs, and its controller says off \(command [\s\S]*nothing of it was touched/)
+    t.equal(bmc.asked.length, before)
+    t.ok(lab.isOn('n1'))
+  })
+
   await t.test('without a controller it is off, probably', async (t) => {
     const plain = nodeCommand(lab, folder, {})
     const { code, stdout } = await plain(['shutdown', 'n1', '--by-hand'])

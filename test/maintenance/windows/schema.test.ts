@@ -43,6 +43,7 @@ t.test('what is wrong with one window', async (t) => {
     ],
     [{ duration: '0s' }, 5, /longer than nothing/],
     [{ duration: '3 hours' }, 5, /must be a length of time/],
+    [{ duration: 3 as unknown as string }, 5, /duration: must be a length of time with its unit/],
     [{ duration: '200h' }, 3, /would open again while it is open, first on Tue 2026-12-01/],
     [{ jitter: '3h' }, 8, /jitter is as long as the window/],
     [{ last_start_margin: '3h' }, 8, /no node could ever start/],
