@@ -293,8 +293,9 @@ function runOptions(command: Command, { check }: { check: boolean }): Command {
     .option('--report <file>', 'also write a page (HTML): hosts by tasks, durations, diffs, errors')
     .option('--detailed-exitcode', 'exit with 8 when something changed, or would', false)
   addConnection(command)
-  if (['apply', 'plan'].includes(command.name()))
-    command.option('--folder <folder>', 'where .runbook/ stands; default: beside the playbook; of a shipped one: here')
+  const ofPlaybooks = ['apply', 'plan'].includes(command.name())
+  const beside = ofPlaybooks ? 'beside the playbook; of a shipped one: here' : 'here'
+  command.option('--folder <folder>', `where .runbook/ stands; default: ${beside}`)
   if (check) command.option('-C, --check', 'touch nothing, show what would change', false)
   if (check && command.name() === 'apply') {
     addFlow(command)

@@ -13,6 +13,10 @@ export function showError(
     write(`${printable(error.message)}\n`)
     return EXIT.input
   }
+  if ((error as NodeJS.ErrnoException)?.syscall === 'uv_cwd') {
+    write('the current folder is gone: somebody has removed it\n  cd to one that exists\n')
+    return EXIT.input
+  }
   write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   write('This is a bug in runbook, not a mistake of yours. What stands above is what its authors need to know.\n')
   return EXIT.bug

@@ -57,5 +57,6 @@ function explain(path: string, error: unknown): unknown {
   return error
 }
 
-const WRITABLE = 'runbook keeps its journal in .runbook/ beside the playbook: make that folder writable for you'
+const WRITABLE =
+  'runbook keeps its journal in .runbook/ beside the playbook: make that folder writable for you, or name another: --folder'
 const SPACE = 'make room on the disk that holds the playbook'

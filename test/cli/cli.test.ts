@@ -129,6 +129,10 @@ t.test('one task from the command line, and the inventory', async (t) => {
     code: 0,
     out: /"stdout": "http:\/\/h:22"/,
   })
+  t.match(await runbook(['run', 'all', 'command', 'true', '--folder', 'elsewhere'], folder), {
+    code: 3,
+    err: /journal elsewhere\/\.runbook\/journal\.db cannot be written/,
+  })
   t.match(await runbook(['run', 'all', 'command', '--check', 'touch x'], folder), { code: 0, out: /would change/ })
   t.notOk(existsSync(join(folder, 'x')))
   t.match(await runbook(['inventory', 'list'], folder), { code: 0, out: 'here\n' })

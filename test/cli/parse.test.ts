@@ -102,6 +102,9 @@ t.test('errors: the user’s without a stack, bugs with one', async (t) => {
   showError(new UserError('2 |   tsks: \x1b]0;title\x07\n      ^^^^'), write)
   t.equal(text, '2 |   tsks: \n      ^^^^\n', 'what it quotes cannot steer the terminal')
   text = ''
+  t.equal(showError(Object.assign(new Error('ENOENT'), { syscall: 'uv_cwd' }), write), 3)
+  t.match(text, /^the current folder is gone/)
+  text = ''
   t.equal(showError(new TypeError('oops'), write), 1)
   t.match(text, /TypeError: oops\n +at .*\n(.*\n)*This is a bug in runbook/)
 })
