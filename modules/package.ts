@@ -242,9 +242,13 @@ function holds(a: Args, manager: read.PackageManager, wanted: readonly Wanted[],
   return [{ ...lock, script: `( ${drop.script}\n) >/dev/null 2>&1\n${lock.script}` }]
 }
 
-/** Whether an installed package is not as wanted, or not installed. What another package provides is as good. */
+/**
+ * Whether an installed package is not as wanted, or not installed. What another package provides is as good where no
+ * repository has a package of that name, which is what would be installed.
+ */
 function needs(a: Args, { version, is }: Wanted): boolean {
-  if (is.installed === undefined) return is.providedBy === undefined || version !== undefined
+  if (is.installed === undefined)
+    return is.providedBy === undefined || is.candidate !== undefined || version !== undefined
   if (version !== undefined) return !matches(version, is.installed)
   return a.state === 'latest' && is.candidate !== undefined && is.candidate !== is.installed
 }

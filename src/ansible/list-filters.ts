@@ -8,7 +8,7 @@ import { ANY, itemOf, join, listOf, MAP, STRING, STRINGS, type Type } from './ty
 export type Filter = (t: Translator, of: Ir, args: Args, expr: Expr & { op: 'filter' }) => Ir
 
 export const LIST_FILTERS: Readonly<Record<string, Filter>> = {
-  unique: (_t, of) => call('unique', onlyList(of).type, of),
+  unique: (_t, of) => call('unique', onlyList(of).type, onlyList(of)),
   union: (t, of, args) => call('unique', of.type, call('concat', of.type, onlyList(of), onlyList(one(t, args)))),
   intersect: (t, of, args) =>
     call(
@@ -119,6 +119,8 @@ export function one(t: Translator, args: Args): Ir {
 
 function onlyList(ir: Ir): Ir {
   if (ir.type.kind === 'list') return ir
+  // What is no list is an error of CEL's when it runs.
+  if (ir.type.kind === 'any' && isPath(ir)) return { ...ir, type: listOf(ANY) } as Ir
   throw new Refused('a filter for lists of what may be none', 'give the variable a list as default')
 }
 

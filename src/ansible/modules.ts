@@ -147,6 +147,13 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
   },
   package_facts: { args: 'manager strategy:x', fix: packages.packageFacts },
   service_facts: { args: '' },
+  ufw: {
+    args:
+      'state default policy>default direction logging rule delete:b route:b interface if>interface interface_in if_in>interface_in ' +
+      'interface_out if_out>interface_out from_ip from>from_ip src>from_ip from_port to_ip to>to_ip dest>to_ip to_port ' +
+      'port>to_port proto protocol>proto name app>name log:b comment insert insert_relative_to',
+    fix: rule.ufw,
+  },
   selinux: { args: 'state policy configfile conf>configfile file>configfile' },
   alternatives: { args: 'name path link priority:n state family:x subcommands:x' },
   getent: { args: 'database key service split fail_key:b' },
@@ -178,7 +185,6 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   git: 'use command: git … with creates',
   tempfile: 'use command: mktemp -d, with register',
   async_status: 'use timeout on the task that takes long',
-  ufw: 'use command: ufw …, or template and a handler',
   firewalld: 'use command: firewall-cmd …, or template and a handler',
   iptables: 'use template and a handler',
   kernel_blacklist: 'use copy to /etc/modprobe.d',

@@ -241,6 +241,14 @@ export function find(call: Call): void {
     call.set('patterns', call.items('patterns'))
 }
 
+export function ufw(call: Call): void {
+  const state = call.text('state')
+  if (state === 'reloaded' || state === 'reset')
+    call.refuseArgument('state', `state: ${state}, which is done at each run`, 'use command: ufw … in a handler')
+  for (const name of ['insert', 'insert_relative_to'])
+    if (call.has(name)) call.refuseArgument(name, 'a rule at a certain place', 'add the rules in their order')
+}
+
 export function setup(call: Call): void {
   if (call.has('filter') || call.has('gather_subset'))
     call.check('all facts are read', 'nothing: they come with one script')

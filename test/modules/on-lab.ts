@@ -2,6 +2,7 @@
 import t, { type Test } from 'tap'
 import type { Module } from '../../src/module/index.ts'
 import { connect } from '../../src/session/connect.ts'
+import type { ImageName } from '../lab/image.ts'
 import { bootLab, type Lab } from '../lab/index.ts'
 import type { LabSpec } from '../lab/registry.ts'
 import { skipWithoutLab } from '../lab/skip.ts'
@@ -27,10 +28,15 @@ export interface LabBench extends Driven {
  * Runs a test against one fresh host. `tools` are what it needs on this machine. RUNBOOK_LAB_SH makes the host's /bin/sh
  * another one than dash: bash or busybox.
  */
-export function onLab(name: string, fn: (t: Test, bench: LabBench) => Promise<void>, tools: Tools = {}): void {
+export function onLab(
+  name: string,
+  fn: (t: Test, bench: LabBench) => Promise<void>,
+  tools: Tools = {},
+  image: ImageName = 'debian',
+): void {
   t.setTimeout(300_000)
   t.test(name, { skip: skipWithoutLab() || skipWithoutTools(tools), timeout: 300_000 }, async (t) => {
-    await using lab = await bootLab({ hosts: 1, sh: process.env.RUNBOOK_LAB_SH as LabSpec['sh'] | undefined })
+    await using lab = await bootLab({ hosts: 1, image, sh: process.env.RUNBOOK_LAB_SH as LabSpec['sh'] | undefined })
     const [host] = lab.hosts
     await using connection = await connect({
       name: host!.name,

@@ -70,6 +70,12 @@ table(pkg as Module, [
     changes: [],
   },
   {
+    name: 'provided by another package, but there is one of that name',
+    args: { name: 'apt-transport-https' },
+    state: { manager: apt, packages: { 'apt-transport-https': { ...offered, providedBy: 'apt' } } },
+    changes: ['install apt-transport-https 2.0-1'],
+  },
+  {
     name: 'a version pattern takes the newest that matches',
     args: { name: 'a=1.*' },
     state: { manager: apt, packages: { a: offered } },
