@@ -85,6 +85,8 @@ const PLAYBOOK = `
         - set_fact: { kept: "{{ token }}" }
         - copy: { dest: "/srv/secret/looped-{{ item.n }}", content: "{{ item.value }}", mode: '0600' }
           loop: [{ n: 1, value: "{{ kept }}" }]
+        - preflight: { kubernetes_version: v1.34.1, role: worker, registries: { docker.io: { mirrors: ["http://mirror.invalid"] } }, http_proxy: "http://me:{{ token }}@127.0.0.1:9" }
+          ignore_errors: true
         - wait_for: { path: /srv/secret/lines, search_regex: "{{ token }}", timeout: 5 }
       no_log: true
     - name: Undefined
