@@ -186,6 +186,19 @@ scriptTest('the right disk, or none', async (t) => {
   }
 })
 
+scriptTest('a line feed is data too, and so is what cannot be read', async (t) => {
+  const lineFeed = await install(t, {}, (root) => {
+    const disk = Buffer.alloc(DISK)
+    disk[510] = 10
+    writeFileSync(join(root, 'dev/vdx'), disk)
+  })
+  t.match(lineFeed.log, /vdx \(SERIAL-vdx\) holds data/)
+  t.equal(lineFeed.disks.get('vdx')?.[510], 10)
+  const short = await install(t, {}, (root) => truncateSync(join(root, 'dev/vdx'), DISK - 512))
+  t.match(short.log, /vdx \(SERIAL-vdx\) holds data/)
+  t.ok(isEmpty(short.disks.get('vdx')))
+})
+
 scriptTest('data is kept unless the profile says wipe', async (t) => {
   for (const at of [(1 << 20) - 1, DISK - 4096]) {
     const put = (root: string): void => {

@@ -114,9 +114,15 @@ disk_path() {
 }
 
 # Whether a disk holds anything: partition tables, file systems, RAID and LVM all have something in its first or last MiB.
+# What cannot be read may hold anything.
 disk_holds_data() {
-  mib=$(($(disk_size "$1") / 1048576))
-  { dd if="/dev/$1" bs=1M count=1; dd if="/dev/$1" bs=1M skip=$((mib - 1)); } 2>/dev/null | tr -d '\0' | head -c 1 | grep -q .
+  sectors=$(cat "/sys/block/$1/size")
+  for skip in 0 $((sectors - 2048)); do
+    dd if="/dev/$1" of=/run/look bs=512 skip=$skip count=2048 2>/dev/null || return 0
+    [ "$(stat -c %s /run/look)" = 1048576 ] || return 0
+    [ "$(tr -d '\0' </run/look | wc -c)" = 0 ] || return 0
+  done
+  return 1
 }
 
 disk_in_use() {
