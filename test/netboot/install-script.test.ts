@@ -186,7 +186,12 @@ scriptTest('the right disk, or none', async (t) => {
   }
 })
 
-scriptTest('a line feed is data too, and so is what cannot be read', async (t) => {
+scriptTest('a full disk holds data, and so does a line feed, and what cannot be read', async (t) => {
+  // A pipe that ends at the first byte, with pipefail, would take just this one for empty: tr dies of SIGPIPE.
+  const full = randomBytes(DISK)
+  const whole = await install(t, {}, (root) => writeFileSync(join(root, 'dev/vdx'), full))
+  t.match(whole.log, /vdx \(SERIAL-vdx\) holds data/)
+  t.ok(whole.disks.get('vdx')?.equals(full), 'not a byte is written')
   const lineFeed = await install(t, {}, (root) => {
     const disk = Buffer.alloc(DISK)
     disk[510] = 10

@@ -114,7 +114,8 @@ disk_path() {
 }
 
 # Whether a disk holds anything: partition tables, file systems, RAID and LVM all have something in its first or last MiB.
-# What cannot be read may hold anything.
+# What cannot be read may hold anything. No pipe that stops reading early: with pipefail (install.sh) it fails where there is
+# much to read, as if there were nothing.
 disk_holds_data() {
   sectors=$(cat "/sys/block/$1/size")
   for skip in 0 $((sectors - 2048)); do
