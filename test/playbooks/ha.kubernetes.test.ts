@@ -5,7 +5,7 @@ import t from 'tap'
 import { kubectl } from '../lab/kubernetes/cluster.ts'
 import { installRelease, loadImages, RELEASES } from '../lab/kubernetes/index.ts'
 import { skipWithoutKubernetes } from '../lab/kubernetes/skip.ts'
-import { startLoad } from './load.ts'
+import { reaches, startLoad } from './load.ts'
 import { ROOT } from './runbook.ts'
 import { bootSite, converges, losesALeader, nothingToDo, SITE, succeeded, UPGRADE } from './site.ts'
 
@@ -32,6 +32,8 @@ t.test('three control planes, two workers', { skip: skipWithoutKubernetes(), tim
     t.match(skips.output, /skips a minor version/)
 
     const version = RELEASES['1.34'].kubernetes
+    // Ready is what the pods are; the rules for a service that is new take their time on each node.
+    await reaches(lab, 'n1', `http://${address}/`)
     const stop = startLoad(lab, 'n1', `http://${address}/`, 20)
     for (const host of lab.lab.hosts) {
       await loadImages(lab.lab, host, lab.kubernetes, ['1.34'])

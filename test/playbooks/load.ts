@@ -12,6 +12,17 @@ export interface Load {
 /** Seconds that one client sends for. */
 const SLICE = 10
 
+/** Waits until a host gets an answer from a URL; throws when there is none for a minute. */
+export async function reaches(lab: KubernetesLab, host: string, url: string): Promise<void> {
+  const { rc, stderr } = await lab.lab.exec(host, [
+    path.join(lab.kubernetes.shared.bin, 'test-server'),
+    'get',
+    url,
+    '60',
+  ])
+  if (rc !== 0) throw new Error(`${host} does not reach ${url}: ${stderr}`)
+}
+
 /**
  * Sends `rate` requests a second to `url` from `host` (not from a pod, which could be evicted), each over a connection of its
  * own and with three seconds to answer, until the function that it gives is called.
