@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import t from 'tap'
+import { CNI_CHECK } from '../../src/module/node/checks.ts'
 import { kubectl } from '../lab/kubernetes/cluster.ts'
 import { skipWithoutKubernetes } from '../lab/kubernetes/skip.ts'
 import { ROOT } from './runbook.ts'
@@ -47,6 +48,15 @@ t.test('site.yml', { skip: skipWithoutKubernetes(), timeout: HOUR }, async (t) =
     await kubectl(lab, ['taint', 'nodes', 'n1', 'node-role.kubernetes.io/control-plane-'])
     await kubectl(lab, ['apply', '-f', '-'], { input: await readFile(WEB, 'utf8') })
     await kubectl(lab, ['rollout', 'status', 'deployment/web', '--timeout=600s'])
+  })
+
+  await t.test('a node gives a pod its network, as it is asked after a boot', async (t) => {
+    for (const script of [CNI_CHECK, CNI_CHECK.replaceAll('crictl', 'no-crictl')]) {
+      const { rc, stdout, stderr } = await lab.lab.exec('n2', ['sh', '-c', script])
+      t.equal(rc, 0, stdout + stderr)
+      t.match(stdout, /^10\.244\.\d+\.\d+$/m)
+    }
+    t.equal((await lab.lab.exec('n2', ['sh', '-c', 'crictl pods -q --namespace runbook 2>/dev/null'])).stdout, '')
   })
 
   await t.test('a drain that a budget forbids touches nothing', async (t) => {

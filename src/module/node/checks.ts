@@ -109,7 +109,9 @@ f=$(mktemp) || exit 1
 trap 'rm -f "$f" "$f.err"' EXIT
 if command -v crictl >/dev/null; then
   c() { timeout 60 crictl -r unix:///run/containerd/containerd.sock --timeout 50s "$@"; }
-  printf '{"metadata":{"name":"%s","namespace":"runbook","uid":"%s","attempt":1},"linux":{}}' "$n" "$n" >"$f"
+  # As kubelet says it: where runc leaves groups to systemd, it takes no other parent than a slice.
+  g=; c info 2>/dev/null | grep '"SystemdCgroup": *true' >/dev/null && g='"cgroup_parent":"system.slice"'
+  printf '{"metadata":{"name":"%s","namespace":"runbook","uid":"%s","attempt":1},"linux":{%s}}' "$n" "$n" "$g" >"$f"
   # Its warnings (no /etc/crictl.yaml) are no part of the pod's id.
   p=$(c runp "$f" 2>"$f.err") || { tail -n 1 "$f.err"; exit 1; }
   c inspectp -o go-template --template '{{.status.network.ip}}' "$p" 2>/dev/null
