@@ -1,4 +1,4 @@
-import { lstatSync, statSync } from 'node:fs'
+import { lstatSync, type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { UserError } from './errors.ts'
 
@@ -12,12 +12,22 @@ const STICKY = 0o1000
  */
 export function refusePlanted(path: string, mend: string): void {
   const me = process.getuid?.()
-  const folder = statSync(dirname(path), { throwIfNoEntry: false })
+  const folder = seen(() => statSync(dirname(path)))
   if (me === undefined || !folder || (folder.mode & STICKY) === 0) return
-  // Of a link who made it, and what it leads to.
-  const found = [lstatSync(path, { throwIfNoEntry: false }), statSync(path, { throwIfNoEntry: false })]
-  const stranger = found.find((stat) => stat && ![me, 0, folder.uid].includes(stat.uid))
-  if (!stranger) return
+  const isStranger = (stat: Stats | undefined): stat is Stats => !!stat && ![me, 0, folder.uid].includes(stat.uid)
+  // Who made a link comes first: the kernel itself may not follow that of another user there (fs.protected_symlinks).
+  const own = seen(() => lstatSync(path))
+  const stranger = isStranger(own) ? own : seen(() => statSync(path))
+  if (!isStranger(stranger)) return
   const message = `${path} belongs to another user (${stranger.uid}), in a folder where everybody may put files: it is not used`
   throw new UserError({ message, hint: `remove it, or ${mend}` })
+}
+
+/** Undefined for what is not there, or cannot be looked at: then it cannot be read either, and who tries says why. */
+function seen(look: () => Stats): Stats | undefined {
+  try {
+    return look()
+  } catch {
+    return undefined
+  }
 }
