@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { SessionError } from '../../session/session.ts'
 import type { HostPower } from '../../shared/power.ts'
 import type { ActionContext } from '../action.ts'
 import { TaskFailure } from '../define.ts'
@@ -115,7 +116,7 @@ async function mustWake(ctx: ActionContext, macs: readonly string[], byHand: boo
 /** Whether what an earlier run asked for is being done. The connection may break in the middle of the answer. */
 export async function isUnderWay(ctx: ActionContext, record: CycleRecord): Promise<boolean> {
   if (!mayBeDown(record)) return false
-  if ((await lookAt(ctx)).goingDown) {
+  if (await isGoingDown(ctx)) {
     ctx.log('what an earlier run sent is being done')
     return true
   }
@@ -123,10 +124,20 @@ export async function isUnderWay(ctx: ActionContext, record: CycleRecord): Promi
   if (Date.now() - (record.sent ?? 0) < UNDER_WAY_MS) {
     await ctx.sleep(3000)
     const answer = await answerOf(ctx, TRY_MS)
-    if (answer.kind !== 'up' || (await lookAt(ctx)).goingDown) return true
+    if (answer.kind !== 'up' || (await isGoingDown(ctx))) return true
   }
   ctx.log('an earlier run meant to send it, and the host does nothing of it: it is sent now')
   return false
+}
+
+/** Of a host that was sent down and answered just now: one that ends the connection meanwhile is on its way. */
+async function isGoingDown(ctx: ActionContext): Promise<boolean> {
+  try {
+    return (await lookAt(ctx)).goingDown
+  } catch (error) {
+    if (error instanceof SessionError && (error.kind === 'lost' || error.kind === 'unreachable')) return true
+    throw error
+  }
 }
 
 async function reachOff(
