@@ -14,6 +14,7 @@ import { UserError } from '../../shared/errors.ts'
 import type { RunEvent } from '../../shared/events.ts'
 import { EXIT } from '../exit.ts'
 import { readExtraVars } from '../extra-vars.ts'
+import { flag, option } from '../given-options.ts'
 import { openInventory, siteFolder } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 import { terminalPrompt } from '../prompt.ts'
@@ -146,8 +147,6 @@ function varsOf(flags: CycleFlags): Record<string, unknown> {
 
 /** The options as they were given, for the command that goes on; not those that would begin anew. */
 function wordsOf(flags: CycleFlags): string[] {
-  const option = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value])
-  const flag = (name: string, value: boolean | undefined): string[] => (value ? [name] : [])
   return [
     ...flags.inventory.flatMap((path) => ['-i', path]),
     ...flags.extraVars.flatMap((vars) => ['-e', vars]),

@@ -9,6 +9,7 @@ import { KubernetesError } from '../../shared/kubernetes.ts'
 import { quoteAll } from '../../shared/quote.ts'
 import { Redactor } from '../../shared/redact.ts'
 import { EXIT } from '../exit.ts'
+import { flag, option } from '../given-options.ts'
 import { openInventory, siteFolder } from '../inputs.ts'
 import { listenForInterrupt } from '../interrupt.ts'
 
@@ -169,9 +170,6 @@ function tell(event: DrainEvent, flags: DrainFlags, say: Say): void {
 
 /** With the options as they were given: without them it would be another drain, perhaps of another cluster. */
 function nextOf(node: string, flags: DrainFlags): NextCommands {
-  const option = (name: string, value: string | number | undefined): string[] =>
-    value === undefined ? [] : [name, String(value)]
-  const flag = (name: string, value: boolean): string[] => (value ? [name] : [])
   const place = [
     ...option('--kubeconfig', flags.kubeconfig),
     ...option('--folder', flags.folder),

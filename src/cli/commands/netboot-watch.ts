@@ -36,16 +36,13 @@ export async function watch(names: readonly string[], flags: NetbootFlags): Prom
         phase: state?.phase ?? '-',
         last: what,
         at,
-        ago: duration(now - at),
+        ago: at === 0 ? '-' : duration(now - at),
         next: next === '-' ? '' : next,
       }
     })
     if (isTerminal) {
       const { columns = 120, rows = 50 } = process.stdout
-      const table = watchTable(
-        lines.map((one) => ({ ...one, ago: one.at === 0 ? '-' : one.ago })),
-        { columns, rows },
-      )
+      const table = watchTable(lines, { columns, rows })
       write(`${drawn > 0 ? `\x1b[${drawn}A` : ''}${table.map((line) => `\x1b[2K${line}\n`).join('')}\x1b[J`)
       drawn = table.length
     } else {

@@ -1,12 +1,13 @@
 /** `runbook schedule run` and `install`: the daemon and its unit. */
 import { readdirSync, realpathSync, rmSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { touchedBefore } from '../../maintenance/windows/attempts.ts'
 import { systemClock } from '../../maintenance/windows/clock.ts'
 import { Daemon } from '../../maintenance/windows/daemon.ts'
 import { openScheduleDatabase, takeLock } from '../../maintenance/windows/database.ts'
 import type { ScheduleEvent } from '../../maintenance/windows/events.ts'
 import { loadSchedule, resolveWindow } from '../../maintenance/windows/load.ts'
-import { adoptNode, type Program, startNode, touchedBefore } from '../../maintenance/windows/node-run.ts'
+import { adoptNode, type Program, startNode } from '../../maintenance/windows/node-run.ts'
 import { State } from '../../maintenance/windows/state.ts'
 import { makeMetrics } from '../../maintenance/windows/status/metrics.ts'
 import { StatusServer } from '../../maintenance/windows/status/server.ts'
@@ -101,7 +102,7 @@ function starter(window: Window, folder: string, occurrence: string, inventory: 
     adopt: ({ host, playbook, attempt, process: name }, onStep) =>
       adoptNode(name, { ...base(playbook), host, playbook, attempt, onStep }),
     touched: ({ host, playbook, attempt }) =>
-      touchedBefore({ ...base(playbook), host, playbook, attempt: attempt + 1, onStep: () => {} }),
+      touchedBefore({ ...base(playbook), host, playbook, attempt: attempt + 1 }),
   }
 }
 

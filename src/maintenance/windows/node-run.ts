@@ -3,17 +3,22 @@
  * when the daemon dies, and the next daemon takes it up again.
  */
 import { spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { isAlive, isOfThisBoot, processName } from '../../journal/process.ts'
+import { closeSync, mkdirSync, openSync, readSync, statSync, writeFileSync } from 'node:fs'
+import { isAlive, processName } from '../../journal/process.ts'
 import { quoteAll } from '../../shared/quote.ts'
+import {
+  type Attempt,
+  begunBefore,
+  type Files,
+  filesOf,
+  readFile,
+  type Started,
+  startedOf,
+  touchedBefore,
+} from './attempts.ts'
+import { endOf, lastWord, type NodeEnd, parseLine } from './node-end.ts'
 import { Progress, type Touch } from './progress.ts'
 import { DEFAULT_PLAYBOOK } from './schema.ts'
-
-export type NodeEnd =
-  | { readonly status: 'done'; readonly detail: string }
-  /** `gone`: the process ended without a word; nobody knows how far it came. */
-  | { readonly status: 'failed' | 'unreachable' | 'interrupted' | 'refused' | 'gone'; readonly detail: string }
 
 export interface NodeRun {
   /** Its name in journal/process.ts. */
@@ -26,9 +31,7 @@ export interface NodeRun {
   stop(): void
 }
 
-export interface NodeRunRequest {
-  readonly host: string
-  readonly playbook: string
+export interface NodeRunRequest extends Attempt {
   /** By `runbook node maintain`, with its guards, and not by `runbook apply`. */
   readonly cycle: boolean
   /** Told to those who find the node cordoned. */
@@ -40,9 +43,6 @@ export interface NodeRunRequest {
   readonly cwd: string
   /** Names the opening. */
   readonly occurrence: string
-  /** Of the occurrence, for what it writes. */
-  readonly folder: string
-  readonly attempt: number
   /** Told of the step that is under way, with ` …` behind it, or else of the last that came to its end. */
   readonly onStep: (step: string) => void
 }
@@ -120,26 +120,6 @@ function varsOf({ host, cycle, vars, occurrence }: NodeRunRequest, files: Files)
   return [...(cycle ? [] : ['-e', `nodes=${host}`, '-e', `runbook_window=${occurrence}`]), ...own]
 }
 
-/** Whether an attempt before this one began a run of the same playbook: then there is something to go on with. */
-function begunBefore(request: NodeRunRequest): boolean {
-  return attemptsBefore(request).some(
-    (files) => startedOf(files)?.playbook === request.playbook && read(files.out) !== '',
-  )
-}
-
-function attemptsBefore(request: NodeRunRequest): Files[] {
-  return Array.from({ length: request.attempt - 1 }, (_, i) => filesOf({ ...request, attempt: i + 1 }))
-}
-
-/** Written down for the attempts after it. */
-interface Started {
-  /** Its name in journal/process.ts. */
-  readonly process: string
-  readonly playbook: string
-}
-
-const startedOf = (files: Files): Started | undefined => parse(read(files.started)) as unknown as Started | undefined
-
 /**
  * Takes up one that a daemon before this one started; undefined when it is at its end and its last words are missing.
  * `known`: its process; null when that daemon died before it had written it down with the node.
@@ -149,7 +129,7 @@ export function adoptNode(known: string | null, request: NodeRunRequest): NodeRu
   const process = known ?? startedOf(files)?.process
   if (process === undefined) return undefined
   const [, pid] = JSON.parse(process) as [string, number]
-  if (!isAlive(process) && lastWord(read(files.out)) === undefined) return undefined
+  if (!isAlive(process) && lastWord(readFile(files.out)) === undefined) return undefined
   return follow(pid, process, files, request, undefined)
 }
 
@@ -169,7 +149,7 @@ function follow(
   const look = (): void => {
     let step = said
     for (let lines = tail.lines(); lines; lines = tail.lines()) {
-      for (const event of lines.map(parse)) {
+      for (const event of lines.map(parseLine)) {
         if (event === undefined) continue
         progress.take(event)
         if (event.type === 'task_started') step = `${event.task} …`
@@ -191,7 +171,7 @@ function follow(
       look()
     }
     look()
-    return endOf(host, read(files.out), read(files.err))
+    return endOf(host, readFile(files.out), readFile(files.err))
   }
   return {
     process: process_,
@@ -216,111 +196,6 @@ function follow(
 function childEnvironment(): NodeJS.ProcessEnv {
   const { NOTIFY_SOCKET: _, WATCHDOG_USEC: __, WATCHDOG_PID: ___, ...rest } = process.env
   return rest
-}
-
-/**
- * Whether an attempt before this one has changed the node, or may have: one that died without a word has said what it was
- * at, and that is all there unless the machine itself went down with it.
- */
-export function touchedBefore(request: NodeRunRequest): boolean {
-  return attemptsBefore(request).some((files) => {
-    const out = read(files.out)
-    const started = startedOf(files)
-    const isWhole = lastWord(out) !== undefined || (/^$|\n$/.test(out) && started && isOfThisBoot(started.process))
-    if (!isWhole) return true
-    const progress = new Progress()
-    for (const event of out.split('\n').map(parse)) if (event) progress.take(event)
-    return progress.touch !== 'untouched'
-  })
-}
-
-interface Files {
-  readonly out: string
-  readonly err: string
-  /** Of type Started. */
-  readonly started: string
-  /** Not on a command line, where everybody could read them. */
-  readonly vars: string
-}
-
-function filesOf({ folder, host, attempt }: Pick<NodeRunRequest, 'folder' | 'host' | 'attempt'>): Files {
-  const base = join(folder, `${encodeURIComponent(host)}.${attempt}`)
-  return { out: `${base}.ndjson`, err: `${base}.err`, started: `${base}.started.json`, vars: `${base}.vars.json` }
-}
-
-/** What its last words say; also used for its last line of trouble. */
-function endOf(host: string, out: string, err: string): NodeEnd {
-  const last = lastWord(out)
-  const words = err.trim().split('\n').slice(-1)[0]?.slice(0, 300) ?? ''
-  if (last === undefined) {
-    // Exit code 3 leaves no recap: the input is wrong. The first line says what.
-    const first = err.trim().split('\n')[0]?.slice(0, 300)
-    if (out.trim() === '' && first) return { status: 'refused', detail: first }
-    return { status: 'gone', detail: words || 'its process ended without a word' }
-  }
-  if (last.type === 'cycle_ended') return cycleEnd(host, last)
-  const recap = last
-  const counts = recap.hosts[host] ?? {}
-  const failed = out
-    .split('\n')
-    .map(parse)
-    .filter((event) => event?.type === 'task_result' && (event.status === 'failed' || event.status === 'unreachable'))
-    .at(-1)
-  const detail = failed ? `${failed.task}: ${failed.msg}`.split('\n')[0]!.slice(0, 300) : words
-  if ((counts.failed ?? 0) > 0) return { status: 'failed', detail }
-  if ((counts.unreachable ?? 0) > 0) return { status: 'unreachable', detail: detail || 'it could not be reached' }
-  if (recap.interrupted) return { status: 'interrupted', detail: 'it was stopped' }
-  if (recap.hosts[host] === undefined) return { status: 'refused', detail: `the playbook has no play for ${host}` }
-  return { status: 'done', detail: `${counts.changed ?? 0} changed` }
-}
-
-interface Recap {
-  readonly type: 'recap'
-  readonly hosts: Readonly<Record<string, Readonly<Record<string, number>>>>
-  readonly interrupted?: boolean
-}
-
-/** See CycleEvent of the node cycle. */
-interface CycleEnded {
-  readonly type: 'cycle_ended'
-  readonly nodes: readonly {
-    readonly node: string
-    readonly outcome: string
-    readonly message: string
-  }[]
-}
-
-/** What `apply` and `node maintain` say last, always. */
-function lastWord(out: string): Recap | CycleEnded | undefined {
-  const event = parse(out.trimEnd().split('\n').at(-1) ?? '') as unknown as Recap | CycleEnded | undefined
-  // The recap of a cycle's run is not its end: guards are given back after it.
-  if (event?.type === 'cycle_ended') return event
-  return event?.type === 'recap' && !out.startsWith('{"type":"cycle_started"') ? event : undefined
-}
-
-function cycleEnd(host: string, { nodes }: CycleEnded): NodeEnd {
-  const end = nodes.find(({ node }) => node === host)
-  if (end === undefined) return { status: 'refused', detail: `nothing was said of ${host}` }
-  if (end.outcome === 'done') return { status: 'done', detail: 'done' }
-  const detail = end.message.replaceAll('\n', '; ')
-  const known = { failed: 'failed', unreachable: 'unreachable', stopped: 'interrupted', refused: 'refused' } as const
-  return { status: known[end.outcome as keyof typeof known] ?? 'refused', detail: detail.slice(0, 500) }
-}
-
-function parse(line: string): Record<string, string> | undefined {
-  try {
-    return JSON.parse(line) as Record<string, string>
-  } catch {
-    return undefined
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
 }
 
 /** Whole lines of a file that grows. */

@@ -1,7 +1,8 @@
 /** One opening of a window: its nodes, so many at a time, until all are through, one failed, or the time is over. */
 import { type Clock, sleepUntil } from './clock.ts'
 import type { EventKind } from './events.ts'
-import type { NodeEnd, NodeRun } from './node-run.ts'
+import type { NodeEnd } from './node-end.ts'
+import type { NodeRun } from './node-run.ts'
 import {
   ENDED,
   type NodeRecord,

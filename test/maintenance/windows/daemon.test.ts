@@ -306,6 +306,16 @@ t.test('clock jumps', async (t) => {
   })
 })
 
+/** Crashes while the second node is under way, and is begun again when the window is over. */
+async function backAfterTheWindow({ begin, crash, clock }: ReturnType<typeof site>): Promise<void> {
+  begin()
+  await clock.runUntil('2026-01-04T02:00:00Z')
+  crash()
+  clock.wall = Date.parse('2026-01-04T05:00:00Z')
+  begin()
+  await clock.runUntil('2026-01-04T12:00:00Z')
+}
+
 t.test('crashes', async (t) => {
   await t.test('in a window: goes on where it was', async (t) => {
     const s = site('2026-01-03T12:00:00Z', { yaml: WINDOW, hosts: ['n1', 'n2', 'n3'] })
@@ -332,12 +342,7 @@ t.test('crashes', async (t) => {
         touchesAfter: attempt > 1 ? 0 : HOUR,
       })
       const s = site('2026-01-03T12:00:00Z', { yaml: WINDOW, plan })
-      s.begin()
-      await s.clock.runUntil('2026-01-04T02:00:00Z')
-      s.crash()
-      s.clock.wall = Date.parse('2026-01-04T05:00:00Z')
-      s.begin()
-      await s.clock.runUntil('2026-01-04T12:00:00Z')
+      await backAfterTheWindow(s)
       t.match(s.of(), { n1: 'done', n3: 'left_out' })
       t.not(s.of().n2, 'running')
     },
@@ -345,12 +350,7 @@ t.test('crashes', async (t) => {
   await t.test('what had done no more than cordon and drain is rolled back, and not begun again', async (t) => {
     const s = site('2026-01-03T12:00:00Z', { yaml: WINDOW, plan: () => ({ takes: 20 * MINUTE }) })
     s.nodes.leftTouched = false
-    s.begin()
-    await s.clock.runUntil('2026-01-04T02:00:00Z')
-    s.crash()
-    s.clock.wall = Date.parse('2026-01-04T05:00:00Z')
-    s.begin()
-    await s.clock.runUntil('2026-01-04T12:00:00Z')
+    await backAfterTheWindow(s)
     t.same(s.of(), { n1: 'done', n2: 'rolled_back', n3: 'left_out' })
     t.same(
       s.nodes.started

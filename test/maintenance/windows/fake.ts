@@ -1,7 +1,8 @@
 /** A clock that a test turns, and nodes that take as long as a test says. */
 import { basename } from 'node:path'
 import type { Clock } from '../../../src/maintenance/windows/clock.ts'
-import type { NodeEnd, NodeRun } from '../../../src/maintenance/windows/node-run.ts'
+import type { NodeEnd } from '../../../src/maintenance/windows/node-end.ts'
+import type { NodeRun } from '../../../src/maintenance/windows/node-run.ts'
 import type { NodeStarter } from '../../../src/maintenance/windows/window-run.ts'
 
 interface Sleeper {
