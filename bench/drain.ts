@@ -107,7 +107,8 @@ const theirs = (lab: KubernetesLab, kubeconfig: string): string[] => [
   kubeconfig,
 ]
 
-await using lab = await bootKubernetesLab({ controlPlanes: 1, workers: 1 })
+// The other worker takes nothing: a last node is not drained.
+await using lab = await bootKubernetesLab({ controlPlanes: 1, workers: 2 })
 await bareCluster(lab)
 const node = lab.workers[0]!.name
 await kubectl(lab, ['apply', '-f', '-'], { input: JSON.stringify(workload(node)) })
