@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"os/signal"
@@ -125,8 +126,9 @@ func load(address string, duration, rate int) {
 	for end := time.Now().Add(time.Duration(duration) * time.Second); time.Now().Before(end); <-ticker.C {
 		number := sent.Add(1)
 		waiting.Go(func() {
+			began := time.Now()
 			if _, err := fetch(address); err != nil {
-				failures.Store(fmt.Sprint(number), fmt.Sprint(time.Now().Format("15:04:05.000"), " ", err))
+				failures.Store(fmt.Sprint(number), fmt.Sprintf("request %d of %s: %v", number, began.Format("15:04:05.000"), err))
 				return
 			}
 			answered.Add(1)
@@ -145,9 +147,21 @@ func fetch(address string) (string, error) {
 	if _, err := url.ParseRequestURI(address); err != nil {
 		return "", err
 	}
-	response, err := client.Get(address)
+	var reached atomic.Value
+	reached.Store("not connected")
+	trace := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			reached.Store(fmt.Sprint("connected from ", info.Conn.LocalAddr()))
+		},
+		WroteRequest: func(httptrace.WroteRequestInfo) { reached.Store("sent, not answered") },
+	})
+	request, err := http.NewRequestWithContext(trace, http.MethodGet, address, nil)
 	if err != nil {
 		return "", err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", fmt.Errorf("%w (%s)", err, reached.Load())
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
