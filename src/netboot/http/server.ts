@@ -277,7 +277,7 @@ function empty(response: ServerResponse, status: number): Sent {
   return { status, bytes: 0, complete: true }
 }
 
-/** A path for the log: what stands where tokens stand is left out. */
+/** A path for the log: what stands where tokens stand is left out, and nothing is in it that a terminal would obey. */
 function shown(segments: readonly string[]): string {
   const hidden = segments.map((one, i) => {
     const [first] = segments
@@ -285,5 +285,5 @@ function shown(segments: readonly string[]): string {
     if (first === 'seed') return i === 1 || i === 2 ? '…' : one
     return (first === 'report' || first === 'phone-home') && i === 1 ? '…' : one
   })
-  return `/${hidden.join('/')}`
+  return `/${hidden.join('/')}`.slice(0, 300).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')
 }

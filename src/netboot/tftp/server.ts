@@ -32,6 +32,7 @@ export interface TftpEvent {
   readonly time: number
   /** IPv4 address. */
   readonly client: string
+  /** As it was asked for, made fit for logs and terminals. */
   readonly file: string
   /** `refused`: never began. `stopped`: the client said so, as firmware does that only asks for the size. */
   readonly outcome: 'started' | 'done' | 'refused' | 'stopped' | 'failed'
@@ -111,7 +112,11 @@ export class TftpServer {
     receive: (socket: Socket, bytes: Buffer, client: RemoteInfo) => void,
   ): Promise<Socket> {
     const socket = await openSocket(address, port)
-    socket.on('message', (bytes, client) => receive(socket, bytes, client))
+    socket.on('message', (bytes, client) => {
+      // Nothing can be sent to port 0, and nobody asks from there by mistake.
+      if (client.port === 0) this.#count('malformed')
+      else receive(socket, bytes, client)
+    })
     this.#sockets.push(socket)
     return socket
   }
@@ -266,7 +271,7 @@ export class TftpServer {
     this.#options.onEvent?.({
       time: Date.now(),
       client: client.address,
-      file: request.file,
+      file: shown(request.file),
       outcome,
       bytes,
       ...(transfer && { size: transfer.content.size }),
@@ -286,4 +291,9 @@ export class TftpServer {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** Strangers choose names: no control characters, no novels. */
+function shown(file: string): string {
+  return file.slice(0, 200).replace(/[^\x20-\x7e]/g, '?')
 }
