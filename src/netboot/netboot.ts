@@ -75,7 +75,9 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   })
   await tftp.start()
   stack.defer(() => tftp.close())
-  const leases = stack.use(await Leases.open(options.leases, (address: Ip4) => directory.reserved(address)))
+  const ours = new Set(addresses.map((text) => parseIp4(text)!))
+  const reserved = (address: Ip4): boolean => ours.has(address) || directory.reserved(address)
+  const leases = stack.use(await Leases.open(options.leases, reserved))
   if (leases.damaged > 0) onTrouble(`${leases.damaged} lines of ${options.leases} cannot be read and are left out`)
   const dhcp = stack.use(
     new DhcpServer({
