@@ -68,14 +68,15 @@ export class HttpServer {
   /** Rejects with a UserError when an address cannot be listened on; then none is. */
   async start(): Promise<void> {
     try {
-      for (const address of this.#options.addresses) await this.#listen(address)
+      for (const address of this.#options.addresses) await this.listen(address)
     } catch (error) {
       await this.close()
       throw error
     }
   }
 
-  async #listen(address: string): Promise<void> {
+  /** Serves on one more address of ours. Rejects with a UserError when it cannot be had; the others go on. */
+  async listen(address: string): Promise<void> {
     const { port } = this.#options
     const server = createServer(
       {

@@ -76,24 +76,33 @@ export class TftpServer {
   }
 
   async start(): Promise<void> {
-    const { addresses = ['0.0.0.0'], port = 69 } = this.#options
+    const { addresses = ['0.0.0.0'], port } = this.#options
     try {
-      for (const address of addresses) {
-        const transferSockets: Socket[] = []
-        const main = await this.#open(address, port, (socket, bytes, client) => {
-          if (!this.#reply(socket, bytes, client)) this.#ask(bytes, client, transferSockets)
-        })
-        for (const transferPort of this.#transferPorts()) {
-          transferSockets.push(
-            await this.#open(address, transferPort, (socket, bytes, client) => {
-              if (!this.#reply(socket, bytes, client)) this.#unknown(socket, bytes, client)
-            }),
-          )
-        }
-        if (transferSockets.length === 0) transferSockets.push(main)
-      }
+      for (const address of addresses) await this.listen(address, port)
     } catch (error) {
       await this.close()
+      throw error
+    }
+  }
+
+  /** Serves on one more address of ours. Rejects with a UserError when it cannot be had; the others go on. */
+  async listen(address: string, port = this.#options.port ?? 69): Promise<void> {
+    const transferSockets: Socket[] = []
+    const opened = this.#sockets.length
+    try {
+      const main = await this.#open(address, port, (socket, bytes, client) => {
+        if (!this.#reply(socket, bytes, client)) this.#ask(bytes, client, transferSockets)
+      })
+      for (const transferPort of this.#transferPorts()) {
+        transferSockets.push(
+          await this.#open(address, transferPort, (socket, bytes, client) => {
+            if (!this.#reply(socket, bytes, client)) this.#unknown(socket, bytes, client)
+          }),
+        )
+      }
+      if (transferSockets.length === 0) transferSockets.push(main)
+    } catch (error) {
+      for (const socket of this.#sockets.splice(opened)) socket.close()
       throw error
     }
   }
