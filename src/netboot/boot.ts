@@ -191,6 +191,8 @@ export class Desk {
     const { tokens, directory, machines } = this.#options
     const grant = tokens.check(token, 'seed', this.#now())
     if (grant === undefined || !same(grant, tokens.check(report, 'report', this.#now()))) return 'forbidden'
+    // What was cancelled, has ended or was replaced by another repave opens nothing any more.
+    if (machines.state(grant.machine)?.repave?.token !== grant.repave) return 'forbidden'
     const machine = directory.machines.get(grant.machine)
     const named = machine && directory.profileOf(machine)
     if (machine === undefined || named?.profile.kind !== 'kernel') return 'missing'

@@ -120,6 +120,12 @@ export function readConfig(path: string): NetbootConfig {
   const networks = data.networks.map((one, i) =>
     readNetwork(one, (message, key) => problems.add(message, at('networks', i, key ?? ''))),
   )
+  for (const [i, { name, subnet }] of networks.entries()) {
+    const other = networks
+      .slice(0, i)
+      .find((one) => inSubnet(one.subnet, subnet.address) || inSubnet(subnet, one.subnet.address))
+    if (other) problems.add(`the networks ${other.name} and ${name} overlap`, at('networks', i, 'subnet'))
+  }
   const profiles = new Map<string, Profile>()
   for (const [name, one] of Object.entries(data.profiles)) {
     const profile = readProfile(one, folder, at('profiles', name, 'cmdline'), (message, key, hint) =>

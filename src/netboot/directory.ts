@@ -1,9 +1,9 @@
 /** The machines of the inventory, found by what their packets say. */
 import { didYouMean, Problems } from '../shared/errors.ts'
-import { formatMac, type Ip4, parseIp4, parseMac } from './address.ts'
+import { broadcastOf, formatMac, type Ip4, parseIp4, parseMac } from './address.ts'
 import { type NetbootConfig, profileNameOf } from './config.ts'
 import type { Client } from './dhcp/client.ts'
-import type { Machine } from './dhcp/network.ts'
+import type { Machine, Network } from './dhcp/network.ts'
 import type { NetbootMachine, Profile } from './profile.ts'
 
 interface Known {
@@ -17,12 +17,15 @@ interface Known {
 export class Directory {
   readonly #config: NetbootConfig
   readonly #site: string | undefined
+  /** Addresses of the networks that no machine can have. */
+  readonly #taken: ReadonlySet<Ip4>
   #known: Known
 
   /** With a `site`, other machines are known and not served. Throws UserError as `replace` does. */
   constructor(config: NetbootConfig, machines: readonly NetbootMachine[], site?: string) {
     this.#config = config
     this.#site = site
+    this.#taken = new Set(config.dhcp.networks.flatMap(addressesInUse))
     this.#known = readMachines(config, machines, site)
   }
 
@@ -64,9 +67,16 @@ export class Directory {
     }
   }
 
+  /** Whether pools must not give the address away: it is a machine's, or in use by the network itself. */
   reserved(address: Ip4): boolean {
-    return this.#known.addresses.has(address)
+    return this.#known.addresses.has(address) || this.#taken.has(address)
   }
+}
+
+/** The network's own address, its broadcast address, and the servers that it names. */
+function addressesInUse({ subnet, router, dns = [], ntp = [] }: Network): Ip4[] {
+  const ends = subnet.prefix < 31 ? [subnet.address, broadcastOf(subnet)] : []
+  return [...ends, ...(router === undefined ? [] : [router]), ...dns, ...ntp]
 }
 
 function readMachines(config: NetbootConfig, machines: readonly NetbootMachine[], site: string | undefined): Known {

@@ -60,7 +60,11 @@ export interface HistoryLine {
 }
 
 /** Machines that nobody knows are remembered up to this number: MAC addresses are free to invent. */
-const MOST_DISCOVERED = 1000
+const MOST_STRANGERS = 1000
+/** Then the one that was seen first gives way, if that is so long ago: inventing many more costs no writes. Milliseconds. */
+const STRANGER_STAYS = 3600_000
+/** They are named by their MAC addresses, as hosts of an inventory hardly are. */
+const IS_STRANGER = "name GLOB '??:??:??:??:??:??'"
 /** Lines of history kept of each machine. */
 const MOST_HISTORY = 200
 
@@ -161,10 +165,35 @@ export class Machines {
   }
 
   /** Remembers an unknown machine, unless too many are. */
-  discover(name: string, at: number): void {
-    if (this.#db.prepare('SELECT 1 FROM machines WHERE name = ?').get(name) !== undefined) return
-    if (Number(this.#db.prepare('SELECT count(*) AS n FROM machines').get()?.n) >= MOST_DISCOVERED) return
-    this.apply(name, { type: 'seen', at })
+  discover(mac: string, at: number): void {
+    try {
+      if (this.#db.prepare('SELECT 1 FROM machines WHERE name = ?').get(mac) !== undefined) return
+      const { n } = this.#db.prepare(`SELECT count(*) AS n FROM machines WHERE ${IS_STRANGER}`).get()!
+      if (Number(n) >= MOST_STRANGERS && !this.#forgetStranger(at - STRANGER_STAYS)) return
+      this.apply(mac, { type: 'seen', at })
+    } catch (error) {
+      this.#trouble(`that ${mac} was seen cannot be written: ${(error as Error).message}`)
+    }
+  }
+
+  /** Forgets the one that was seen first, those that told what they are last; false when none was seen before `before`. */
+  #forgetStranger(before: number): boolean {
+    const oldest = this.#db
+      .prepare(
+        `SELECT name FROM machines LEFT JOIN facts ON mac = name WHERE ${IS_STRANGER} AND state ->> 'since' < ?
+         ORDER BY mac IS NOT NULL, state ->> 'since' LIMIT 1`,
+      )
+      .get(before)
+    if (oldest === undefined) return false
+    transact(this.#db, () => {
+      for (const [table, column] of [
+        ['machines', 'name'],
+        ['facts', 'mac'],
+        ['history', 'name'],
+      ] as const)
+        this.#db.prepare(`DELETE FROM ${table} WHERE ${column} = ?`).run(oldest.name!)
+    })
+    return true
   }
 
   /** Lets time pass for all machines; gives those whose state it changed. */

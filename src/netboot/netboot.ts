@@ -1,6 +1,7 @@
 /** The servers of a first boot in one: DHCP, TFTP and HTTP over one desk. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError } from '../shared/errors.ts'
-import { addressesOf, type Ip4, parseIp4 } from './address.ts'
+import { addressesOf, formatIp4, type Ip4, parseIp4 } from './address.ts'
 import { type BootEvent, Desk } from './boot.ts'
 import type { NetbootConfig } from './config.ts'
 import { Leases } from './dhcp/leases.ts'
@@ -75,7 +76,9 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   })
   await tftp.start()
   stack.defer(() => tftp.close())
-  const leases = stack.use(await Leases.open(options.leases, (address: Ip4) => directory.reserved(address)))
+  const ours = new Set(addresses.map((text) => parseIp4(text)!))
+  const reserved = (address: Ip4): boolean => ours.has(address) || directory.reserved(address)
+  const leases = stack.use(await Leases.open(options.leases, reserved))
   if (leases.damaged > 0) onTrouble(`${leases.damaged} lines of ${options.leases} cannot be read and are left out`)
   const dhcp = stack.use(
     new DhcpServer({
@@ -90,6 +93,9 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   )
   await dhcp.start()
   if (advertiser) stack.use(advertiser).start()
+  const follow = new AbortController()
+  stack.defer(() => follow.abort())
+  void followAddresses(config.interfaces, { http, tftp, ours, onTrouble, signal: follow.signal })
   const ticking = setInterval(() => {
     try {
       const late = machines.tick(Date.now(), config)
@@ -104,6 +110,55 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   stack.defer(() => clearInterval(ticking))
   const all = stack.move()
   return { http, [Symbol.asyncDispose]: () => all.disposeAsync() }
+}
+
+/** How often it is looked for addresses that came later than we did. Milliseconds. */
+const ADDRESSES = 2000
+
+/**
+ * DHCP follows its interfaces (udp-transport.ts), and what it sends machines to must be there too: a bond that came up late,
+ * an address that was given anew. One that goes needs nothing: its sockets hear again when it is back.
+ */
+async function followAddresses(
+  interfaces: readonly string[],
+  {
+    http,
+    tftp,
+    ours,
+    onTrouble,
+    signal,
+  }: {
+    readonly http: HttpServer
+    readonly tftp: TftpServer
+    readonly ours: Set<Ip4>
+    readonly onTrouble: (message: string) => void
+    readonly signal: AbortSignal
+  },
+): Promise<void> {
+  const served = { http: new Set<string>(), tftp: new Set<string>() }
+  for (const address of ours) for (const set of Object.values(served)) set.add(formatIp4(address))
+  const said = new Set<string>()
+  for (;;) {
+    await sleep(ADDRESSES, undefined, { signal, ref: false }).catch(() => {})
+    if (signal.aborted) return
+    for (const address of addressesOf(interfaces)) {
+      ours.add(parseIp4(address)!)
+      for (const [name, server] of [
+        ['http', http],
+        ['tftp', tftp],
+      ] as const) {
+        if (served[name].has(address)) continue
+        try {
+          await server.listen(address)
+          served[name].add(address)
+        } catch (error) {
+          const { message } = error as Error
+          if (!said.has(message)) onTrouble(message)
+          said.add(message)
+        }
+      }
+    }
+  }
 }
 
 /** Our address in each network, as `explain` needs it where the servers do not run. */

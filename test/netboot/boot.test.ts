@@ -145,8 +145,24 @@ t.test('the installer: its orders, once, and what a system without cloud-init ne
   t.strictSame([home, machines.hostKeys('d'), machines.toFollow()], [['d'], [key], ['d']])
   t.equal(listening.phoneHome(report, ''), 'gone')
   t.strictSame([home, machines.hostKeys('d')], [['d'], [key]])
+  t.equal(await read('user-data'), 'forbidden', 'what was not asked for in time is of no use to anybody else')
   machines.followed('d', clock.now, 'done')
   t.strictSame(machines.toFollow(), [])
+})
+
+t.test('the secrets of a repave that was cancelled, or replaced, are closed', async (t) => {
+  const { desk, machines, clock } = setUp(t)()
+  machines.repave('k', clock.now, REPAVE)
+  const tokensOf = (script: string) => /seed=\S+\/seed\/([^/\s]+)\/(\S+)/.exec(script)?.slice(1) as [string, string]
+  const first = tokensOf(desk.script('k', 'ipxe', BASE))
+  t.type(await desk.seed(...first, 'user-data', BASE), 'string')
+  machines.apply('k', { type: 'cancel', at: clock.now })
+  t.equal(desk.seed(...first, 'meta-data', BASE), 'forbidden')
+  machines.repave('k', clock.now, REPAVE)
+  t.equal(desk.seed(...first, 'meta-data', BASE), 'forbidden')
+  const second = tokensOf(desk.script('k', 'ipxe', BASE))
+  t.type(desk.seed(...second, 'meta-data', BASE), 'string')
+  t.equal(desk.seed(...first, 'vendor-data', BASE), 'forbidden')
 })
 
 t.test('a kernel of somebody else does not get the orders of ours', async (t) => {

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import t from 'tap'
 import { profileNameOf, readConfig } from '../../src/netboot/config.ts'
+import { LeaseTable } from '../../src/netboot/dhcp/leases.ts'
 import { Directory } from '../../src/netboot/directory.ts'
 import type { NetbootMachine } from '../../src/netboot/profile.ts'
 
@@ -84,6 +85,14 @@ t.test('what is wrong, and where', async (t) => {
     [['-10.77.0.199', '-10.78.0.199'], /is not inside 10\.77\.0\.0\/24/],
     [['router: 10.77.0.1', 'router: 10.1.0.1'], /:6:13: the router is not inside/],
     [['lease: 10m', 'lease: soon'], /must be a duration/],
+    [
+      ['files: boot', '  - subnet: 10.77.0.128/25\nfiles: boot'],
+      /:9:13: the networks 10.77.0.0\/24 and 10.77.0.128\/25 overlap/,
+    ],
+    [
+      ['files: boot', '  - subnet: 10.0.0.0/8\nfiles: boot'],
+      /:9:13: the networks 10.77.0.0\/24 and 10.0.0.0\/8 overlap/,
+    ],
     [['kernel: debian/linux', 'kernel: ../linux'], /:12:13: profiles\.debian\.kernel: must be a file below/],
     [['{{ seed }}', '{{ seed'], /:14:14: template: this mustache is not closed/],
     [['auto=true url={{ seed }}/preseed.cfg', '"a\\nchain http:"'], /:14:14: cmdline must be one line/],
@@ -118,6 +127,29 @@ t.test('which disk, in the form of the installer', async (t) => {
     const profile = readConfig(join(folder, 'netboot.yml')).profiles.get('disk')
     t.equal(profile?.kind === 'kernel' && profile.image?.disk, selector)
   }
+})
+
+t.test('what pools never give away', async (t) => {
+  const text = GOOD.replace(
+    'pool: 10.77.0.100-10.77.0.199',
+    'pool: 10.77.0.0-10.77.0.255\n    dns: [10.77.0.2]\n    ntp: [10.77.0.3]',
+  )
+  const config = readConfig(join(t.testdir({ 'netboot.yml': text }), 'netboot.yml'))
+  const directory = new Directory(config, [machine('n1', { address: '10.77.0.4' })])
+  const leases = new LeaseTable((address) => directory.reserved(address))
+  const given: number[] = []
+  for (let i = 0; i < 300; i++) {
+    const address = leases.free(config.dhcp.networks[0]!, undefined, 0)
+    if (address === undefined) break
+    leases.set({ mac: `m${i}`, address, state: 'bound', expires: 1 })
+    given.push(address & 255)
+  }
+  t.strictSame(
+    given,
+    Array.from({ length: 250 }, (_, i) => i + 5),
+    'neither the ends of the network, nor its router and servers, nor what a machine has',
+  )
+  t.not(leases.free(config.dhcp.networks[0]!, 0x0a4d0001, 2), 0x0a4d0001, 'nor when asked for it')
 })
 
 t.test('machines are found by MAC in any spelling, and by UUID in both byte orders', async (t) => {

@@ -2,8 +2,14 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { openNetbootDatabase } from '../../src/netboot/database.ts'
+import type { Facts } from '../../src/netboot/facts.ts'
 import { DEFAULT_WISH, Machines } from '../../src/netboot/machines.ts'
 import { Tokens } from '../../src/netboot/tokens.ts'
+
+const FACTS: Facts = {
+  ...{ vendor: '', product: '', serial: '', uuid: '', firmware: 'uefi', firmware_version: '', secure_boot: false },
+  ...{ tpm: '', bmc: '', cpu: { model: '', sockets: 1, threads: 1 }, memory: 1, disks: [], nics: [] },
+}
 
 t.test('survives the process, and two processes give out one installer', async (t) => {
   const folder = t.testdir()
@@ -78,13 +84,36 @@ t.test('what cannot be read or written boots the local disk', async (t) => {
 
 t.test('strangers are remembered up to a number', async (t) => {
   const db = openNetbootDatabase(undefined)
-  const machines = new Machines(db)
+  const troubles: string[] = []
+  const machines = new Machines(db, (message) => troubles.push(message))
+  const hour = 3600_000
+  const mac = (i: number): string =>
+    `02:00:00:00:${(i >> 8).toString(16).padStart(2, '0')}:${(i & 255).toString(16).padStart(2, '0')}`
   db.exec('BEGIN')
   const insert = db.prepare('INSERT INTO machines (name, state) VALUES (?, ?)')
-  for (let i = 0; i < 1000; i++) insert.run(`m${i}`, '{"phase":"discovered","since":0}')
+  const add = (name: string, since: number): unknown => insert.run(name, JSON.stringify({ phase: 'discovered', since }))
+  for (let i = 0; i < 2000; i++) add(`node-${i}`, 0)
+  for (let i = 0; i < 999; i++) add(mac(i), 10 + i)
   db.exec('COMMIT')
-  machines.discover('m1000', 1)
-  t.equal(machines.all().size, 1000)
+  machines.discover(mac(999), hour)
+  t.ok(machines.state(mac(999)), 'machines of the inventory take no places away')
+  machines.discover(mac(1000), hour)
+  t.equal(machines.state(mac(1000)), undefined, 'a thousand in an hour are enough')
+  machines.setFacts(mac(0), hour, FACTS)
+  machines.discover(mac(1000), hour + 12)
+  t.strictSame(
+    [0, 1, 2, 1000].map((i) => machines.state(mac(i)) !== undefined),
+    [true, false, true, true],
+    'the one that was seen first and told nothing gives way',
+  )
+  machines.discover(mac(1001), hour + 12)
+  t.strictSame([machines.state(mac(0)), machines.facts(mac(0))], [undefined, undefined], 'and then those that did')
+  machines.discover(mac(1002), hour + 12)
+  t.equal(machines.state(mac(1002)), undefined)
+  t.equal(machines.all().size, 3000)
+  db.exec('PRAGMA query_only = ON')
+  machines.discover(mac(1002), 2 * hour)
+  t.match(troubles, [/that 02:00:00:00:03:ea was seen cannot be written/])
 })
 
 t.test('tokens', async (t) => {

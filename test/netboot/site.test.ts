@@ -10,6 +10,7 @@ import { explainBoot } from '../../src/netboot/explain.ts'
 import { Machines } from '../../src/netboot/machines.ts'
 import type { NetbootMachine } from '../../src/netboot/profile.ts'
 import { Tokens } from '../../src/netboot/tokens.ts'
+import { runbook } from '../cli/runbook.ts'
 
 const CONFIG = `
 interfaces: [eth9]
@@ -81,4 +82,18 @@ t.test('a change of its files is seen, once, when it is settled', async (t) => {
   await until(1)
   writeFileSync(join(folder, 'group_vars/all/x.yml'), 'bb')
   await until(2)
+})
+
+t.test('a stranger that was put into the inventory is none any more', async (t) => {
+  const folder = t.testdir({
+    'netboot.yml': CONFIG,
+    'inventory.yml': 'all: {hosts: {n1: {netboot_mac: ["52:54:00:77:00:01", "52:54:00:77:00:02"]}}}',
+  })
+  const db = openNetbootDatabase(folder)
+  for (const last of ['02', '03']) new Machines(db).discover(`52:54:00:77:00:${last}`, 1)
+  db.close()
+  const { out } = await runbook(['netboot', 'machines', '-i', 'inventory.yml'], folder)
+  t.match(out, /^n1 .*\n\(unknown\) +52:54:00:77:00:03 .*\n$/m)
+  const yaml = await runbook(['netboot', 'machines', '--inventory-yaml', '-i', 'inventory.yml'], folder)
+  t.equal(yaml.out, 'all:\n  hosts:\n    new-525400770003:\n      netboot_mac: 52:54:00:77:00:03\n')
 })

@@ -56,6 +56,10 @@ export interface Quirks {
   /** Sessions end after so many requests. */
   readonly sessionRequests?: number
   readonly redirectRoot?: string
+  /** Where it says that its systems are. */
+  readonly systemsAt?: string
+  /** It does a reset, and answers with this status. */
+  readonly resetSays?: number
   /** Answers after this many milliseconds. */
   readonly slowMs?: number
   readonly tls?: { readonly key: string; readonly cert: string }
@@ -118,7 +122,7 @@ export async function startFakeBmc(quirks: Quirks = {}): Promise<FakeBmc> {
     const power = { On: 'On', ForceOff: 'Off', GracefulShutdown: 'Off', ForceRestart: 'On' }[type]
     const toggled = state.power === 'On' ? 'Off' : 'On'
     if (quirks.lateLooks !== 'never') pending = { power: power ?? toggled, looks: quirks.lateLooks ?? 0 }
-    return [204]
+    return [quirks.resetSays ?? 204]
   }
 
   const write = (path: string, body: Record<string, unknown>, ifMatch: string | undefined): [number, unknown?] => {
@@ -181,7 +185,10 @@ export async function startFakeBmc(quirks: Quirks = {}): Promise<FakeBmc> {
       return [204]
     }
     if (path === '/redfish/v1/Systems')
-      return [200, { Members: systems.map(({ Id }) => ({ '@odata.id': `/redfish/v1/Systems/${Id}` })) }]
+      return [
+        200,
+        { Members: systems.map(({ Id }) => ({ '@odata.id': `${quirks.systemsAt ?? ''}/redfish/v1/Systems/${Id}` })) },
+      ]
     if (path === '/redfish/v1/ResetInfo') return [200, { Parameters: [{ Name: 'ResetType', AllowableValues: resets }] }]
     const [, id, rest = ''] = /^\/redfish\/v1\/Systems\/([^/]+)(\/.*)?$/.exec(path) ?? []
     if (id === undefined || !systems.some(({ Id }) => Id === id)) return [404]

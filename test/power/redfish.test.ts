@@ -186,6 +186,28 @@ t.test('redirects stay with the controller', async (t) => {
   await t.rejects(open(t, around).power.state(), { name: 'PowerError', kind: 'protocol' })
 })
 
+t.test('what a controller says stands elsewhere is not asked for there', async (t) => {
+  const tls = selfSigned()
+  const elsewhere = await fake(t, { tls })
+  const { power } = open(t, await fake(t, { tls, systemsAt: `//127.0.0.1:${elsewhere.port}` }))
+  await t.rejects(power.state(), {
+    name: 'PowerError',
+    kind: 'protocol',
+    message: /names 127\.0\.0\.1:\d+ for its own/,
+  })
+  t.same(elsewhere.requests, [], 'no token goes there')
+})
+
+t.test('the power button is not pressed on top of what is happening', async (t) => {
+  const bmc = await fake(t, { resetsIn: 'nowhere', resets: ['On', 'PushPowerButton'], resetSays: 500 })
+  const { power } = open(t, bmc)
+  t.equal(await power.on(), 'on')
+  t.same(
+    bmc.requests.flatMap(({ body }) => (body?.ResetType ? [body.ResetType] : [])),
+    ['On', 'ForceOn'],
+  )
+})
+
 t.test('several systems', async (t) => {
   const systems = [
     { Id: 'node-a', Name: 'A', SerialNumber: 'S-100', UUID: '0000-AA' },

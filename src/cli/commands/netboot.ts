@@ -46,7 +46,8 @@ export async function listMachines(flags: NetbootFlags & { json: boolean; asInve
   using opened = await open(flags)
   const { directory, machines } = opened
   const states = machines.all()
-  const strangers = [...states].filter(([name]) => !directory.machines.has(name) && parseMac(name) !== undefined)
+  // Those that were put into the inventory since are its machines.
+  const strangers = [...states].filter(([name]) => parseMac(name) !== undefined && !directory.find({ mac: name }))
   if (flags.asInventory) {
     const document = new Document({ all: { hosts: {} } })
     for (const [mac] of strangers) {

@@ -63,10 +63,14 @@ export function blackoutIn(list: readonly Blackout[], zone: Zone, from: number, 
       const sameYear = wallOf(one.to, one.to.year ?? first)
       // 12-20 to 01-06 ends in the year after.
       const end = one.to.year === undefined && sameYear <= start ? wallOf(one.to, first + 1) : sameYear
-      return { from: instant(zone, start), to: instant(zone, end), reason: one.reason }
+      // Where the clock is turned back, an end comes twice: it is closed until the second.
+      return { from: instants(zone, start)[0]!, to: instants(zone, end).at(-1)!, reason: one.reason }
     })
   })
   return found.filter((one) => one.from < to && one.to > from).sort((a, b) => a.from - b.from)[0]
 }
 
-const instant = (zone: Zone, wall: number): number => zone.instants(wall)[0] ?? zone.gapEnd(wall)
+const instants = (zone: Zone, wall: number): number[] => {
+  const all = zone.instants(wall)
+  return all.length > 0 ? all : [zone.gapEnd(wall)]
+}

@@ -1,5 +1,6 @@
 /** Tells people: a webhook (Slack-compatible unless its body says otherwise) or a command of the site's. */
 import { spawn } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { makeScope, type Value } from '../../values/index.ts'
 import type { EventKind, ScheduleEvent } from './events.ts'
 
@@ -20,6 +21,8 @@ export interface Channel {
 const RETRIES = [2000, 15_000]
 /** Messages that wait for a channel that hangs; more are dropped, with a word in the log. */
 const MOST_WAITING = 100
+/** Milliseconds to read what stands in the pipes after a command has ended. */
+const PIPES_MS = 250
 
 /** What templates see of an event. */
 export function variablesOf(event: ScheduleEvent): Record<string, string> {
@@ -137,9 +140,15 @@ function runCommand({ command, folder, timeout }: Channel, event: ScheduleEvent)
       detached: true,
     })
     let err = ''
+    let late = false
     const timer = setTimeout(() => {
-      // Its children too: a script that hangs mostly hangs in one of them.
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      late = true
+      try {
+        // Its children too: a script that hangs mostly hangs in one of them.
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      } catch {
+        // It has just ended by itself.
+      }
     }, timeout)
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       err = (err + chunk).slice(-500)
@@ -148,10 +157,13 @@ function runCommand({ command, folder, timeout }: Channel, event: ScheduleEvent)
       clearTimeout(timer)
       reject(new Error(`it cannot be started: ${error.message}`))
     })
-    child.once('close', (code, signal) => {
+    child.once('exit', async (code, signal) => {
       clearTimeout(timer)
+      // What it leaves running may hold its output open for ever; what it has said itself is there by now.
+      await Promise.race([new Promise((closed) => child.once('close', closed)), sleep(PIPES_MS)])
+      child.stderr.destroy()
       if (code === 0) resolve()
-      else if (signal === 'SIGKILL') reject(new Error(`it took longer than ${timeout / 1000} s`))
+      else if (late && signal === 'SIGKILL') reject(new Error(`it took longer than ${timeout / 1000} s`))
       else reject(new Error(`it ended with ${code ?? signal}${err ? `: ${err.trim()}` : ''}`))
     })
     child.stdin.on('error', () => {})

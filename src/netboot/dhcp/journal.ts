@@ -110,11 +110,12 @@ export class Journal {
       const bytes = Buffer.from(text)
       await writeAll(file, bytes, 0)
       await rename(temporary, this.#path)
-      await syncFolder(dirname(this.#path))
+      // From here on the old file has no name: what is written to it would be lost.
       const old = this.#file
       this.#file = file
       this.#length = bytes.length
       this.#allocated = bytes.length
+      await syncFolder(dirname(this.#path))
       await old.close()
     } catch (error) {
       if (this.#file !== file) await file.close()

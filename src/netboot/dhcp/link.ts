@@ -40,6 +40,8 @@ export function linksFor(
   const chosen = readIp4(packet.options, OPTION.serverIdentifier)
   const byServer = served.find(({ address }) => address === chosen)
   if (byServer) return [byServer]
+  // Addresses of one network, as a virtual one beside the machine's own, are all at the same place.
+  if (new Set(served.map(({ network }) => network)).size === 1) return served.slice(0, 1)
   for (const address of [machine?.address, packet.ciaddr || undefined, held?.address]) {
     const link = address === undefined ? undefined : served.find(({ network }) => inSubnet(network!.subnet, address))
     if (link) return [link]

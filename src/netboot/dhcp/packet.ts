@@ -43,6 +43,8 @@ const LEAST_DATAGRAM = 576
 /** An Ethernet frame's worth; EDK2's REQUEST asks for 65280 because it swaps the bytes of 255. */
 const MOST_DATAGRAM = 1500
 const IP_AND_UDP = 28
+/** Bytes of an option's value; what is longer comes in parts (RFC 3396). */
+const LONGEST_OPTION = 255
 
 /** A packet from any bytes, or undefined: too short, no cookie, an option that runs past its field. Never throws. */
 export function decode(bytes: Buffer): Packet | undefined {
@@ -109,7 +111,7 @@ export function replyLimit(request: Packet): number {
 
 /**
  * The packet's bytes, at most `limit` of them (548 to 1472). Options are written in the Map's order, relay agent
- * information last (RFC 3046 section 2.1). When they do not fit, `file` and `sname` are used for options where they
+ * information last (RFC 3046 section 2.1), if it is that. When they do not fit, `file` and `sname` are used for options where they
  * are free, or where option 67 says the same as `file`; what fits nowhere is left out, so the least needed comes last.
  */
 export function encode(packet: Packet, limit = MOST_DATAGRAM - IP_AND_UDP): Buffer {
@@ -130,7 +132,7 @@ export function encode(packet: Packet, limit = MOST_DATAGRAM - IP_AND_UDP): Buff
   bytes.set(chaddr, CHADDR)
   bytes.writeUInt32BE(MAGIC, COOKIE)
 
-  const relay = options.get(OPTION.relayAgentInformation)
+  const relay = relayInformation(options)
   const tail = 1 + (relay === undefined ? 0 : wireLength(relay))
   let needed = tail
   for (const [code, value] of options) if (code !== OPTION.relayAgentInformation) needed += wireLength(value)
@@ -162,15 +164,21 @@ export function encode(packet: Packet, limit = MOST_DATAGRAM - IP_AND_UDP): Buff
   return bytes.subarray(0, Math.max(at, SHORTEST))
 }
 
+/** An agent adds one option (RFC 3046 section 2.0), so longer information is nobody's; and with one there is room for the rest. */
+function relayInformation(options: Options): Buffer | undefined {
+  const relay = options.get(OPTION.relayAgentInformation)
+  return relay !== undefined && relay.length <= LONGEST_OPTION ? relay : undefined
+}
+
 function wireLength(value: Buffer): number {
-  return value.length + 2 * Math.max(1, Math.ceil(value.length / 255))
+  return value.length + 2 * Math.max(1, Math.ceil(value.length / LONGEST_OPTION))
 }
 
 function writeOption(bytes: Buffer, start: number, code: number, value: Buffer): number {
   let at = start
   let from = 0
   do {
-    const length = Math.min(255, value.length - from)
+    const length = Math.min(LONGEST_OPTION, value.length - from)
     bytes[at] = code
     bytes[at + 1] = length
     bytes.set(from === 0 && length === value.length ? value : value.subarray(from, from + length), at + 2)

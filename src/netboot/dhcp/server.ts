@@ -1,5 +1,5 @@
 /** The DHCP server: packets in, decisions, leases to the disk, replies out, and an event for each. */
-import { formatIp4 } from '../address.ts'
+import { formatIp4, formatMac } from '../address.ts'
 import { BOOT_SERVER_PORT, CLIENT_PORT, SERVER_PORT } from './addressing.ts'
 import type { Boot } from './boot.ts'
 import { type Client, type ClientKind, identify } from './client.ts'
@@ -67,7 +67,7 @@ export class DhcpServer {
   start(): Promise<void> {
     const { transport } = this.#options
     return transport.start(
-      (message) => this.#receive(message),
+      (message) => this.#guarded(message.bytes, () => this.#receive(message)),
       (trouble) => this.#trouble(trouble),
     )
   }
@@ -90,9 +90,21 @@ export class DhcpServer {
     this.#options.onTrouble?.(message)
   }
 
+  /** A packet that we have a bug for, or a disk that is full, is no reason to leave the others alone. */
+  #guarded(bytes: Buffer, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.#count('failed')
+      const mac = formatMac(bytes.subarray(28, 34))
+      this.#trouble(`a packet of ${mac} cannot be answered: ${(error as Error).message}`)
+    }
+  }
+
   #receive(message: Received): void {
     const packet = decode(message.bytes)
-    if (packet === undefined) {
+    // Nothing can be sent to port 0, and nobody asks from there by mistake.
+    if (packet === undefined || message.from.port === 0) {
       this.#count('malformed')
       return
     }
@@ -135,7 +147,7 @@ export class DhcpServer {
       return
     }
     durable.then(
-      () => this.#finish(exchange, link, decision),
+      () => this.#guarded(message.bytes, () => this.#finish(exchange, link, decision)),
       (error: Error) => {
         this.#trouble(`lease of ${client.mac} cannot be written: ${error.message}`)
         this.#event(exchange, { reason: 'the lease could not be written' })

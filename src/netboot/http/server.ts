@@ -68,14 +68,15 @@ export class HttpServer {
   /** Rejects with a UserError when an address cannot be listened on; then none is. */
   async start(): Promise<void> {
     try {
-      for (const address of this.#options.addresses) await this.#listen(address)
+      for (const address of this.#options.addresses) await this.listen(address)
     } catch (error) {
       await this.close()
       throw error
     }
   }
 
-  async #listen(address: string): Promise<void> {
+  /** Serves on one more address of ours. Rejects with a UserError when it cannot be had; the others go on. */
+  async listen(address: string): Promise<void> {
     const { port } = this.#options
     const server = createServer(
       {
@@ -277,7 +278,7 @@ function empty(response: ServerResponse, status: number): Sent {
   return { status, bytes: 0, complete: true }
 }
 
-/** A path for the log: what stands where tokens stand is left out. */
+/** A path for the log: what stands where tokens stand is left out, and nothing is in it that a terminal would obey. */
 function shown(segments: readonly string[]): string {
   const hidden = segments.map((one, i) => {
     const [first] = segments
@@ -285,5 +286,5 @@ function shown(segments: readonly string[]): string {
     if (first === 'seed') return i === 1 || i === 2 ? '…' : one
     return (first === 'report' || first === 'phone-home') && i === 1 ? '…' : one
   })
-  return `/${hidden.join('/')}`
+  return `/${hidden.join('/')}`.slice(0, 300).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')
 }

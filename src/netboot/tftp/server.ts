@@ -32,6 +32,7 @@ export interface TftpEvent {
   readonly time: number
   /** IPv4 address. */
   readonly client: string
+  /** As it was asked for, made fit for logs and terminals. */
   readonly file: string
   /** `refused`: never began. `stopped`: the client said so, as firmware does that only asks for the size. */
   readonly outcome: 'started' | 'done' | 'refused' | 'stopped' | 'failed'
@@ -75,24 +76,33 @@ export class TftpServer {
   }
 
   async start(): Promise<void> {
-    const { addresses = ['0.0.0.0'], port = 69 } = this.#options
+    const { addresses = ['0.0.0.0'], port } = this.#options
     try {
-      for (const address of addresses) {
-        const transferSockets: Socket[] = []
-        const main = await this.#open(address, port, (socket, bytes, client) => {
-          if (!this.#reply(socket, bytes, client)) this.#ask(bytes, client, transferSockets)
-        })
-        for (const transferPort of this.#transferPorts()) {
-          transferSockets.push(
-            await this.#open(address, transferPort, (socket, bytes, client) => {
-              if (!this.#reply(socket, bytes, client)) this.#unknown(socket, bytes, client)
-            }),
-          )
-        }
-        if (transferSockets.length === 0) transferSockets.push(main)
-      }
+      for (const address of addresses) await this.listen(address, port)
     } catch (error) {
       await this.close()
+      throw error
+    }
+  }
+
+  /** Serves on one more address of ours. Rejects with a UserError when it cannot be had; the others go on. */
+  async listen(address: string, port = this.#options.port ?? 69): Promise<void> {
+    const transferSockets: Socket[] = []
+    const opened = this.#sockets.length
+    try {
+      const main = await this.#open(address, port, (socket, bytes, client) => {
+        if (!this.#reply(socket, bytes, client)) this.#ask(bytes, client, transferSockets)
+      })
+      for (const transferPort of this.#transferPorts()) {
+        transferSockets.push(
+          await this.#open(address, transferPort, (socket, bytes, client) => {
+            if (!this.#reply(socket, bytes, client)) this.#unknown(socket, bytes, client)
+          }),
+        )
+      }
+      if (transferSockets.length === 0) transferSockets.push(main)
+    } catch (error) {
+      for (const socket of this.#sockets.splice(opened)) socket.close()
       throw error
     }
   }
@@ -111,7 +121,11 @@ export class TftpServer {
     receive: (socket: Socket, bytes: Buffer, client: RemoteInfo) => void,
   ): Promise<Socket> {
     const socket = await openSocket(address, port)
-    socket.on('message', (bytes, client) => receive(socket, bytes, client))
+    socket.on('message', (bytes, client) => {
+      // Nothing can be sent to port 0, and nobody asks from there by mistake.
+      if (client.port === 0) this.#count('malformed')
+      else receive(socket, bytes, client)
+    })
     this.#sockets.push(socket)
     return socket
   }
@@ -266,7 +280,7 @@ export class TftpServer {
     this.#options.onEvent?.({
       time: Date.now(),
       client: client.address,
-      file: request.file,
+      file: shown(request.file),
       outcome,
       bytes,
       ...(transfer && { size: transfer.content.size }),
@@ -286,4 +300,9 @@ export class TftpServer {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** Strangers choose names: no control characters, no novels. */
+function shown(file: string): string {
+  return file.slice(0, 200).replace(/[^\x20-\x7e]/g, '?')
 }

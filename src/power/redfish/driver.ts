@@ -57,7 +57,8 @@ export function redfishDriver(settings: RedfishSettings, context: DriverContext)
     seesPower: true,
     state: async (signal) => stateOf(await read(signal)),
     async act(action, signal) {
-      const action_ = memberOf(memberOf(await read(signal), 'Actions'), '#ComputerSystem.Reset')
+      const system = await read(signal)
+      const action_ = memberOf(memberOf(system, 'Actions'), '#ComputerSystem.Reset')
       const target = asText(action_?.target) ?? `${await systemPath(signal)}/Actions/ComputerSystem.Reset`
       const allowed = allowableValues(action_, 'ResetType') ?? (await fromActionInfo(client, action_, signal))
       const types = RESETS[action].filter((type) => !allowed || allowed.includes(type))
@@ -72,6 +73,8 @@ export function redfishDriver(settings: RedfishSettings, context: DriverContext)
         )
       }
       for (const type of types) {
+        // A button toggles: what was said no to before may be happening all the same, and would be undone.
+        if (type === 'PushPowerButton' && type !== types[0] && stateOf(await read(signal)) !== stateOf(system)) return
         const response = await client.send({ method: 'POST', path: target, body: { ResetType: type }, signal })
         if (response.status < 300) return
         const isOther = messagesOf(response.body).some(({ id }) => NOT_THIS.test(id))

@@ -93,9 +93,12 @@ export class RedfishHttp implements Disposable {
     }
   }
 
-  #once(wanted: RedfishRequest): Promise<RedfishResponse> {
+  async #once(wanted: RedfishRequest): Promise<RedfishResponse> {
     const { method, path, body, headers, signal } = wanted
     const { host, base, requestTimeoutMs = REQUEST_TIMEOUT_MS } = this.#options
+    const url = new URL(path, base)
+    // `//HOST/…` is a path in a controller's answer, too. Passwords and tokens are for this controller alone.
+    if (url.origin !== base.origin) throw new PowerError('protocol', host, `${base.host} names ${url.host} for its own`)
     const content = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
     const timeout = AbortSignal.timeout(requestTimeoutMs)
     const agent = method === 'POST' ? this.#freshAgent : this.#agent
@@ -109,7 +112,7 @@ export class RedfishHttp implements Disposable {
     return new Promise<RedfishResponse>((resolve, reject) => {
       const send = base.protocol === 'http:' ? requestPlain : request
       const outgoing = send(
-        new URL(path, base),
+        url,
         {
           method,
           agent,

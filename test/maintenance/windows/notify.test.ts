@@ -167,6 +167,19 @@ t.test('commands', async (t) => {
   ])
 })
 
+t.test('a command that leaves something running has ended all the same', async (t) => {
+  const { outcomes, made } = notifier()
+  const leaves = channel("command: [sh, -c, 'setsid sleep 5 & exit 0']\ntimeout: 1s")
+  made.send(leaves, EVENT)
+  await made.drain(20_000)
+  t.same(outcomes, ['ops sent'])
+  // Past the time limit, when there is nothing of it left to kill.
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  made.send(leaves, EVENT)
+  await made.drain(20_000)
+  t.same(outcomes, ['ops sent', 'ops sent'])
+})
+
 t.test('only what it is for', async (t) => {
   const { outcomes, made } = notifier()
   made.send(channel('command: ["true"]\non: [missed]'), EVENT)

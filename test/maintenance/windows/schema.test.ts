@@ -137,6 +137,12 @@ t.test('openings: elapsed time over clock changes, blackouts, jitter', async (t)
     '2027-01-05T02:00 01-05T05:00 freeze',
     '2027-01-12T02:00 01-12T03:00',
   ])
+  const twice = '[{ from: "2027-10-31 01:00", to: "2027-10-31 02:30" }]'
+  t.same(
+    next({ start: '"45 2 * * SUN"', blackouts: twice }, '2027-10-30T00:00Z', 2),
+    ['2027-10-31T00:45 10-31T03:45 blackout', '2027-11-07T01:45 11-07T04:45'],
+    'until the clock shows its end for the second time',
+  )
   const [window] = read(yaml({ jitter: '30m' })).windows
   const jitters = occurrences(window!, NOW)
     .take(50)

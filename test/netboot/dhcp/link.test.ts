@@ -10,6 +10,7 @@ const from = (address: string): [number, Buffer] => [OPTION.serverIdentifier, op
 t.test('links', async (t) => {
   const settings: DhcpSettings = { mode: 'server', unknown: 'pool', networks: [rack, far] }
   const two = { at: undefined, locals: [ip('10.77.0.1'), ip('10.88.0.1')] }
+  const virtual = { at: undefined, locals: [ip('10.77.0.1'), ip('10.77.0.5')] }
   const relayed = makePacket('discover', [], { giaddr: ip('10.88.0.254') })
   const selected = makePacket('discover', [[OPTION.relayAgentInformation, subOptions([[5, option('10.77.0.0')]])]], {
     giaddr: ip('172.16.0.1'),
@@ -27,6 +28,12 @@ t.test('links', async (t) => {
     ],
     ["the machine's address", show(packet, farMachine, undefined, settings, two), '10.88.0.1 far'],
     ['its lease', show(packet, undefined, held('10.77.0.101'), settings, two), '10.77.0.1 rack'],
+    ['two addresses of one network', show(packet, undefined, undefined, settings, virtual), '10.77.0.1 rack'],
+    [
+      'the one that it chose of two',
+      show(makePacket('request', [from('10.77.0.5')]), undefined, undefined, settings, virtual),
+      '10.77.0.5 rack',
+    ],
     ['it cannot be told', show(packet, undefined, undefined, settings, two), ''],
     ['the kernel told', show(packet, undefined, undefined, settings, { ...two, at: ip('10.88.0.1') }), '10.88.0.1 far'],
     [

@@ -119,6 +119,27 @@ t.test('options go on in file and sname (overload), and are read from there', as
   })
 })
 
+t.test('any options fit in any reply, or are left out', async (t) => {
+  const options = fc.array(fc.tuple(fc.constantFrom(12, 43, 61, 67, 82, 97), fc.integer({ min: 0, max: 1200 })))
+  fc.assert(
+    fc.property(options, fc.integer({ min: 548, max: 1472 }), fc.boolean(), (lengths, limit, named) => {
+      const all = [[54, 4] as const, ...lengths].map(([code, length]) => [code, Buffer.alloc(length, code)] as const)
+      const bytes = encode(makePacket('ack', all, named ? { file: 'f', sname: 's' } : {}), limit)
+      const packet = decode(bytes)
+      return bytes.length <= limit && packet?.options.get(53)?.[0] === 5 && packet.options.get(54)?.length === 4
+    }),
+    FUZZ,
+  )
+  const agent = [OPTION.relayAgentInformation, Buffer.alloc(255, 1)] as const
+  t.equal(
+    decode(encode(makePacket('ack', [agent]), 548))!.options.get(82)?.length,
+    255,
+    'an agent adds up to 255 bytes',
+  )
+  const long = [OPTION.relayAgentInformation, Buffer.alloc(600, 1)] as const
+  t.notOk(decode(encode(makePacket('ack', [long]), 548))!.options.has(82), 'what no agent can have added')
+})
+
 t.test('size of a reply', async (t) => {
   for (const [asked, limit] of [
     [undefined, 548],

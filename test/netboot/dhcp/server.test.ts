@@ -5,7 +5,7 @@ import { defaultBoot } from '../../../src/netboot/dhcp/boot.ts'
 import { Leases } from '../../../src/netboot/dhcp/leases.ts'
 import type { DhcpSettings } from '../../../src/netboot/dhcp/network.ts'
 import { MESSAGE, OPTION } from '../../../src/netboot/dhcp/options.ts'
-import { encode } from '../../../src/netboot/dhcp/packet.ts'
+import { decode, encode } from '../../../src/netboot/dhcp/packet.ts'
 import { type DhcpEvent, DhcpServer } from '../../../src/netboot/dhcp/server.ts'
 import fc from '../../property.ts'
 import { FUZZ, FUZZ_TIMEOUT } from '../fuzz.ts'
@@ -16,7 +16,7 @@ import { firmware, IPXE, MAC, makePacket } from './packets.ts'
 const ip = (text: string): Ip4 => parseIp4(text)!
 const SERVER = Buffer.of(10, 77, 0, 1)
 
-async function serve(t: Test, settings: Partial<DhcpSettings> = {}) {
+async function serve(t: Test, settings: Partial<DhcpSettings> = {}, boot = defaultBoot()) {
   const transport = new MemoryTransport('10.77.0.1')
   const path = join(t.testdir(), 'leases')
   const leases = await Leases.open(path)
@@ -38,7 +38,7 @@ async function serve(t: Test, settings: Partial<DhcpSettings> = {}) {
     transport,
     leases,
     machine: ({ mac }) => (mac === MAC ? { name: 'node-1', address: ip('10.77.0.10') } : undefined),
-    boot: defaultBoot(),
+    boot,
     onEvent: (event) => events.push(event),
     onTrouble: (message) => troubles.push(message),
   })
@@ -122,6 +122,37 @@ t.test('port 4011 answers from port 4011, to where the question came from', asyn
   t.match(transport.sent, [{ to: client, from: at, port: 4011, packet: { file: 'ipxe.efi', yiaddr: 0 } }])
 })
 
+t.test('what goes wrong with one packet is told, and the next one is answered', async (t) => {
+  let full = true
+  const { transport, troubles, server } = await serve(t, {}, (...about) => {
+    if (full) throw new Error('database or disk is full')
+    return defaultBoot()(...about)
+  })
+  const discover = encode(makePacket('discover', firmware(7)))
+  const request = encode(makePacket('request', [...firmware(7), [OPTION.requestedAddress, Buffer.of(10, 77, 0, 10)]]))
+  transport.deliver(discover)
+  transport.deliver(request)
+  t.match(troubles, ['a packet of 52:54:00:aa:bb:00 cannot be answered: database or disk is full', /disk is full/])
+  t.equal(server.counters.failed, 2)
+  full = false
+  transport.deliver(discover)
+  t.equal(transport.sent.length, 1)
+  transport.send = () => {
+    throw new Error('the socket is closed')
+  }
+  transport.deliver(request)
+  await until(() => troubles.length === 3)
+  t.match(troubles[2], /the socket is closed/, 'after the wait for the disk, too')
+})
+
+t.test('a sender that claims port 0, which nothing can be sent to, is nobody', async (t) => {
+  const { transport, server } = await serve(t, { mode: 'proxy', networks: [] })
+  const question = readPcap('proxy').find(({ port }) => port === 4011)!
+  const from = { address: ip('10.77.0.10'), port: 0 }
+  transport.deliver(Buffer.from(question.payload), { port: 4011, at: ip('10.77.0.1'), from })
+  t.strictSame([transport.sent, server.counters], [[], { malformed: 1 }])
+})
+
 t.test('interfaces are gone', async (t) => {
   const { transport, events } = await serve(t)
   transport.locals = []
@@ -138,10 +169,13 @@ t.test('any bytes at all: counted, and service goes on', async (t) => {
     fc.property(
       fc.nat(real.length - 1),
       fc.array(change, { maxLength: 6 }),
+      fc.array(fc.tuple(fc.constantFrom(12, 43, 60, 61, 77, 82, 93, 97), fc.nat(700)), { maxLength: 3 }),
       fc.constantFrom(67, 4011),
       fc.boolean(),
-      (which, changes, port, direct) => {
-        const bytes = Buffer.from(real[which]!.payload)
+      (which, changes, more, port, direct) => {
+        const packet = decode(Buffer.from(real[which]!.payload))!
+        for (const [code, length] of more) packet.options.set(code, Buffer.alloc(length, 7))
+        const bytes = encode(packet)
         for (const [at, byte] of changes) bytes[at % bytes.length] = byte
         transport.sent.length = 0
         transport.deliver(bytes, { port, at: direct ? ip('10.77.0.1') : undefined })
@@ -150,6 +184,7 @@ t.test('any bytes at all: counted, and service goes on', async (t) => {
     FUZZ,
   )
   t.ok((server.counters.malformed ?? 0) > 0)
+  t.notOk(server.counters.failed)
   await new Promise((done) => setTimeout(done, 50))
   transport.sent.length = 0
   transport.deliver(encode(makePacket('discover')))

@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
@@ -239,4 +241,25 @@ t.test('10,000 half-open transfers: bounded memory, and service goes on', async 
   all[0]!.send(Buffer.from('\0\x05\0\0\0'), port, '127.0.0.1')
   while (server.size === 10_000) await new Promise((done) => setTimeout(done, 5))
   t.equal((await load(t, server.port, request('a.txt'))).bytes?.toString(), 'one\ntwo\n')
+})
+
+t.test('a sender that claims port 0, which nothing can be sent to, is nobody', async (t) => {
+  const { server } = await serve(t)
+  const script = `use Socket; socket(my $s, AF_INET, SOCK_RAW, 17) or exit 77; my $d = "\\0\\1a.txt\\0octet\\0";
+    send($s, pack('nnnn', 0, ${server.port}, 8 + length $d, 0) . $d, 0, pack_sockaddr_in(0, inet_aton('127.0.0.1'))) or die $!`
+  const { status } = spawnSync('perl', ['-e', script])
+  if (status === 77) return t.comment('only root may send such packets')
+  const socket = await client(t)
+  for (let i = 0; server.counters.malformed === undefined && i < 500; i++) await sleep(20)
+  t.match(server.counters, { malformed: 1, started: undefined })
+  socket.send(request('a.txt'), server.port, '127.0.0.1')
+  t.equal((await next(socket)).bytes[1], OPCODE.data, 'service goes on')
+})
+
+t.test('a name is told without what a terminal would obey', async (t) => {
+  const { server, events } = await serve(t)
+  const socket = await client(t)
+  socket.send(request(`x\x1b[2J\n12:00:00  node-1  installed${'y'.repeat(400)}`), server.port, '127.0.0.1')
+  await next(socket)
+  t.equal(events[0]!.file, `x?[2J?12:00:00  node-1  installed${'y'.repeat(167)}`)
 })
