@@ -102,7 +102,9 @@ function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
   if (outcome.facts) {
     owner.facts = { ...owner.facts, ...outcome.facts }
     // What the host is lasts; its packages, services and users, which other modules gather, are as they were just now.
-    if (task.moduleName === 'facts' && owner.factsMaxAgeMs !== undefined)
+    // Facts of another host (run_once, delegate_to) are what the playbook wants to see here, and not what this one is.
+    const own = 'actor' in entry && entry.actor === owner
+    if (task.moduleName === 'facts' && own && owner.factsMaxAgeMs !== undefined)
       host.play.run.factsCache.write(owner.link.target, outcome.facts)
   }
 }
