@@ -45,6 +45,10 @@ export default defineModule({
     })
     .refine((a) => a.state === 'absent' || a.env || a.job !== undefined, 'state present needs `job`')
     .refine((a) => a.state === 'absent' || !a.env || a.value !== undefined, 'a variable needs `value`')
+    .refine(
+      (a) => a.special_time === undefined || [a.minute, a.hour, a.day, a.month, a.weekday].every((f) => f === '*'),
+      '`special_time` stands instead of minute, hour, day, month and weekday',
+    )
     .refine((a) => !a.env || /^[A-Za-z_]\w*$/.test(a.name), 'the name of a variable holds letters, digits and _')
     .transform((a) => ({
       ...a,
