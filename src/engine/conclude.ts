@@ -116,7 +116,9 @@ const SAID = ['stdout', 'stderr', 'content', 'msg', 'json']
 function hide(host: HostRun, { data, sets, facts }: Outcome): void {
   const { redactor } = host.play.run.input
   const results = Array.isArray(data.results) ? (data.results as Record<string, unknown>[]) : []
-  const secrets = [data, ...results].flatMap((result) => SAID.map((key) => result[key]))
+  // What is said of an item that was skipped is its condition, which stands in the playbook.
+  const said = [data, ...results].filter(({ skipped, msg }) => !(skipped && String(msg).startsWith('when: ')))
+  const secrets = said.flatMap((result) => SAID.map((key) => result[key]))
   for (const text of texts([secrets, sets, facts])) if (text.trim().length >= 8) redactor.add(text.trim())
 }
 
@@ -211,7 +213,8 @@ function isUnsure({ module }: Task, { unsure, status }: Outcome): boolean {
 }
 
 function itemResults(progress: Progress): ItemResult[] {
-  return progress.outcomes.map((o, i) => ({
+  // A loop without items has an outcome all the same.
+  return progress.outcomes.slice(0, progress.items.length).map((o, i) => ({
     label: progress.items[i]?.label ?? '',
     status: o.status,
     changes: o.changes,
