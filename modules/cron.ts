@@ -66,7 +66,7 @@ export default defineModule({
     file: cron_file === undefined ? undefined : read.text(cron_file),
     own:
       cron_file === undefined
-        ? read.script(`LC_ALL=C crontab -l${forUser(user)} 2>&1`, [`crontab:${user ?? ''}`])
+        ? read.script(`LC_ALL=C crontab -l${forUser(user)} 2>&1`, [`crontab:${user ?? ''}`, `user:${user ?? ''}`])
         : undefined,
   }),
   plan: (a, { file, own }) => {

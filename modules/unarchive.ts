@@ -162,7 +162,7 @@ function unpack(a: Args, key: string, differing: readonly string[]): Change {
       differing.length === 0
         ? undefined
         : { kind: 'value', from: `changed: ${differing.join(', ')}`, to: 'as unpacked' },
-    touches: [`file:${a.dest}`, `file:${a.dest}/*`],
+    touches: [`file:${a.dest}`, `file:${a.dest === '/' ? '' : a.dest}/*`],
     script: steps.filter(Boolean).join('\n'),
     ...(file
       ? {

@@ -35,7 +35,7 @@ rb_statall() { tr '\\n' '\\0' | xargs -0 stat -c "%f$1 %s %Y %n" -- 2>/dev/null 
 
 const manifestKind: AskKind<ManifestKey, Unpacked | undefined> = {
   name: 'unpacked',
-  reads: ({ dest }) => [`file:${dest}`, `file:${dest}/*`],
+  reads: ({ dest }) => [`file:${dest}`, `file:${dest === '/' ? '' : dest}/*`],
   sections: (keys) => keys.length,
   prelude: `${MANIFEST_PRELUDE}
 rb_unpacked() (
