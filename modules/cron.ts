@@ -45,6 +45,10 @@ export default defineModule({
     })
     .refine((a) => a.state === 'absent' || a.env || a.job !== undefined, 'state present needs `job`')
     .refine((a) => a.state === 'absent' || !a.env || a.value !== undefined, 'a variable needs `value`')
+    .refine(
+      (a) => a.special_time === undefined || [a.minute, a.hour, a.day, a.month, a.weekday].every((f) => f === '*'),
+      '`special_time` stands instead of minute, hour, day, month and weekday',
+    )
     .refine((a) => !a.env || /^[A-Za-z_]\w*$/.test(a.name), 'the name of a variable holds letters, digits and _')
     .transform((a) => ({
       ...a,
@@ -62,7 +66,7 @@ export default defineModule({
     file: cron_file === undefined ? undefined : read.text(cron_file),
     own:
       cron_file === undefined
-        ? read.script(`LC_ALL=C crontab -l${forUser(user)} 2>&1`, [`crontab:${user ?? ''}`])
+        ? read.script(`LC_ALL=C crontab -l${forUser(user)} 2>&1`, [`crontab:${user ?? ''}`, `user:${user ?? ''}`])
         : undefined,
   }),
   plan: (a, { file, own }) => {

@@ -39,7 +39,9 @@ export default defineModule({
     user: '{name, uid, home}: as whom the facts were read',
     time: '{epoch, zone}: seconds since the epoch, name of the time zone',
   },
-  probe: () => ({ raw: map(read.script(SCRIPT, ['fact:all']), ({ out }) => parseFacts(out.toString('utf8'))) }),
+  probe: () => ({
+    raw: map(read.script(SCRIPT, ['fact:all', 'mount:*', 'user:*']), ({ out }) => parseFacts(out.toString('utf8'))),
+  }),
   plan: () => [],
   result: (_args, { raw }) => raw,
 })

@@ -76,7 +76,7 @@ async function compare(ctx: ActionContext, a: Args): Promise<Wanted | undefined>
  */
 function destination({ dest, flat, src }: Args, host: string): string {
   if (flat) return dest.endsWith('/') ? join(dest, basename(src)) : dest
-  if (/(^|\/)\.\.?$/.test(host))
+  if (/(^|\/)\.\.?(\/|$)/.test(host))
     throw new TaskFailure(`the host "${host}" cannot have a folder of its name: use \`flat\``)
   return join(dest, host, posix.normalize(src))
 }

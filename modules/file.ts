@@ -158,7 +158,9 @@ function link(path: string, src: string, force: boolean, a: Wanted, own: read.Fi
     `ln -sfn -- ${quote(src)} ${q}`,
     owner && `chown -h -- ${quote(owner)} ${q}`,
   ]
-  return [{ summary: `link ${path} -> ${src}`, touches: [`file:${path}`], script: steps.filter(Boolean).join(' && ') }]
+  // What lies below it by name is something else now.
+  const touches = [`file:${path}`, `file:${path}/*`]
+  return [{ summary: `link ${path} -> ${src}`, touches, script: steps.filter(Boolean).join(' && ') }]
 }
 
 function hard(
@@ -189,7 +191,7 @@ function hard(
  */
 function recursive(path: string, a: Wanted, tree: readonly read.TreeEntry[]): Change[] {
   const q = quote(path)
-  const touches = [`file:${path}`, `file:${path}/*`]
+  const touches = [`file:${path}`, `file:${path === '/' ? '' : path}/*`]
   const changes: Change[] = []
   const foreign = tree.filter((e) => change.ownership(change.differing(a, e)) !== '')
   const owner = change.ownership(a)

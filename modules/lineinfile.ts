@@ -66,7 +66,7 @@ export default defineModule({
     })
     if (again !== after) {
       throw new TaskFailure(
-        `the new line would be changed again at the next run: the regexp must match the line that it makes`,
+        `the file would be changed again at the next run: the regexp must match the line that it makes, or one line alone`,
       )
     }
     return change.editText(a.path, file, after, a)
@@ -88,6 +88,9 @@ interface Edit {
   readonly firstmatch: boolean
 }
 
+/** What most programs pass over. */
+const COMMENT = /^\s*[#;]/
+
 /** The text after the edit. Lines keep their endings; one that is added gets those of the first line. */
 function edit(a: Edit, text: string): string {
   const lines = text === '' ? [] : text.replace(/\n$/, '').split('\n')
@@ -104,16 +107,18 @@ function edit(a: Edit, text: string): string {
   }
   const line = a.line!
   const end = lines[0]?.endsWith('\r') ? '\r' : ''
-  const at = pattern && matching((l) => pattern.test(l)).at(a.firstmatch ? 0 : -1)
+  const there = !a.backrefs && lines.some((_, i) => same(bare(i)))
+  // A line that its pattern does not find (regexp: ^#Port, line: Port 22) is found by itself: comments that still match are
+  // left then. Anything else would count beside it.
+  const done = there && pattern !== undefined && !pattern.test(line)
+  const at = pattern && matching((l) => pattern.test(l) && !(done && COMMENT.test(l))).at(a.firstmatch ? 0 : -1)
   if (at !== undefined) {
     const wanted = a.backrefs ? expand(line, pattern!.exec(bare(at))!) : line
     if (bare(at) === wanted) return text
-    // A line that does not match its own pattern (regexp: ^#Port, line: Port 22) is found by itself.
-    if (!a.backrefs && !pattern!.test(line) && lines.some((_, i) => same(bare(i)))) return text
     lines[at] = wanted + (lines[at]!.endsWith('\r') ? '\r' : '')
     return restored(lines, text)
   }
-  if (a.backrefs || lines.some((_, i) => same(bare(i)))) return text
+  if (a.backrefs || there) return text
   lines.splice(position(a, matching), 0, line + end)
   return joined(lines)
 }

@@ -1,4 +1,4 @@
-import { args, type Change, change, defineModule, quote, quoteAll, read, TaskFailure, z } from '#module'
+import { args, type Change, change, defineModule, map, quote, quoteAll, read, TaskFailure, z } from '#module'
 
 const word = z.string().regex(/^[^\0\n]+$/, 'may not be empty or hold a line break')
 
@@ -56,13 +56,16 @@ export default defineModule({
     return {
       fstab: read.text(fstab),
       mounts: read.mounts(),
+      real: map(read.script(realScript(path), [`file:${path}`]), ({ out, rc }) =>
+        rc === 0 && out.length > 0 ? out.toString('utf8').replace(/\n$/, '') : path,
+      ),
       device: device ? read.device(src) : undefined,
       from: bind && src !== undefined ? read.stat(src, { follow: true }) : undefined,
       at: bind ? read.stat(path, { follow: true }) : undefined,
     }
   },
   plan: (a, state) => {
-    const live = state.mounts.filter((m) => m.path === a.path)
+    const live = state.mounts.filter((m) => m.path === (state.real ?? a.path))
     const top = live.at(-1)
     const keep = a.state === 'mounted' || a.state === 'present'
     const after = keep || a.state === 'absent' ? editFstab(a, state.fstab.text, keep) : state.fstab.text
@@ -88,7 +91,11 @@ export default defineModule({
       }
     }
   },
-  result: ({ path, opts }, { mounts }) => ({ path, opts, mounted: mounts.some((m) => m.path === path) }),
+  result: ({ path, opts }, { mounts, real }) => ({
+    path,
+    opts,
+    mounted: mounts.some((m) => m.path === (real ?? path)),
+  }),
 })
 
 interface Args {
@@ -105,6 +112,14 @@ interface Found {
   readonly from: read.FileStat | undefined
   readonly at: read.FileStat | undefined
 }
+
+/**
+ * The path under which the kernel would list the mount: without links (/var/run, and /mnt, /home, /opt where the system is
+ * an ostree). One that is listed as it stands is not looked at: it may be a stale NFS mount.
+ */
+const realScript = (path: string): string =>
+  `while read -r _ _ _ _ m _; do [ "$m" != ${quote(escapeSpace(path))} ] || exit 0; done </proc/self/mountinfo
+readlink -f -- ${quote(path)}`
 
 const trim = (path: string): string => path.replace(/(.)\/+$/, '$1')
 

@@ -15,8 +15,8 @@ export default defineModule({
   summary: 'Unpack an archive into a folder of the host',
   description:
     'tar (plain, gz, bz2, xz, zst) and zip. A list of what was unpacked stays on the host under /var/lib/runbook: the archive ' +
-    'is unpacked again when it is another one, or when a file that came from it has changed or is gone; else nothing is ' +
-    'sent. Files belong to the task’s user, whatever numbers the archive holds. The folder is made when it is missing.',
+    'is unpacked again when it is another one, or when a file that came from it has changed or is gone (where the task says ' +
+    'whose they are, also when it is another’s); else nothing is sent. Files belong to the task’s user, whatever numbers the archive holds. The folder is made when it is missing.',
   args: z
     .strictObject({
       src: z
@@ -74,7 +74,7 @@ export default defineModule({
     creates: a.creates === undefined ? undefined : read.stat(a.creates),
     dest: read.stat(a.dest, { follow: true }),
     archive: a.remote_src && !isUrl(a.src) ? read.content(a.src, { limit: 0 }) : undefined,
-    unpacked: read.unpacked(manifestName(a), a.dest),
+    unpacked: read.unpacked(manifestName(a), a.dest, isOwned(a)),
   }),
   plan: (a, { creates, dest, archive, unpacked }) => {
     if (a.creates !== undefined && creates) return []
@@ -103,6 +103,10 @@ interface Args {
   readonly timeout: number
   readonly files: readonly LoadedFile[]
 }
+
+/** Somebody has said whose the files are: those of another are put right. */
+const isOwned = (a: Pick<Args, 'owner' | 'group' | 'same_owner'>): boolean =>
+  a.owner !== undefined || a.group !== undefined || a.same_owner
 
 const isUrl = (src: string): boolean => /^[a-z]+:\/\//.test(src)
 const baseName = (src: string): string => src.replace(/[?#].*$/, '').replace(/^.*\//, '')
@@ -148,7 +152,7 @@ function unpack(a: Args, key: string, differing: readonly string[]): Change {
     INSIDE,
     ownerScript(a),
     modeScript(a),
-    `{ echo ${key}; printf '%s\\n' "$names" | rb_statall; } > "$rb_m.new" && mv -f -- "$rb_m.new" "$rb_m"`,
+    `{ echo ${key}; printf '%s\\n' "$names" | rb_statall '${read.ownerFormat(isOwned(a))}'; } > "$rb_m.new" && mv -f -- "$rb_m.new" "$rb_m"`,
   ]
   const why =
     differing.length === 0 ? '' : ` (differs: ${differing.slice(0, 3).join(', ')}${differing.length > 3 ? ' …' : ''})`
@@ -158,7 +162,7 @@ function unpack(a: Args, key: string, differing: readonly string[]): Change {
       differing.length === 0
         ? undefined
         : { kind: 'value', from: `changed: ${differing.join(', ')}`, to: 'as unpacked' },
-    touches: [`file:${a.dest}`, `file:${a.dest}/*`],
+    touches: [`file:${a.dest}`, `file:${a.dest === '/' ? '' : a.dest}/*`],
     script: steps.filter(Boolean).join('\n'),
     ...(file
       ? {

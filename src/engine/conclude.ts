@@ -102,7 +102,9 @@ function keep(host: HostRun, entry: Entry, outcome: Outcome): void {
   if (outcome.facts) {
     owner.facts = { ...owner.facts, ...outcome.facts }
     // What the host is lasts; its packages, services and users, which other modules gather, are as they were just now.
-    if (task.moduleName === 'facts' && owner.factsMaxAgeMs !== undefined)
+    // Facts of another host (run_once, delegate_to) are what the playbook wants to see here, and not what this one is.
+    const own = 'actor' in entry && entry.actor === owner
+    if (task.moduleName === 'facts' && own && owner.factsMaxAgeMs !== undefined)
       host.play.run.factsCache.write(owner.link.target, outcome.facts)
   }
 }
@@ -114,7 +116,9 @@ const SAID = ['stdout', 'stderr', 'content', 'msg', 'json']
 function hide(host: HostRun, { data, sets, facts }: Outcome): void {
   const { redactor } = host.play.run.input
   const results = Array.isArray(data.results) ? (data.results as Record<string, unknown>[]) : []
-  const secrets = [data, ...results].flatMap((result) => SAID.map((key) => result[key]))
+  // What is said of an item that was skipped is its condition, which stands in the playbook.
+  const said = [data, ...results].filter(({ skipped, msg }) => !(skipped && String(msg).startsWith('when: ')))
+  const secrets = said.flatMap((result) => SAID.map((key) => result[key]))
   for (const text of texts([secrets, sets, facts])) if (text.trim().length >= 8) redactor.add(text.trim())
 }
 
@@ -209,7 +213,8 @@ function isUnsure({ module }: Task, { unsure, status }: Outcome): boolean {
 }
 
 function itemResults(progress: Progress): ItemResult[] {
-  return progress.outcomes.map((o, i) => ({
+  // A loop without items has an outcome all the same.
+  return progress.outcomes.slice(0, progress.items.length).map((o, i) => ({
     label: progress.items[i]?.label ?? '',
     status: o.status,
     changes: o.changes,

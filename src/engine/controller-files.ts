@@ -59,6 +59,8 @@ export class ControllerFiles {
     const found = await Promise.all(
       paths.map(async (path): Promise<LoadedFile[]> => {
         const name = relative(root, path)
+        if (name.includes('\n'))
+          throw new TaskFailure(`${JSON.stringify(path)} has a line break in its name: such files are not copied`)
         const stats = await stat(path)
         if (stats.isDirectory() && path !== root && (await lstat(path)).isSymbolicLink())
           throw new TaskFailure(`${path} is a link to a folder; folders are copied without what links lead to`)

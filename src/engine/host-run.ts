@@ -290,7 +290,7 @@ export class HostRun {
     this.#progress = undefined
     this.#concluded++
     const total = progress.total()
-    this.#shared?.outcome.resolve(total)
+    this.#shared?.outcome.resolve({ ...total, hidden: entry.noLog })
     return concludeTask(this, entry, progress, total)
   }
 
@@ -311,22 +311,17 @@ export class HostRun {
     }
   }
 
-  /** The outcome of a run_once task that another host ran. */
+  /** The outcome of a run_once task that another host ran; what that printed stands in its own result. */
   #take(task: Task, outcome: Outcome, by: HostState): void {
     const scope = taskScope(this.play, this.state, task, NO_VARS, this.cursor.vars)
     const name = taskName(task, scope)
-    const entry: Entry = {
-      kind: 'skip',
-      task,
-      item: undefined,
-      vars: this.cursor.vars,
-      scope,
-      name,
-      noLog: true,
-      msg: '',
-    }
+    const noLog = outcome.hidden ?? task.noLog !== undefined
+    const entry: Entry = { kind: 'skip', task, item: undefined, vars: this.cursor.vars, scope, name, noLog, msg: '' }
     const bad = outcome.status === 'failed' || outcome.status === 'unreachable'
-    const mine = bad ? { ...outcome, msg: `run_once: failed on ${by.name}` } : outcome
+    const said = { msg: `run_once: failed on ${by.name}`, cmd: undefined, stdout: undefined, stderr: undefined }
+    // What was set for the host of `delegate_to` is set there.
+    const set = task.delegateFacts && task.delegateTo ? { sets: undefined, facts: undefined } : {}
+    const mine = { ...outcome, ...(bad ? said : {}), ...set }
     concludeTask(this, entry, new Progress(task, [], this.cursor.key), mine, { silent: !bad })
   }
 

@@ -34,6 +34,8 @@ export interface Outcome {
   readonly unknown?: boolean | undefined
   /** Check mode: not even whether it would change something is known for sure. */
   readonly unsure?: boolean | undefined
+  /** Of a run_once task, for the other hosts: whether the one that ran it had to hide it (no_log). */
+  readonly hidden?: boolean | undefined
   /** Values for the host: set_fact, gathered facts. */
   readonly sets?: Readonly<Record<string, unknown>> | undefined
   readonly facts?: Readonly<Record<string, unknown>> | undefined

@@ -125,6 +125,14 @@ function environment(task: Task, scope: Scope): Record<string, string> {
           hint: 'names hold letters, digits and _',
         })
       }
+      if (value === null || typeof value === 'object') {
+        throw new UserError({
+          message: `environment: ${name} must be a text, not ${value === null ? 'null' : Array.isArray(value) ? 'a list' : 'a map'}`,
+          place: layer.place,
+          hint:
+            value === null ? 'write "" for an empty one, or leave it out' : 'write {{ json x }} or {{ join x ":" }}',
+        })
+      }
       all[name] = String(value)
     }
   }

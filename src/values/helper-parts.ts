@@ -1,4 +1,5 @@
 /** What the helpers are made of: checked arguments and small functions. All throw HelperError. */
+import { isUtf8 } from 'node:buffer'
 import { createHash, getHashes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
@@ -105,8 +106,11 @@ export function compare(a: unknown, b: unknown): number {
   return (a as string) < (b as string) ? -1 : a === b ? 0 : 1
 }
 
+/** Equal as `eq` has it: a text is no map that reads like it, and the order of a map's entries does not count. */
 export function unique(items: unknown[]): unknown[] {
-  const seen = new Map(items.map((one) => [typeof one === 'object' ? JSON.stringify(one) : one, one]))
+  const inOrder = (_: string, part: unknown): unknown =>
+    isMap(part) ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1))) : part
+  const seen = new Map(items.map((one) => [JSON.stringify(one, inOrder), one]))
   return [...seen.values()]
 }
 
@@ -167,7 +171,10 @@ function regex(pattern: unknown, flags: string): RegExp {
 
 export function decodeBase64(value: string): string {
   if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(value.replace(/\s/g, ''))) throw new HelperError('this is not base64')
-  return Buffer.from(value, 'base64').toString('utf8')
+  const bytes = Buffer.from(value, 'base64')
+  // Where something else stands for what is no text, a key that is written back is another key.
+  if (!isUtf8(bytes)) throw new HelperError('what was encoded is not UTF-8 text')
+  return bytes.toString('utf8')
 }
 
 export function digest(value: string, algorithm: string): string {

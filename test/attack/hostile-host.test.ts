@@ -1,9 +1,10 @@
 /** What a managed host prints is data: it reaches no other host, no shell and no file of the controller. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, lstatSync, readFileSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parseFacts } from '../../modules/facts.ts'
+import { loadInventory } from '../../src/inventory/index.ts'
 import fc from '../property.ts'
 import { runHere } from './here.ts'
 
@@ -14,6 +15,18 @@ t.test('fetch stays below DEST/HOST whatever the path', async (t) => {
   const src = `/var/log/${up}${join(folder, 'host/secret').slice(1)}`
   t.match(await runHere(folder, [{ fetch: { src, dest: 'logs' } }]), { trace: ['fetch changed'] })
   t.equal(readFileSync(join(folder, 'logs/here', folder, 'host/secret'), 'utf8'), 'of the host')
+})
+
+t.test('the name of a host leads fetch nowhere else', async (t) => {
+  for (const name of ['..', '../..', '../up', 'a/../../up', './up']) {
+    const folder = t.testdir({ src: 'content', site: {} })
+    const list = join(folder, 'names.yml')
+    writeFileSync(list, JSON.stringify({ all: { hosts: { [name]: { ansible_connection: 'local' } } } }))
+    const task = { fetch: { src: join(folder, 'src'), dest: 'logs/deep' } }
+    const { results } = await runHere(join(folder, 'site'), [task], { inventory: await loadInventory([list]) })
+    t.match(results, [{ status: 'failed', msg: /cannot have a folder of its name/ }], name)
+    t.strictSame(readdirSync(join(folder, 'site')).sort(), ['hosts.yml', 'site.yml'])
+  }
 })
 
 t.test('fetch puts no file in the place of a pipe or a device', async (t) => {
@@ -35,6 +48,25 @@ t.test('names of environment variables are no place for a script', async (t) => 
   ])
   t.match(results.at(-1), { status: 'failed', msg: /is no name of a variable/ })
   t.notOk(existsSync(marker))
+})
+
+t.test('an environment variable is a text', async (t) => {
+  const folder = t.testdir({})
+  const vars = { map: { a: 1 }, list: [1], none: null, number: 5, yes: true }
+  const env = (value: string) => ({ shell: 'echo "$A"', environment: { A: value }, ignore_errors: true })
+  const values = ['{{ map }}', '{{ list }}', '{{ number }}', '{{ yes }}', '!']
+  const tasks = [
+    ...values.map(env),
+    { shell: 'true', environment: '{{ from_json \'{"A":null}\' }}', ignore_errors: true },
+  ]
+  const { results } = await runHere(folder, tasks, { vars })
+  t.match(results[0], { status: 'ignored', msg: 'environment: A must be a text, not a map' })
+  t.match(results[1], { status: 'ignored', msg: 'environment: A must be a text, not a list' })
+  t.strictSame(
+    results.slice(2, 5).map(({ result }) => result?.stdout),
+    ['5', 'true', '!'],
+  )
+  t.match(results[5], { status: 'ignored', msg: 'environment: A must be a text, not null' })
 })
 
 t.test('facts of any text are plain data', async (t) => {

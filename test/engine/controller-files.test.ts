@@ -1,6 +1,6 @@
 /** Files of the controller that cannot be read are failures of the task, told in its words. */
 import { spawnSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ControllerFiles } from '../../src/engine/controller-files.ts'
@@ -17,6 +17,9 @@ t.test('what cannot be read', { timeout: 30_000 }, async (t) => {
   await t.rejects(load('pipe'), failure(/pipe is no regular file/), 'nobody waits for who may write into it')
   await t.rejects(load('none'), TaskFailure)
   rmSync(join(folder, 'files/tree/dangling'))
+  writeFileSync(join(folder, 'files/tree/two\nlines'), '')
+  await t.rejects(load('tree'), failure(/"[^"]*two\\nlines" has a line break in its name/))
+  rmSync(join(folder, 'files/tree/two\nlines'))
   spawnSync('mkfifo', [join(folder, 'files/tree/pipe')])
   t.strictSame(
     (await load('tree')).map(({ relative }) => relative),

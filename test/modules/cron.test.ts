@@ -27,6 +27,12 @@ table(cron, [
     check: after('# mine\n#runbook: a\n#@daily x\n0 0 * * * other\n'),
   },
   {
+    name: 'two times',
+    args: { name: 'a', job: 'x', special_time: 'daily', hour: 3 },
+    state: own(''),
+    invalid: /`special_time` stands instead of minute, hour/,
+  },
+  {
     name: 'a name without its job takes no other job away',
     args: { name: 'a', state: 'absent' },
     state: own('#runbook: a\n#runbook: b\n* * * * * b\n'),

@@ -57,6 +57,17 @@ table(mount, [
     fails: /in use by \/dev\/sdb1/,
   },
   {
+    name: 'below a link',
+    args: { ...args, path: '/mnt/srv' },
+    state: {
+      fstab: fstab(LINE.replace('/srv', '/mnt/srv')),
+      mounts: [live('/var/mnt/srv')],
+      device: '8:17',
+      real: '/var/mnt/srv',
+    },
+    changes: [],
+  },
+  {
     name: 'twice mounted, absent',
     args: { path: '/srv', state: 'absent' },
     state: { fstab: fstab(LINE), mounts: [live('/srv'), live('/srv')] },

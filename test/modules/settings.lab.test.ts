@@ -75,5 +75,13 @@ net.ipv4.ip_local_port_range = 20000 60000
       { name: 'blank off', mount: { path: '/srv/with blank', state: 'unmounted' } },
     )
     t.equal(await host.sh("grep -c srv /proc/mounts || :; grep -c '^tmpfs' /etc/fstab"), '0\n2\n')
+
+    // As on an ostree system, where /mnt is a link.
+    await host.sh('mkdir /srv/var && ln -s var /srv/link')
+    const linked = { path: '/srv/link/data', ...tmpfs, opts: 'size=1m' }
+    await host.converges(t, { name: 'below a link', mount: { ...linked, state: 'mounted' } })
+    t.equal(await host.sh('grep -c /srv/var/data /proc/mounts; grep -c /srv/link/data /etc/fstab'), '1\n1\n')
+    await host.converges(t, { name: 'and off', mount: { ...linked, state: 'absent' } })
+    t.equal(await host.sh('grep -c /srv/var/data /proc/mounts || :'), '0\n')
   })
 })

@@ -94,6 +94,10 @@ inEachShell('unarchive', async (t, bench) => {
       t.match(again.changes[0]?.diff, { from: /odd 'ö" name/ })
       await converge(t, bench, unarchive, { ...args, owner: 'daemon', group: 1 })
       t.equal(fs.lstatSync(join(dest, 'bin/alias')).uid, 1)
+      fs.chownSync(join(dest, 'bin/tool'), 0, 0)
+      const mine = await converge(t, bench, unarchive, { ...args, owner: 'daemon', group: 1 })
+      t.match(mine.changes[0]?.summary, /differs: bin\/tool\)/)
+      t.match(fs.statSync(join(dest, 'bin/tool')), { uid: 1, gid: 1 })
     })
   }
 

@@ -12,6 +12,8 @@ export interface Unpacked {
 interface ManifestKey {
   readonly name: string
   readonly dest: string
+  /** Whose the files are counts too. */
+  readonly owned: boolean
 }
 
 /** Names listed in a failure or a diff. */
@@ -19,7 +21,8 @@ const LISTED = 20
 
 /**
  * `rb_manifest NAME` sets rb_m to the manifest's path. A manifest has the key in its first line, then `TYPE+MODE SIZE
- * MTIME NAME` of each file: rsync's quick check, for reading gigabytes at each run to hash them is too slow.
+ * MTIME NAME` of each file (`TYPE+MODE/UID/GID` with `owned`): rsync's quick check, for reading gigabytes at each run to hash
+ * them is too slow.
  */
 export const MANIFEST_PRELUDE = `
 rb_manifest() {
@@ -27,23 +30,27 @@ rb_manifest() {
   [ "$(id -u)" = 0 ] || rb_m=\${XDG_STATE_HOME:-$HOME/.local/state}/runbook/unarchive
   rb_m=$rb_m/$1
 }
-rb_statall() { tr '\\n' '\\0' | xargs -0 stat -c '%f %s %Y %n' -- 2>/dev/null | grep -v '^4[0-9a-f]* '; }
+rb_statall() { tr '\\n' '\\0' | xargs -0 stat -c "%f$1 %s %Y %n" -- 2>/dev/null | grep -v '^4[0-9a-f][0-9a-f]*[ /]'; }
 `
 
 const manifestKind: AskKind<ManifestKey, Unpacked | undefined> = {
   name: 'unpacked',
-  reads: ({ dest }) => [`file:${dest}`, `file:${dest}/*`],
+  reads: ({ dest }) => [`file:${dest}`, `file:${dest === '/' ? '' : dest}/*`],
   sections: (keys) => keys.length,
   prelude: `${MANIFEST_PRELUDE}
 rb_unpacked() (
   rb_manifest "$1"
   [ -f "$rb_m" ] || return 0
   head -n 1 -- "$rb_m"
-  now=$(cd -- "$2" 2>/dev/null && sed 1d "$rb_m" | cut -d ' ' -f 4- | rb_statall)
+  now=$(cd -- "$2" 2>/dev/null && sed 1d "$rb_m" | cut -d ' ' -f 4- | rb_statall "$3")
   [ "$now" = "$(sed 1d "$rb_m")" ] || printf '%s\\n' "$now" | grep -vxFf - "$rb_m" | sed 1d | cut -d ' ' -f 4- | head -n ${LISTED}
 )
 `,
-  script: (keys) => keys.map(({ name, dest }) => `rb_unpacked ${name} ${quote(dest)}; rb_mark\n`).join(''),
+  id: ({ name, owned }) => `${name} ${owned}`,
+  script: (keys) =>
+    keys
+      .map(({ name, dest, owned }) => `rb_unpacked ${name} ${quote(dest)} '${ownerFormat(owned)}'; rb_mark\n`)
+      .join(''),
   parse: (sections) =>
     sections.map(({ out }) => {
       const [key, ...differing] = out.toString('utf8').split('\n').filter(Boolean)
@@ -51,7 +58,10 @@ rb_unpacked() (
     }),
 }
 
-/** What unpacking under `name` into `dest` left there; undefined when it was not done yet. */
-export function unpacked(name: string, dest: string): Read<Unpacked | undefined> {
-  return ask(manifestKind, { name, dest })
+/** What `rb_statall` is to say of owners. */
+export const ownerFormat = (owned: boolean): string => (owned ? '/%u/%g' : '')
+
+/** What unpacking under `name` into `dest` left there; undefined when it was not done yet. `owned`: owners count. */
+export function unpacked(name: string, dest: string, owned: boolean): Read<Unpacked | undefined> {
+  return ask(manifestKind, { name, dest, owned })
 }

@@ -27,12 +27,17 @@ const UNIT_PROPERTIES =
 
 const unitKind: AskKind<string, UnitState> = {
   name: 'unit',
-  // A file that is written there changes what systemd says of a unit.
+  // A file that is written there changes what systemd says of a unit (systemd.unit(5), "Unit File Load Path"); what its
+  // generators read too.
   reads: (name) => [
     `unit:${name}`,
     'file:/etc/systemd/system/*',
+    'file:/usr/local/lib/systemd/system/*',
     'file:/usr/lib/systemd/system/*',
+    'file:/lib/systemd/system/*',
     'file:/run/systemd/*',
+    'file:/etc/fstab',
+    'file:/etc/init.d/*',
   ],
   sections: () => 1,
   script: (names) =>

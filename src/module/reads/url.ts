@@ -4,7 +4,8 @@ import { type AskKind, ask, map, type Read, ReadError } from '../read.ts'
 const urlKind: AskKind<Download, Buffer | ReadError> = {
   name: 'url',
   prelude: FETCH_PRELUDE,
-  reads: ({ url }) => [`url:${url}`],
+  // Names, proxies, certificates, and what a server of this very host gives: all of it stands in files.
+  reads: ({ url }) => [`url:${url}`, 'file:*'],
   sections: (keys) => keys.length,
   script: (keys) => keys.map((from) => `${fetchTo(from, '-')} 2>&1; rb_mark\n`).join(''),
   parse: (sections, keys) =>
