@@ -158,6 +158,14 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
       'port>to_port proto protocol>proto name app>name log:b comment insert insert_relative_to',
     fix: rule.ufw,
   },
+  iptables: {
+    args:
+      'chain table state action rule_num ip_version protocol source destination match:l tcp_flags jump gateway log_prefix log_level ' +
+      'to_destination destination_ports:l to_source goto in_interface out_interface source_port destination_port to_ports ' +
+      'set_dscp_mark set_dscp_mark_class syn ctstate:l src_range dst_range match_set match_set_flags limit limit_burst uid_owner ' +
+      'gid_owner reject_with icmp_type comment policy flush:b chain_management:b wait numeric:x',
+    fix: rule.iptables,
+  },
   pam_limits: { args: 'domain limit_type limit_item value use_max:b use_min:b comment dest backup:b' },
   selinux: { args: 'state policy configfile conf>configfile file>configfile' },
   alternatives: { args: 'name path link priority:n state family:x subcommands:x' },
@@ -190,7 +198,6 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   tempfile: 'use command: mktemp -d, with register',
   async_status: 'use timeout on the task that takes long',
   firewalld: 'use command: firewall-cmd …, or template and a handler',
-  iptables: 'use template and a handler',
   kernel_blacklist: 'use copy to /etc/modprobe.d',
   synchronize: 'use copy with a folder, or unarchive',
   k8s: 'use k8s_manifest',

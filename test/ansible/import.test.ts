@@ -245,6 +245,18 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
   ['a module that does not exist here', '- firewalld: {service: ssh}', /unfinished_firewalld/],
+  [
+    'a rule of iptables',
+    '- iptables: {chain: INPUT, ctstate: "NEW,RELATED", destination_port: 22, protocol: tcp, jump: ACCEPT}',
+    /iptables: \{ ?chain: INPUT, ctstate: "?NEW,RELATED"?, destination_port: 22/,
+  ],
+  ['counters of iptables', '- iptables: {chain: INPUT, jump: DROP, set_counters: "1 2"}', /unfinished_set_counters/],
+  ['a chain that is only asked for', '- iptables: {chain: MINE}', /unfinished_iptables/],
+  [
+    'a limit of users',
+    '- pam_limits: {domain: "*", limit_type: "-", limit_item: nofile, value: 1}',
+    /pam_limits: \{ ?domain/,
+  ],
   ['a rule of ufw', '- ufw: {rule: allow, port: 22, from: any}', /ufw: \{ ?rule: allow, to_port: 22, from_ip: any ?\}/],
   ['a rule of ufw at a place', '- ufw: {rule: allow, port: 22, insert: 1}', /unfinished_insert/],
   ['ufw from scratch at each run', '- ufw: {state: reset}', /unfinished_state/],
