@@ -8,6 +8,7 @@ import {
   quote,
   quoteAll,
   read,
+  sourcesList,
   TaskFailure,
   z,
 } from '#module'
@@ -18,7 +19,8 @@ export default defineModule({
   summary: 'An apt repository with the key that signs it',
   description:
     'Writes /etc/apt/sources.list.d/NAME.sources (deb822 form, apt 1.1 and later) and the key that is trusted for this ' +
-    'repository alone, then reads the package lists of this one repository. An older NAME.list is removed.',
+    'repository alone, then reads the package lists of this one repository. An older NAME.list is removed. With `repo` it is ' +
+    'the one line of sources.list(5), in a .list file: there who signs it is for the line to say.',
   args: z
     .strictObject({
       name: z
@@ -27,7 +29,23 @@ export default defineModule({
           /^[A-Za-z0-9][A-Za-z0-9_.-]*$/,
           'may hold letters, digits, `_`, `-`, `.` only, or apt would skip the file',
         )
+        .optional()
         .describe('name of the file, without its ending'),
+      repo: z
+        .string()
+        .regex(
+          /^\s*(deb|deb-src)\s[^\n#\0]*$/,
+          'must be a line such as `deb [signed-by=/etc/apt/keyrings/k.gpg] URI SUITE main`',
+        )
+        .transform((line) => sourcesList.activeSource(line)!)
+        .optional()
+        .describe('instead of `name`, `uris` and all that: one line, put where no list has it yet'),
+      filename: z
+        .string()
+        .regex(/^(\/[^\0\n\\]*|[A-Za-z0-9_.-]+)$/, 'may hold letters, digits, `_`, `-`, `.` only')
+        .optional()
+        .describe('of `repo`: the file, without folder and `.list`; absent: made of the URI, as Ansible does'),
+      mode: args.mode.optional().describe("of `repo`: permissions of a new file, '0644' if not given"),
       state: z.enum(['present', 'absent']).default('present').describe('absent removes the repository and its key'),
       uris: words(/^[a-z][a-z0-9+.-]*:[^\s]+$/, 'must be a URI without blanks')
         .optional()
@@ -75,7 +93,12 @@ export default defineModule({
     .superRefine((a, ctx) => {
       const fail = (message: string) => ctx.addIssue({ code: 'custom', message, input: a })
       if ((a.key_url === undefined) !== (a.key_checksum === undefined)) fail('`key_url` and `key_checksum` go together')
-      if (a.state === 'absent') return
+      if ((a.repo === undefined) === (a.name === undefined)) fail('give `name`, or `repo` for one line')
+      if (a.repo === undefined && (a.filename !== undefined || a.mode !== undefined))
+        fail('`filename` and `mode` need `repo`')
+      if (a.repo !== undefined && (a.uris ?? a.suites ?? a.signed_by ?? a.key_file ?? a.key_url) !== undefined)
+        fail('`repo` has all in its one line')
+      if (a.state === 'absent' || a.repo !== undefined) return
       if (!a.uris || !a.suites) fail('`uris` and `suites` are needed')
       const keys = [a.signed_by, a.key_file, a.key_url].filter((k) => k !== undefined).length
       if (keys > 1) fail('give only one of `signed_by`, `key_file` and `key_url`')
@@ -85,7 +108,7 @@ export default defineModule({
         fail('`components` are needed, except for suites that end in `/`, which have none')
       }
     })
-    .transform((a) => ({ ...a, files: [] as readonly LoadedFile[] })),
+    .transform((a) => ({ ...a, name: a.name ?? '', files: [] as readonly LoadedFile[] })),
   examples: [
     {
       name: 'Kubernetes',
@@ -99,12 +122,25 @@ export default defineModule({
         'apt_repository:\n  name: site\n  uris: http://mirror.example.org/debian\n  suites: [bookworm, bookworm-updates]\n' +
         '  components: main\n  signed_by: /usr/share/keyrings/debian-archive-keyring.gpg',
     },
+    {
+      name: 'One line, in docker.list',
+      yaml:
+        'apt_repository:\n  repo: deb [signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian bookworm stable\n' +
+        '  filename: docker',
+    },
   ],
   returns: { path: 'the file of the repository', key: 'the file of its key, "" when there is none of its own' },
   files: ({ key_file }) => (key_file === undefined ? [] : [{ path: key_file, kind: 'file' }]),
   withFiles: (a, files) => ({ ...a, files }),
   probe: (a) => ({
     manager: read.packageManager(),
+    lines:
+      a.repo === undefined
+        ? undefined
+        : map(read.script(LISTS, ['file:/etc/apt/sources.list', 'file:/etc/apt/sources.list.d/*']), ({ out }) =>
+            sourcesList.parseLines(out.toString('utf8')),
+          ),
+    list: a.repo === undefined ? undefined : read.text(sourcePath(a)),
     source: read.file(sourcePath(a)),
     old: read.stat(oldPath(a)),
     key: keyPath(a) === undefined ? undefined : read.file(keyPath(a)!, a.key_url === undefined ? {} : { limit: 0 }),
@@ -133,6 +169,7 @@ export default defineModule({
         `this host's package manager is ${state.manager.manager}, not apt: use \`when: facts.os.family == "debian"\``,
       )
     }
+    if (a.repo !== undefined) return planLine(a, a.repo, state.lines!, state.list!, state.listed)
     if (a.state === 'absent')
       return remove(a, [
         ...(state.source.stat ? [sourcePath(a)] : []),
@@ -154,6 +191,11 @@ export default defineModule({
 
 interface Args {
   readonly name: string
+  readonly state: 'present' | 'absent'
+  readonly repo?: string | undefined
+  readonly filename?: string | undefined
+  readonly mode?: string | undefined
+  readonly update_cache: boolean
   readonly uris?: readonly string[] | undefined
   readonly suites?: readonly string[] | undefined
   readonly components: readonly string[]
@@ -174,7 +216,14 @@ const KEYRINGS = '/etc/apt/keyrings'
 /** apt reads an armoured key from .asc and a binary one from .gpg, and goes by the ending (apt 1.4 and later). */
 const KEY_ENDINGS = ['asc', 'gpg'] as const
 
-const sourcePath = ({ name }: Pick<Args, 'name'>): string => `/etc/apt/sources.list.d/${name}.sources`
+/** Every line of every list; a file that cannot be read is none of apt's. */
+const LISTS = "grep -Hn '' /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || :"
+
+function sourcePath({ name, repo, filename }: Pick<Args, 'name' | 'repo' | 'filename'>): string {
+  if (repo === undefined) return `/etc/apt/sources.list.d/${name}.sources`
+  const file = `${filename ?? sourcesList.suggestedName(repo)}.list`
+  return file.startsWith('/') ? file : `/etc/apt/sources.list.d/${file}`
+}
 const oldPath = ({ name }: Pick<Args, 'name'>): string => `/etc/apt/sources.list.d/${name}.list`
 const keyringPath = ({ name }: Pick<Args, 'name'>, ending: string): string => `${KEYRINGS}/${name}.${ending}`
 
@@ -209,6 +258,44 @@ function putKey(a: Args, key: read.FileState, folderExists: boolean): Change[] {
   return [...folder, change.download(from, change.asidePath(key.path, digest), key.path, key.stat, attributes)]
 }
 
+/** A line that some list has already stays where it is; one of this file that is commented out is taken in again. */
+function planLine(
+  a: Args,
+  repo: string,
+  lines: readonly sourcesList.SourceLine[],
+  list: Parameters<typeof change.editText>[1],
+  listed: boolean,
+): Change[] {
+  const path = sourcePath(a)
+  const there = lines.filter(({ text }) => sourcesList.activeSource(text) === repo)
+  if (a.state === 'absent')
+    return [...new Set(there.map((one) => one.path))].map((file) => withoutLine(file, repo, lines))
+  const elsewhere = there.some((one) => one.path !== path)
+  if (there.length > 0) return a.update_cache && !elsewhere && !listed && repo.startsWith('deb ') ? [update(a)] : []
+  const old = list.text === '' ? [] : list.text.replace(/\n$/, '').split('\n')
+  const asleep = old.some((line) => sourcesList.inactiveSource(line) === repo)
+  const after = asleep
+    ? old.map((line) => (sourcesList.inactiveSource(line) === repo ? line.trim().replace(/^#\s*/, '') : line))
+    : [...old, repo]
+  const edit = change.editText(path, list, `${after.join('\n')}\n`, list.exists ? {} : { mode: a.mode ?? '0644' })
+  return [...edit, ...(a.update_cache && repo.startsWith('deb ') ? [update(a)] : [])]
+}
+
+/** A file that has nothing else goes with its line. */
+function withoutLine(path: string, repo: string, lines: readonly sourcesList.SourceLine[]): Change {
+  const mine = lines.filter((one) => one.path === path)
+  const gone = mine.filter(({ text }) => sourcesList.activeSource(text) === repo)
+  const isAll = mine.every((one) => gone.includes(one) || one.text.trim() === '')
+  const argv = isAll
+    ? ['rm', '-f', '--', path]
+    : ['sed', '-i', ...gone.flatMap(({ line }) => ['-e', `${line}d`]), '--', path]
+  return change.run(argv, {
+    summary: isAll ? `remove ${path}` : `remove the repository from ${path}`,
+    diff: { kind: 'value', from: repo, to: undefined },
+    touches: [`file:${path}`, 'file:/etc/apt/sources.list.d/*', 'package-lists', 'package:*'],
+  })
+}
+
 function render(a: Args): string {
   const signer = keyPath(a) ?? a.signed_by
   const fields: [string, string | undefined][] = [
@@ -232,12 +319,15 @@ function remove(a: Args, paths: readonly string[]): Change[] {
 
 /** Reads the lists of this repository alone; the time of the last whole update stays what it was. */
 function update(a: Args): Change {
-  const argv = ['update', '-o', `Dir::Etc::sourcelist=sources.list.d/${a.name}.sources`]
+  const argv = ['update', '-o', `Dir::Etc::sourcelist=${sourcePath(a)}`]
   argv.push('-o', 'Dir::Etc::sourceparts=-', '-o', 'APT::Get::List-Cleanup=0')
   const { script, ...rest } = change.apt(
     argv,
     { lockTimeout: a.lock_timeout },
-    { summary: `read the package lists of ${a.name}`, touches: ['package-lists', 'package:*'] },
+    {
+      summary: `read the package lists of ${a.repo === undefined ? a.name : sourcePath(a)}`,
+      touches: ['package-lists', 'package:*'],
+    },
   )
   const stamp = '/var/lib/apt/periodic/update-success-stamp'
   const keep = `[ -e ${stamp} ] || { mkdir -p ${quoteAll(['/var/lib/apt/periodic'])} && touch -r /var/lib/apt/lists ${stamp}; }`

@@ -36,7 +36,7 @@ export default defineModule({
     virtualization: 'none on bare metal, else kvm, vmware, …',
     container: 'the container manager when the host is a container, else ""',
     product: '{vendor, name, serial, uuid}; serial and uuid only for root',
-    user: '{name, uid, home}: as whom the facts were read',
+    user: '{name, uid, gid, home}: as whom the facts were read',
     time: '{epoch, zone}: seconds since the epoch, name of the time zone',
   },
   probe: () => ({
@@ -99,6 +99,7 @@ one apparmor /sys/module/apparmor/parameters/enabled
 if command -v systemd-detect-virt >/dev/null; then put virt "$(systemd-detect-virt --vm 2>/dev/null)"; put container "$(systemd-detect-virt --container 2>/dev/null)"; fi
 for k in sys_vendor product_name product_serial product_uuid; do one dmi_$k /sys/class/dmi/id/$k; done
 put user "$(id -u) $(id -un) $HOME"
+put gid "$(id -g)"
 put time "$(date '+%s %Z')"
 `
 
@@ -197,7 +198,7 @@ export function parseFacts(text: string): Record<string, unknown> {
       serial: one('dmi_product_serial'),
       uuid: one('dmi_product_uuid').toLowerCase(),
     },
-    user: { name: userName, uid: Number(uid), home },
+    user: { name: userName, uid: Number(uid), gid: number('gid'), home },
     time: { epoch: Number(epoch), zone },
   }
 }

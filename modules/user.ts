@@ -4,6 +4,8 @@ import { args, type Change, change, defineModule, each, quote, quoteAll, read, T
 const HASH = /^(\$[A-Za-z0-9]+\$[^:\n]+|[./A-Za-z0-9]{13}|[!*]{1,2})$/
 const DAY_MS = 86_400_000
 
+const agingDays = z.int().min(-1).max(99_999).optional()
+
 export default defineModule({
   summary: 'Users of the host',
   description:
@@ -46,6 +48,10 @@ export default defineModule({
         .union([z.literal('never'), z.iso.date()])
         .optional()
         .describe('last day of the account as YYYY-MM-DD, or never'),
+      password_expire_min: agingDays.describe('days before the password may be changed again'),
+      password_expire_max: agingDays.describe('days for which the password is good; -1: for ever'),
+      password_expire_warn: agingDays.describe('days before its end on which the user is warned'),
+      password_expire_account_disable: agingDays.describe('days after its end until the account is closed; -1: never'),
       remove: args.boolean.default(false).describe('with absent: remove the home folder and the mail too'),
       force: args.boolean.default(false).describe('with absent: even when it is logged in'),
     })
@@ -88,7 +94,7 @@ export default defineModule({
     const wanted = { ...a, gid: primary?.gid, groups: a.groups && [...new Set(further.map((g) => g!.name))] }
     return entry
       ? modify(wanted, entry, account)
-      : [...create(wanted, own !== undefined), ...secrets(wanted, undefined)]
+      : [...create(wanted, own !== undefined), ...secrets(wanted, undefined), ...aging(wanted, undefined)]
   },
   result: ({ name }, { account: { entry } }) =>
     entry ? { name, uid: entry.uid, group: entry.gid, home: entry.home, shell: entry.shell } : { name },
@@ -111,6 +117,10 @@ interface Wanted {
   readonly update_password: 'always' | 'on_create'
   readonly password_lock?: boolean | undefined
   readonly expires?: string | undefined
+  readonly password_expire_min?: number | undefined
+  readonly password_expire_max?: number | undefined
+  readonly password_expire_warn?: number | undefined
+  readonly password_expire_account_disable?: number | undefined
 }
 
 /** A new or changed user can own files and be a member of groups, and brings a home folder. */
@@ -183,7 +193,38 @@ function modify(a: Wanted, entry: read.UserEntry, account: read.Account): Change
   const moved = a.home !== undefined && a.home !== entry.home
   if (a.create_home && (moved ? !a.move_home : !account.homeExists))
     changes.push(makeHome(a.name, a.home ?? entry.home))
-  return [...changes, ...secrets(a, account)]
+  return [...changes, ...secrets(a, account), ...aging(a, account)]
+}
+
+/** Arguments by chage(1)'s options and the names of shadow(5)'s fields. */
+const AGING = [
+  ['password_expire_min', 'min', '-m'],
+  ['password_expire_max', 'max', '-M'],
+  ['password_expire_warn', 'warn', '-W'],
+  ['password_expire_account_disable', 'inactive', '-I'],
+] as const
+
+function aging(a: Wanted, account: read.Account | undefined): Change[] {
+  const wanted = AGING.filter(([name]) => a[name] !== undefined)
+  if (wanted.length > 0 && account && account.password === undefined)
+    throw new TaskFailure('the age of passwords can be seen and set by root only: use `become: true`')
+  // An empty field is what chage writes for -1.
+  const differ = account ? wanted.filter(([name, field]) => (account.aging[field] ?? -1) !== a[name]) : wanted
+  if (differ.length === 0) return []
+  const argv = ['chage', ...differ.flatMap(([name, , flag]) => [flag, String(a[name])]), a.name]
+  const values = (of: (row: (typeof AGING)[number]) => unknown) =>
+    Object.fromEntries(differ.map((row) => [row[1], of(row)]))
+  return [
+    change.run(argv, {
+      summary: `change the age of the password of ${a.name}: ${differ.map(([name, field]) => `${field} ${a[name]}`).join(', ')}`,
+      diff: {
+        kind: 'value',
+        from: values(([, field]) => account?.aging[field] ?? -1),
+        to: values(([name]) => a[name]),
+      },
+      touches: ['user:*', 'file:/etc/shadow'],
+    }),
+  ]
 }
 
 const dateOf = (days: number | undefined): string =>

@@ -1,4 +1,6 @@
 /** Ansible's facts and magic variables by our names. What is not here is refused: a guess could be another value. */
+
+import { interfaceFact, isInterface } from './interfaces.ts'
 import { bin, call, get, type Ir, lit, type Table, variable } from './ir.ts'
 import { Refused } from './refused.ts'
 import { BOOL, INT, listOf, MAP, STRING, STRINGS, type Type } from './types.ts'
@@ -119,6 +121,8 @@ const FACTS: Readonly<Record<string, Make>> = {
   product_serial: at(STRING, 'product', 'serial'),
   system_vendor: at(STRING, 'product', 'vendor'),
   user_id: at(STRING, 'user', 'name'),
+  user_uid: at(INT, 'user', 'uid'),
+  user_gid: at(INT, 'user', 'gid'),
   user_dir: at(STRING, 'user', 'home'),
   'env.HOME': at(STRING, 'user', 'home'),
   'env.USER': at(STRING, 'user', 'name'),
@@ -172,6 +176,15 @@ const MAGIC: Readonly<Record<string, () => Ir>> = {
   ansible_connection: () => call('default', STRING, variable('ansible_connection', STRING), lit('ssh')),
 }
 
+/** Playbooks ask whether Ansible is new enough: that of the language which the import follows is. */
+const RELEASE: Readonly<Record<string, string | number>> = {
+  full: '2.19.0',
+  string: '2.19.0',
+  major: 2,
+  minor: 19,
+  revision: 0,
+}
+
 /** Settings of connections that an inventory gives; they stay what they are. */
 const CONNECTION =
   /^ansible_(user|port|password|become\w*|ssh_\w+|private_key_file|python_interpreter|group_priority|shell_\w+|host_key_checking)$/
@@ -184,6 +197,7 @@ export interface Resolved {
   readonly ir: Ir
   /** How many parts of the path it stands for. */
   readonly used: number
+  readonly note?: 'interfaces' | 'release'
 }
 
 /**
@@ -197,8 +211,10 @@ export function resolveAnsible(path: readonly string[], facts: Ir = variable('fa
     if (path.length === 1) throw noFact('ansible_facts')
     const found = fact([path[1]!.replace(/^ansible_/, ''), ...path.slice(2)], facts)
     if (!found) throw noFact(path.slice(0, 3).join('.'))
-    return { ir: found.ir, used: found.used + 1 }
+    return { ...found, used: found.used + 1 }
   }
+  if (root === 'ansible_version' && path[1] !== undefined && Object.hasOwn(RELEASE, path[1]))
+    return { ir: lit(RELEASE[path[1]]!), used: 2, note: 'release' }
   const magic = MAGIC[root]
   if (magic && Object.hasOwn(MAGIC, root)) return { ir: magic(), used: 1 }
   if (CONNECTION.test(root)) return undefined
@@ -224,7 +240,10 @@ function fact(path: readonly string[], facts: Ir): Resolved | undefined {
     const name = path.slice(0, used).join('.')
     if (path.length >= used && Object.hasOwn(FACTS, name)) return { ir: FACTS[name]!(facts), used }
   }
-  return undefined
+  const [name = ''] = path
+  if (!isInterface(name)) return undefined
+  const found = interfaceFact(facts, lit(name), path.slice(1))
+  return { ir: found.ir, used: found.used + 1, note: 'interfaces' }
 }
 
 function noFact(name: string): Refused {

@@ -29,8 +29,6 @@ export class HandlebarsWriter {
   readonly parts: Part[] = []
   readonly #trouble: (trouble: Trouble) => void
   readonly #computed: Computed
-  /** Names of `{% set %}`. */
-  readonly #sets = new Map<string, Ir>()
   #root: Place | undefined
 
   constructor(trouble: (trouble: Trouble) => void, computed: Computed = () => undefined) {
@@ -40,10 +38,11 @@ export class HandlebarsWriter {
 
   nodes(nodes: readonly Node[], t: Translator): void {
     this.#root = { t, insideEach: false }
-    this.#nodes(nodes, this.#root)
+    this.#nodes(nodes, this.#root, new Map())
   }
 
-  #nodes(nodes: readonly Node[], outer: Place): void {
+  /** `sets` are the names that count to the end of these nodes: those of a loop's body are new in each round. */
+  #nodes(nodes: readonly Node[], outer: Place, sets?: Map<string, Ir>): void {
     let place = outer
     for (const node of nodes) {
       switch (node.op) {
@@ -67,11 +66,11 @@ export class HandlebarsWriter {
           break
         case 'set':
           this.#guard(node, () => {
-            if (outer !== this.#root || this.#sets.has(node.name))
+            if (!sets || sets.has(node.name) || (outer !== this.#root && usesLoop(node.value)))
               throw new Refused('a variable that is set more than once or in a block', 'compute it in vars: with !cel')
-            this.#sets.set(node.name, place.t.value(node.value))
+            sets.set(node.name, place.t.value(node.value))
           })
-          place = { ...place, t: place.t.with(this.#sets) }
+          if (sets) place = { ...place, t: place.t.with(sets) }
           break
       }
     }
@@ -143,7 +142,7 @@ export class HandlebarsWriter {
       if (ir.op === 'lit' && !/^\s|\\$|\{\{/.test(String(ir.value)))
         this.#text(String((place.t.text(ir) as { value: unknown }).value))
       else this.#push('mustache', `{{ ${this.#code(ir, source, place, true)} }}`)
-    } else place.t.text(ir)
+    } else this.#push('mustache', `{{ ${this.#code(place.t.text(ir), source, place, true)} }}`)
   }
 
   #text(text: string): void {
@@ -155,7 +154,8 @@ export class HandlebarsWriter {
     try {
       return printHandlebars(ir, place, outer)
     } catch (error) {
-      if (!(error instanceof Refused) || hasLocal(ir)) throw error
+      if (!(error instanceof Refused)) throw error
+      if (hasLocal(ir)) return printHandlebars(ir, { ...place, arithmetic: true }, outer)
       const name = this.#computed(ir, source)
       if (name === undefined) throw error
       return place.insideEach ? `@root.${name}` : name
@@ -225,11 +225,11 @@ export class HandlebarsWriter {
         ]
       : [[first!, local(first!, itemOf(of.type))]]
     const loop: Ir = { op: 'var', name: 'loop', local: true, type: LOOP }
-    if (usesLoop(node.body) && (pairs || node.filter)) throw noHandlebars('"loop" of a map, or beside a condition')
+    if (usesLoop(node.body) && node.filter) throw noHandlebars('"loop" beside a condition')
     const inner: Place = { t: place.t.with([...names, ['loop', loop]]), insideEach: true }
     const declared = pairs ? `${second} ${first}` : first
     this.#push('tag', `{{#each ${this.#code(of, node.source, place, false)} as |${declared}|}}`)
-    const body = (): void => this.#nodes(node.body, inner)
+    const body = (): void => this.#nodes(node.body, inner, new Map())
     if (node.filter) this.#if(inner.t.condition(node.filter), node.source, inner, body)
     else body()
     if (node.otherwise.length > 0) {
@@ -240,7 +240,10 @@ export class HandlebarsWriter {
   }
 }
 
-const LOOP = { kind: 'map', entries: { index0: INT, first: { kind: 'bool' }, last: { kind: 'bool' } } } as const
+const LOOP = {
+  kind: 'map',
+  entries: { index: INT, index0: INT, first: { kind: 'bool' }, last: { kind: 'bool' } },
+} as const
 
 /** The type of a map's values, of which a boolean may not stand among others: Python prints it as True. Throws Refused. */
 export function valuesType(type: Type): Type {

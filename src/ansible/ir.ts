@@ -163,6 +163,8 @@ function literal(value: string | number | boolean | null): string {
 export interface HandlebarsContext {
   /** Inside of a `{{#each}}` a plain name means an entry of its item. */
   readonly insideEach: boolean
+  /** Numbers are added here; otherwise CEL does it, and the template gets a variable. */
+  readonly arithmetic?: boolean
 }
 
 /** As a Handlebars expression: `path`, `"text"` or `(helper a b)`; `outer` leaves the parentheses away. Throws Refused. */
@@ -181,7 +183,7 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
       return context.insideEach || ir.name === 'this' ? `@root.${ir.name}` : ir.name
     case 'get': {
       const { key } = ir
-      if (ir.of.op === 'var' && ir.of.local && ir.of.name === 'loop') return loopName(key)
+      if (ir.of.op === 'var' && ir.of.local && ir.of.name === 'loop') return loopName(key, outer)
       const of = inner(ir.of)
       if (key.op === 'lit' && isPath(ir.of) && !of.startsWith('(')) return `${of}.${segment(String(key.value))}`
       return helper('lookup', ir.of, key)
@@ -190,9 +192,10 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
       if (ir.name === 'string' && ir.args[0]!.type.kind !== 'any') return printHandlebars(ir.args[0]!, context, outer)
       if (ir.name === 'size') return helper('length', ...ir.args)
       if (ir.name === 'string' || ir.name === 'type') return helper(ir.name, ...ir.args)
-      if (ir.name === 'default' && isComputed(ir.args[0]!)) {
+      if (/^(default|defined)$/.test(ir.name) && isComputed(ir.args[0]!)) {
         const { of, key } = ir.args[0] as Ir & { op: 'get' }
-        return helper('lookup', of, key, ir.args[1]!)
+        if (ir.name === 'default') return helper('lookup', of, key, ir.args[1]!)
+        if (of.type.kind === 'map') return helper('contains', of, key)
       }
       if (/^(default|defined)$/.test(ir.name) && isPath(ir.args[0]!) && inner(ir.args[0]!).startsWith('('))
         throw noHandlebars('default for an entry whose key is computed')
@@ -213,6 +216,8 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
       if (ir.sign === '+' && kinds.every((kind) => kind === 'list')) return helper('concat', ir.left, ir.right)
       if (ir.sign === '+' && kinds.every((kind) => kind === 'string')) return helper('string', ...summands(ir))
       const name = names[ir.sign]
+      if (context.arithmetic && (ir.sign === '+' || ir.sign === '-') && kinds.every((kind) => kind === 'int'))
+        return helper(ir.sign === '+' ? 'add' : 'sub', ir.left, ir.right)
       if (!name) throw noHandlebars(`"${ir.sign}"`)
       return helper(name, ir.left, ir.right)
     }
@@ -226,9 +231,9 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
   }
 }
 
-/** `map[key]`, which is a path but for its last part. */
+/** `map[key]` or `map[key].name`, which Handlebars cannot write as a path. */
 function isComputed(ir: Ir): boolean {
-  return ir.op === 'get' && ir.key.op !== 'lit' && isPath(ir.of) && isPlain(ir.of)
+  return ir.op === 'get' && isPath(ir.of) && !isPlain(ir)
 }
 
 function isPlain(ir: Ir): boolean {
@@ -317,8 +322,9 @@ function segment(key: string): string {
   return `[${key}]`
 }
 
-/** `loop.index0`, `loop.first` and `loop.last` of a template's loop. */
-function loopName(key: Ir): string {
+/** `loop.index`, `loop.index0`, `loop.first` and `loop.last` of a template's loop. */
+function loopName(key: Ir, outer: boolean): string {
+  if (key.op === 'lit' && key.value === 'index') return outer ? 'add @index 1' : '(add @index 1)'
   const names: Record<string, string> = { index0: '@index', first: '@first', last: '@last' }
   const name = key.op === 'lit' ? names[String(key.value)] : undefined
   if (name === undefined) throw noHandlebars('such part of "loop"; it has @index, @first and @last')

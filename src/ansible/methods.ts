@@ -1,7 +1,7 @@
 /** Python's methods that playbooks call on texts and maps, and Ansible's lookups. */
 import { joined, splitBy } from './filters.ts'
-import { bin, call, type Ir, isPath, lit, variable } from './ir.ts'
-import type { Expr } from './jinja/ast.ts'
+import { bin, call, type Ir, isPath, lit, not, variable } from './ir.ts'
+import type { CompareSign, Expr } from './jinja/ast.ts'
 import { either, refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
@@ -43,6 +43,26 @@ export function callMethod(t: Translator, { of, args }: Expr & { op: 'call' }): 
     default:
       throw unknown(`the method "${of.name}"`)
   }
+}
+
+/** `text.find(part) != -1` and its like: whether a text has a part; undefined when it is something else. Throws Refused. */
+export function foundAt(
+  t: Translator,
+  first: Expr,
+  { sign, right }: { sign: CompareSign; right: Expr },
+): Ir | undefined {
+  if (first.op !== 'call' || first.of.op !== 'attr' || first.of.name !== 'find') return undefined
+  const [part, ...more] = first.args.list
+  const place = t.value(right)
+  if (!part || more.length > 0 || place.op !== 'lit' || typeof place.value !== 'number') return undefined
+  const self = t.value(first.of.of)
+  refuseMessage(self)
+  if (self.type.kind !== 'string' && self.type.kind !== 'any') return undefined
+  const has = call('contains', BOOL, self, t.value(part))
+  const said = `${sign} ${place.value}`
+  if (/^(!= -1|> -1|>= 0)$/.test(said)) return has
+  if (/^(== -1|<= -1|< 0)$/.test(said)) return not(has)
+  return undefined
 }
 
 function ofMap(t: Translator, name: string, self: Ir, list: readonly Expr[]): Ir {

@@ -26,11 +26,14 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
     to: 'package',
     args:
       'name:l pkg>name package>name state update_cache:b update-cache>update_cache cache_valid_time:n install_recommends:b purge:b autoremove:b ' +
-      'allow_downgrade:b lock_timeout:n upgrade autoclean:x fail_on_autoremove:x update_cache_retries:x update_cache_retry_max_delay:x force_apt_get:x ' +
+      'allow_downgrade:b lock_timeout:n upgrade force:b allow_unauthenticated:b allow_change_held_packages:b autoclean:b clean:b fail_on_autoremove:x update_cache_retries:x update_cache_retry_max_delay:x force_apt_get:x ' +
       'dpkg_options',
     fix: packages.apt,
   },
-  package: { args: 'name:l pkg>name state update_cache:b cache_valid_time:n use:x', fix: packages.package_ },
+  package: {
+    args: 'name:l pkg>name state update_cache:b cache_valid_time:n use:x install_recommends:b allow_downgrade:b purge:b autoremove:b lock_timeout:n force:b allow_unauthenticated:b allow_change_held_packages:b',
+    fix: packages.package_,
+  },
   dnf: {
     to: 'package',
     args: 'name:l pkg>name state update_cache:b install_weak_deps>install_recommends:b allow_downgrade:b autoremove:b lock_timeout:n',
@@ -38,9 +41,10 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
   },
   dpkg_selections: { to: 'package', args: 'name selection', fix: packages.dpkgSelections },
   apt_repository: {
-    args: 'repo state filename mode:m update_cache:b install_python_apt:x',
+    args: 'repo state filename mode:m update_cache:b install_python_apt:x update_cache_retries:x update_cache_retry_max_delay:x validate_certs:x codename:x',
     fix: packages.aptRepository,
   },
+  apt_key: { to: 'get_url', args: 'url data file keyring id keyserver state validate_certs:b', fix: packages.aptKey },
   deb822_repository: {
     to: 'apt_repository',
     args: 'name types uris suites components architectures enabled:b signed_by state trusted:b install_python_debian:x',
@@ -84,7 +88,7 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
   timezone: { args: 'name' },
   group: { args: 'name state gid:n system:b local:x' },
   user: {
-    args: 'name user>name state uid:n group groups append:b comment home shell create_home:b createhome>create_home:b move_home:b system:b password update_password password_lock:b remove:b force:b local:x',
+    args: 'name user>name state uid:n group groups append:b comment home shell create_home:b createhome>create_home:b move_home:b system:b password update_password password_lock:b password_expire_min:n password_expire_max:n password_expire_warn:n password_expire_account_disable:n remove:b force:b local:x',
     fix: rule.user,
   },
   authorized_key: {
@@ -154,6 +158,15 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
       'port>to_port proto protocol>proto name app>name log:b comment insert insert_relative_to',
     fix: rule.ufw,
   },
+  iptables: {
+    args:
+      'chain table state action rule_num ip_version protocol source destination match:l tcp_flags jump gateway log_prefix log_level ' +
+      'to_destination destination_ports:l to_source goto in_interface out_interface source_port destination_port to_ports ' +
+      'set_dscp_mark set_dscp_mark_class syn ctstate:l src_range dst_range match_set match_set_flags limit limit_burst uid_owner ' +
+      'gid_owner reject_with icmp_type comment policy flush:b chain_management:b wait numeric:x',
+    fix: rule.iptables,
+  },
+  pam_limits: { args: 'domain limit_type limit_item value use_max:b use_min:b comment dest backup:b' },
   selinux: { args: 'state policy configfile conf>configfile file>configfile' },
   alternatives: { args: 'name path link priority:n state family:x subcommands:x' },
   getent: { args: 'database key service split fail_key:b' },
@@ -167,7 +180,7 @@ const ALIASES: Readonly<Record<string, string>> = {
 }
 
 /** Collections whose modules are meant by their short names. */
-const COLLECTIONS = /^(ansible\.(builtin|legacy|posix|utils)|community\.general)\./
+const COLLECTIONS = /^(ansible\.(builtin|legacy|posix|utils)|community\.general|kubernetes\.core)\./
 
 /** Ansible's short name for a module. */
 export function shortModule(name: string): string {
@@ -177,7 +190,6 @@ export function shortModule(name: string): string {
 
 /** Modules that we cannot replace, and what to write instead. */
 export const INSTEAD: Readonly<Record<string, string>> = {
-  apt_key: 'use apt_repository, which keeps the key of each repository',
   rpm_key: 'use command: rpm --import FILE, with creates or a condition',
   add_host: 'use the inventory',
   group_by: 'use the inventory, or a condition on facts',
@@ -186,7 +198,6 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   tempfile: 'use command: mktemp -d, with register',
   async_status: 'use timeout on the task that takes long',
   firewalld: 'use command: firewall-cmd …, or template and a handler',
-  iptables: 'use template and a handler',
   kernel_blacklist: 'use copy to /etc/modprobe.d',
   synchronize: 'use copy with a folder, or unarchive',
   k8s: 'use k8s_manifest',

@@ -11,8 +11,25 @@ const STATES: Readonly<Record<string, string>> = {
   latest: 'latest',
 }
 
+const NO_FORCE: Readonly<Record<string, string>> = {
+  force: 'write allow_downgrade: true if an older version is meant',
+  allow_unauthenticated: 'give the repository its key',
+  allow_change_held_packages: 'write hold: true (changed, and held again) or hold: false if they are held',
+}
+
 export function package_(call: Call): void {
   const state = call.text('state')
+  // Ours takes the hold off and puts it back where the task says `hold`, and fails where it does not.
+  for (const name of ['force', 'allow_unauthenticated', 'allow_change_held_packages']) {
+    if (call.flag(name) !== false && call.has(name))
+      call.check(`${name} is not known: packages must be signed, and held ones stay`, NO_FORCE[name]!)
+    call.drop(name)
+  }
+  if (call.items('name')?.join() === '*' && state === 'latest' && !call.has('autoremove')) {
+    call.drop('name', 'state', 'install_recommends', 'allow_downgrade')
+    call.become('package_upgrade')
+    return
+  }
   if (state !== undefined && !call.isTemplate('state')) {
     const ours = STATES[state]
     if (ours) call.set('state', ours)
@@ -29,6 +46,7 @@ export function package_(call: Call): void {
 
 export function apt(call: Call): void {
   package_(call)
+  if (call.pair.key.value === 'package_upgrade') return
   const update = call.flag('update_cache')
   const upgrade = call.text('upgrade')
   if (upgrade !== undefined && !/^(no|False|false)$/.test(upgrade)) {
@@ -41,6 +59,7 @@ export function apt(call: Call): void {
     return
   }
   call.drop('upgrade')
+  if (call.has('name')) call.drop('autoclean', 'clean')
   if (call.has('dpkg_options')) {
     if (
       call.text('dpkg_options') === 'force-confold,force-confdef' ||
@@ -50,12 +69,33 @@ export function apt(call: Call): void {
     else call.refuseArgument('dpkg_options', 'options of dpkg', 'use conffiles: keep or replace')
   }
   if (!call.has('name')) {
-    listsOnly(call)
+    if (!['autoremove', 'autoclean', 'clean'].some((name) => call.flag(name) !== undefined)) listsOnly(call)
+    else tidy(call)
     return
   }
   if (call.has('cache_valid_time') && update === undefined) call.set('update_cache', true)
   // Ansible reads the lists each time unless the task says for how long they are new enough; a minute is the least here.
   else if (update && !call.has('cache_valid_time')) call.set('cache_valid_time', 60)
+}
+
+/** `apt: autoremove: true` and its like alone. What apt-get keeps of packages that it fetched is no change of the host. */
+function tidy(call: Call): void {
+  const words = ['autoremove', 'autoclean', 'clean'].filter((name) => call.flag(name))
+  const purges = call.flag('purge')
+  for (const name of call.names) call.drop(name)
+  call.become('shell')
+  call.set(
+    'cmd',
+    words.map((word) => `apt-get -q -y ${purges && word === 'autoremove' ? '--purge ' : ''}${word}`).join(' && ') ||
+      'true',
+  )
+  if (call.hasKeyword('changed_when')) return
+  if (!words.includes('autoremove')) call.keyword('changed_when', false)
+  else if (!call.hasKeyword('register')) {
+    call.keyword('register', 'tidied')
+    call.keyword('environment', { LC_ALL: 'C' })
+    call.keyword('changed_when', '!contains(tidied.stdout, "\\n0 upgraded, 0 newly installed, 0 to remove")')
+  }
 }
 
 /** `apt: update_cache: true` alone. */
@@ -87,30 +127,65 @@ export function dpkgSelections(call: Call): void {
   call.check('package also installs it when it is not there', 'nothing to do when another task installs it')
 }
 
-/** The one-line form stays one line in sources.list.d, as Ansible writes it. */
+/** Ours looks for the line in all lists, as Ansible's does, and derives the name of the file in the same way. */
 export function aptRepository(call: Call): void {
-  const [repo, filename] = [call.text('repo'), call.text('filename')]
-  if (
-    repo === undefined ||
-    filename === undefined ||
-    repo.startsWith('ppa:') ||
-    call.isTemplate('filename') ||
-    (call.text('state') ?? 'present') !== 'present'
-  ) {
-    call.refuse('apt_repository in one line', 'write uris, suites, components and signed_by')
-    return
+  if (call.text('repo')?.startsWith('ppa:'))
+    call.refuse('a PPA, whose key and address come from Launchpad', 'write uris, suites, components and signed_by')
+}
+
+/**
+ * A key that counts for all repositories becomes a file of its own in trusted.gpg.d, where apt-key(8) would add it to trusted.gpg;
+ * apt reads an armoured key from .asc alone, so a keyring must be named so.
+ */
+export function aptKey(call: Call): void {
+  const state = call.text('state') ?? 'present'
+  const keyring = call.text('keyring')
+  const [source, ...others] = ['url', 'data', 'file'].filter((name) => call.has(name))
+  if (state !== 'present') call.refuse('a key that is taken away', 'use file: state: absent on the file of the key')
+  else if (call.has('keyserver') || source === undefined || others.length > 0)
+    call.refuse(
+      'a key from a key server',
+      'fetch it once, and put it beside the playbook: apt_repository with key_file',
+    )
+  else if (call.has('id'))
+    call.refuseArgument('id', 'a key that must have this id', 'write checksum: sha256:… of the file instead')
+  else if (keyring !== undefined && !/\.asc$/.test(keyring))
+    call.refuse(
+      'a keyring, which apt-key makes of a key',
+      'use get_url to FILE.asc, and signed-by=FILE.asc in the line of the repository',
+    )
+  else {
+    call.check(
+      'the key is downloaded unchecked into a file of its own; an armoured one must end in .asc, any other in .gpg',
+      'nothing, unless apt does not know the key: write the ending; better: a checksum, or apt_repository with key_file',
+    )
+    keyFile(call, source, keyring)
   }
-  call.check(
-    'the package lists are not read again after it',
-    'package reads them by itself when they do not know a package',
-  )
-  call.become('copy')
-  call.drop('update_cache', 'filename', 'state')
-  call.rename('repo', 'content')
-  const node = call.node('content')
-  if (isText(node)) node.value = `${node.value.trim()}\n`
-  call.set('dest', `/etc/apt/sources.list.d/${filename}.list`)
-  if (!call.has('mode')) call.set('mode', '0644')
+}
+
+function keyFile(call: Call, source: string, keyring: string | undefined): void {
+  const text = call.text(source)!
+  call.drop('state', 'keyring')
+  call.set('dest', keyring ?? `/etc/apt/trusted.gpg.d/${nameOfKey(source === 'data' ? call.taskName : text)}`)
+  if (source === 'url') call.set('timeout', 10)
+  else call.become('copy')
+  if (source === 'file') call.set('remote_src', true)
+  if (source !== 'url') call.rename(source, source === 'data' ? 'content' : 'src')
+  call.set('mode', '0644')
+}
+
+/** Letters and digits of where a key comes from; what is a template stays one. */
+function nameOfKey(from: string): string {
+  const words = from
+    .replace(/^https?:\/\//, '')
+    .split(/(\{\{[\s\S]*?\}\})/)
+    .map((part) => {
+      const [, expression] = /^\{\{([\s\S]*)\}\}$/.exec(part) ?? []
+      return expression === undefined
+        ? part.replace(/[^A-Za-z0-9]+/g, '_')
+        : `{{ (${expression}) | regex_replace('[^A-Za-z0-9]+', '_') }}`
+    })
+  return `${words.join('').replace(/_gpg$/, '')}.${/\.gpg$/.test(from) ? 'gpg' : 'asc'}`
 }
 
 export function deb822(call: Call): void {

@@ -74,6 +74,12 @@ export class Report {
       remarks.push(
         'A template that loops over what nothing here gives a value takes it for a list: of a map it gets the values, Jinja the names.',
       )
+    if (this.#notes.has('interfaces'))
+      remarks.push(
+        "An interface's address is its first one here; Ansible takes the last that is no secondary one. They are the same where it has one.",
+      )
+    if (this.#notes.has('release'))
+      remarks.push("What asks for Ansible's version is told 2.19, whose language the import follows.")
     const broken = new Set(
       this.findings.filter(({ level }) => level === 'edit').map(({ file, line }) => `${file}:${line}`),
     )

@@ -249,6 +249,15 @@ export function ufw(call: Call): void {
     if (call.has(name)) call.refuseArgument(name, 'a rule at a certain place', 'add the rules in their order')
 }
 
+/** Ansible waits for no other iptables and takes away one of several rules that are alike. */
+export function iptables(call: Call): void {
+  if (call.text('state') === 'absent' && !call.has('chain_management'))
+    call.check('all rules of its like go, not the first of them', 'nothing, unless one of them is to stay')
+  const chainAlone = call.names.every((name) => /^(chain|table|state|ip_version|wait)$/.test(name))
+  if (chainAlone && !call.has('chain_management'))
+    call.refuse('a chain that is neither made nor taken away', 'write chain_management: true, or what the rule is')
+}
+
 export function setup(call: Call): void {
   if (call.has('filter') || call.has('gather_subset'))
     call.check('all facts are read', 'nothing: they come with one script')

@@ -268,6 +268,11 @@ function readArguments(doc: YamlDocument, task: YAMLMap, pair: Entry, name: stri
   return args
 }
 
+/** What is only shown to people. */
+function isMessage(module: string, name: string): boolean {
+  return /^(debug|fail|assert)$/.test(module) && /^(msg|fail_msg|success_msg)$/.test(name)
+}
+
 /** Rewrites the arguments' values, `default(omit)` included, and puts a command back into its short form. */
 function finish(context: TaskContext, call: Call): void {
   const { doc, args, env } = call
@@ -282,6 +287,7 @@ function finish(context: TaskContext, call: Call): void {
   for (const { key, value } of entriesOf(args)) {
     if (module === 'debug' && key.value === 'var') rewriteVariable(doc, value, key, 'var', env)
     else if (module === 'assert' && key.value === 'that') rewriteConditions(doc, value, key, 'that', env)
+    else if (isMessage(module, key.value)) rewriteValue(doc, value, key, key.value, { ...omitting, isMessage: true })
     else if (isHomePath(key.value, value)) homePath(call, key.value, value, env)
     else rewriteValue(doc, value, key, key.value, isScalar(value) ? omitting : env)
   }

@@ -2,9 +2,10 @@
 import { anyOf, equal, isNatural, oursFor, sum } from './equality.ts'
 import { resolveAnsible } from './facts.ts'
 import { applyFilter } from './filters.ts'
+import { computedInterface, interfaceFact } from './interfaces.ts'
 import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
-import { callMethod } from './methods.ts'
+import { callMethod, foundAt } from './methods.ts'
 import { asDouble, isDouble, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
 import { Refused } from './refused.ts'
 import { applyTest } from './tests.ts'
@@ -18,6 +19,8 @@ export interface Env {
   names(): Iterable<string>
   /** Names that a loop of the template or a macro declares. */
   readonly locals: ReadonlyMap<string, Ir>
+  /** The text is only shown to people: lists and maps may stand in it as JSON. */
+  readonly isMessage?: boolean
   /** Something that holds under a condition which is told to the user. */
   note(about: Note): void
 }
@@ -25,7 +28,7 @@ export interface Env {
 /** What the result of the import relies on. */
 export type Note =
   | { readonly kind: 'unseen'; readonly name: string }
-  | { readonly kind: 'versions' | 'layout' | 'loops' | 'regex' }
+  | { readonly kind: 'versions' | 'layout' | 'loops' | 'regex' | 'interfaces' | 'release' }
 
 /** Of Python's `str`. */
 const PYTHON_METHODS =
@@ -150,6 +153,10 @@ export class Translator {
       case 'null':
         throw new Refused('a null, which Python prints as None', 'give it a text')
       default:
+        if (this.env.isMessage && /^(list|map)$/.test(ir.type.kind)) {
+          this.env.note({ kind: 'layout' })
+          return call('json', STRING, ir)
+        }
         throw new Refused(
           `a ${ir.type.kind === 'float' ? 'number with a fraction' : ir.type.kind}, which Python prints in its own way`,
           'join it, or write json or yaml',
@@ -180,7 +187,10 @@ export class Translator {
     const known = names.slice(0, names.includes(undefined) ? names.indexOf(undefined) : undefined) as string[]
     if (at.name === 'hostvars' && steps.length > 1) return this.#otherHost(steps, names.slice(2))
     const isOwn = at.name.startsWith('ansible_') && at.name !== 'ansible_facts' && this.env.typeOf(at.name)
+    if (at.name === 'ansible_facts' && steps.length > 0 && known.length === 1)
+      return this.#interface(variable('facts', MAP), this.value(steps[0]!), steps.slice(1), names.slice(2))
     const own = isOwn ? undefined : resolveAnsible(known)
+    if (own?.note) this.env.note({ kind: own.note })
     const start = own?.ir ?? this.#variable(at.name)
     return steps.slice(own ? own.used - 1 : 0).reduce((of, key) => this.#entry(of, key), start)
   }
@@ -197,13 +207,25 @@ export class Translator {
     const known = names.slice(0, names.includes(undefined) ? names.indexOf(undefined) : undefined) as string[]
     const rest = steps.slice(1)
     const [name] = known
+    const computed = name === undefined ? computedInterface(this.value(rest[0]!)) : undefined
+    if (computed) return this.#interface(get(host, 'facts', MAP), computed, rest.slice(1), names.slice(1))
     if (name?.startsWith('ansible_') && name !== 'ansible_host') {
       const found = resolveAnsible(known, get(host, 'facts', MAP))
+      if (found?.note) this.env.note({ kind: found.note })
       if (found && name !== 'ansible_check_mode')
         return rest.slice(found.used).reduce((of, key) => this.#entry(of, key), found.ir)
     }
     const first = get(host, this.value(rest[0]!), (name && this.env.typeOf(name)) || ANY)
     return rest.slice(1).reduce((of, key) => this.#entry(of, key), first)
+  }
+
+  /** A fact whose computed name must be that of an interface: with any other one the run fails. */
+  #interface(facts: Ir, name: Ir, steps: readonly Expr[], names: readonly (string | undefined)[]): Ir {
+    const known = names.slice(0, names.includes(undefined) ? names.indexOf(undefined) : undefined) as string[]
+    const { ir, used } = interfaceFact(facts, name, known)
+    if (used === 0) throw new Refused('a fact whose name is computed', 'name it, or use facts.interfaces[name]')
+    this.env.note({ kind: 'interfaces' })
+    return steps.slice(used).reduce((of, key) => this.#entry(of, key), ir)
   }
 
   #entry(of: Ir, keyExpr: Expr): Ir {
@@ -278,6 +300,8 @@ export class Translator {
   }
 
   #compare({ first, rest }: Expr & { op: 'compare' }): Ir {
+    const found = rest.length === 1 ? foundAt(this, first, rest[0]!) : undefined
+    if (found) return found
     let left = this.value(first)
     const parts = rest.map(({ sign, right: expr }) => {
       const right = this.value(expr)

@@ -214,6 +214,16 @@ export const helpers: Readonly<Record<string, Helper>> = {
 
   ...collections,
 
+  add: {
+    ...pure('add a b …', 'The sum of whole numbers', '{{ add 1 2 }}', 3, (args) =>
+      args.map(integer).reduce((a, b) => integer(a + b)),
+    ),
+    max: 16,
+  },
+  sub: pure('sub a b', 'One whole number less another', '{{ sub 150 1 }}', 149, ([a, b]) =>
+    integer(integer(a) - integer(b)),
+  ),
+
   eq: pure('eq a b', 'Equal, of the same type', '{{ eq 1 1 }}', true, ([a, b]) => isDeepStrictEqual(a, b)),
   ne: pure('ne a b', 'Not equal', '{{ ne 1 "1" }}', true, ([a, b]) => !isDeepStrictEqual(a, b)),
   lt: pure('lt a b', 'Less: two numbers or two texts', '{{ lt 1 2 }}', true, ([a, b]) => compare(a, b) < 0),

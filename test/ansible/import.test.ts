@@ -77,6 +77,56 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     /facts\.os\.id in \["ubuntu", "rocky"\]/,
   ],
   ['facts that are not the same', '- debug: msg={{ ansible_fqdn }}', /unfinished/],
+  [
+    'facts of an interface',
+    '- debug: msg={{ ansible_eth1.ipv4.address }}',
+    /first \(split \(first facts\.interfaces\.eth1\.ipv4\) "\/"\)/,
+  ],
+  [
+    'facts of an interface whose name is a variable',
+    "- debug: {msg: \"{{ hostvars[unseen]['ansible_' + word]['ipv4']['address'] }}\"}",
+    /lookup \(lookup \(lookup \(lookup hostvars unseen\) "facts"\) "interfaces"\) word\) "ipv4"/,
+  ],
+  ['other parts of an interface', '- debug: msg={{ ansible_eth1.ipv4_secondaries }}', /unfinished/],
+  ['a fact whose name is computed', '- debug: {msg: "{{ ansible_facts[word] }}"}', /unfinished/],
+  [
+    'the version of Ansible',
+    "- command: x\n  when: ansible_version.full is version('2.9', '>=')",
+    /"2\.19\.0", ">=", "2\.9"/,
+  ],
+  ['a part of a text', "- command: x\n  when: word.find('a') != -1", /when: contains\(word, "a"\)/],
+  ['no part of a text', "- command: x\n  when: word.find('a') == -1", /when: '!contains\(word, "a"\)'/],
+  ['the place of a part', "- command: x\n  when: word.find('a') == 2", /unfinished/],
+  ['a list that is shown', '- debug: {msg: "all: {{ words }}"}', /msg: "all: \{\{ json words \}\}"/],
+  ['all packages', '- dnf: {name: "*", state: latest}', /package_upgrade: \{\}/],
+  [
+    'packages that are no longer needed',
+    '- apt: {autoremove: yes}',
+    /apt-get -q -y autoremove[\s\S]*changed_when: '!contains\(tidied/,
+  ],
+  ['what apt has fetched', '- apt: {autoclean: yes}', /shell: apt-get -q -y autoclean\n\s+changed_when: false/],
+  ['packages without a signature', '- apt: {name: a, allow_unauthenticated: yes}', /package: \{ ?name: a ?\}/],
+  [
+    'a line of apt',
+    '- apt_repository: {repo: "deb http://a b c"}',
+    /apt_repository: \{ ?repo: "?deb http:\/\/a b c"? ?\}/,
+  ],
+  ['a PPA', '- apt_repository: {repo: "ppa:a/b"}', /unfinished_apt_repository/],
+  [
+    'a key for all repositories',
+    '- apt_key: {url: "https://example.org/{{ word }}/gpg"}',
+    /dest: '\/etc\/apt\/trusted\.gpg\.d\/example_org_\{\{ regex_replace word .*\}\}_?\.asc/,
+  ],
+  ['the text of a key', '- apt_key: {data: "{{ word }}"}', /copy: \{ ?content: "\{\{ word \}\}", dest/],
+  [
+    'a keyring that apt-key makes',
+    '- apt_key: {url: "http://a/b", keyring: /etc/apt/keyrings/a.gpg}',
+    /unfinished_apt_key/,
+  ],
+  ['a key by its id', '- apt_key: {url: "http://a/b", id: ABCD}', /unfinished_id/],
+  ['a key from a server', '- apt_key: {keyserver: a, id: ABCD}', /unfinished_apt_key/],
+  ['a key that goes', '- apt_key: {id: ABCD, state: absent}', /unfinished_apt_key/],
+  ['the age of a password', '- user: {name: a, password_expire_max: 60}', /password_expire_max: 60/],
   ['the name of an unknown distribution', '- command: x\n  when: ansible_distribution == "Nobody"', /unfinished/],
   ['a handler of a role', '- command: x\n  notify: "common : restart"', /notify: "?restart/],
   [
@@ -195,6 +245,18 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
   ['a module that does not exist here', '- firewalld: {service: ssh}', /unfinished_firewalld/],
+  [
+    'a rule of iptables',
+    '- iptables: {chain: INPUT, ctstate: "NEW,RELATED", destination_port: 22, protocol: tcp, jump: ACCEPT}',
+    /iptables: \{ ?chain: INPUT, ctstate: "?NEW,RELATED"?, destination_port: 22/,
+  ],
+  ['counters of iptables', '- iptables: {chain: INPUT, jump: DROP, set_counters: "1 2"}', /unfinished_set_counters/],
+  ['a chain that is only asked for', '- iptables: {chain: MINE}', /unfinished_iptables/],
+  [
+    'a limit of users',
+    '- pam_limits: {domain: "*", limit_type: "-", limit_item: nofile, value: 1}',
+    /pam_limits: \{ ?domain/,
+  ],
   ['a rule of ufw', '- ufw: {rule: allow, port: 22, from: any}', /ufw: \{ ?rule: allow, to_port: 22, from_ip: any ?\}/],
   ['a rule of ufw at a place', '- ufw: {rule: allow, port: 22, insert: 1}', /unfinished_insert/],
   ['ufw from scratch at each run', '- ufw: {state: reset}', /unfinished_state/],
@@ -258,8 +320,7 @@ t.test('a play', async (t) => {
 
 t.test('what is left to do keeps a playbook from running', async (t) => {
   const folder = folderOf(t, {
-    'site.yml':
-      '- hosts: all\n  tasks:\n    - command: x\n      when: groups.a | random == []\n    - apt_key: {url: x}\n',
+    'site.yml': '- hosts: all\n  tasks:\n    - command: x\n      when: groups.a | random == []\n    - git: {repo: x}\n',
   })
   const made = await runbook([
     'import',
@@ -311,6 +372,12 @@ const TEMPLATES = [
   'a{% if flag %}b{% elif number == 1 %}c\n{% else %}d{% endif %}\n\n',
   '{%- if flag -%}\n x \n{%- endif +%}\ny\n',
   '{{ flag }} {{ number }} {{ words | join(" ") }} {{ missing | default("d") }}\n\n\n',
+  '{% for w in words %}{{ loop.index }}/{{ loop.index + number - 1 }}{% if loop.index > 1 %}!{% endif %}{{ "," if not loop.last }}{% endfor %}\n',
+  '{% for w in words %}{% set x = w + "-" + word %}{% for y in words %}{{ x }}{{ y }}{% endfor %}{% endfor %}\n',
+  '{% set x = word %}{% for w in words %}{{ x }}{% set x = w %}{{ x }}{% endfor %}{{ x }}\n',
+  '{% for k, v in map.items() %}{{ loop.index }}{{ k }}{{ v }}{{ ";" if not loop.last }}{% endfor %}\n',
+  '{% for w in words %}{% if hostvars[w]["x"] is defined %}{{ hostvars[w]["x"] }}{% endif %}{{ hostvars[w].x | default("none") }}{% endfor %}\n',
+  '{% for w in words %}{% for y in words %}{% set n = loop.index %}{{ n }}{% endfor %}{% endfor %}\n',
   '{% for w in words %}{% for p in words if p != w %}{{ w }}{{ p }} {% endfor %}{% endfor %}\n',
   '{% raw %}{{ x }}{% endraw %}\n',
   "{{ '{{' }} x",
@@ -321,7 +388,14 @@ t.test('template files print what Jinja prints', { skip: skipWithoutPython() }, 
   await using templar = new Templar(ansibleFolder())
   let same = 0
   for (const flag of [true, false]) {
-    const vars = { flag, word: flag ? 'a' : 'x', words: ['a', 'b'], map: { k: 'v', l: 'w' }, number: 4 }
+    const vars = {
+      flag,
+      word: flag ? 'a' : 'x',
+      words: ['a', 'b'],
+      hostvars: { a: { x: 1 }, b: { y: 2 } },
+      map: { k: 'v', l: 'w' },
+      number: 4,
+    }
     for (const source of TEMPLATES) {
       const types = new VariableTypes()
       for (const [name, value] of Object.entries(vars)) types.value(name, value)
@@ -340,7 +414,7 @@ t.test('template files print what Jinja prints', { skip: skipWithoutPython() }, 
       same++
     }
   }
-  t.ok(same >= 26, `${same} were compared`)
+  t.ok(same >= 40, `${same} were compared`)
 })
 
 /** The variables that an imported task gives its template. */

@@ -49,6 +49,21 @@ onLab(
       'read the package lists of lab',
     ])
     await host.converge(t, repository, { name: 'lab', state: 'absent' })
+    await host.sh('cp /srv/repo/lab.key /srv/lab.asc')
+    const one = { repo: 'deb [signed-by=/srv/lab.asc]  copy:/srv/repo ./' }
+    t.same(await host.converge(t, repository, one), [
+      'create /etc/apt/sources.list.d/copy_srv_repo.list (0644)',
+      'read the package lists of /etc/apt/sources.list.d/copy_srv_repo.list',
+    ])
+    t.equal(
+      await host.sh('cat /etc/apt/sources.list.d/copy_srv_repo.list'),
+      'deb [signed-by=/srv/lab.asc] copy:/srv/repo ./\n',
+    )
+    t.match(await host.sh('apt-cache policy rb-signed'), /Candidate: 1\.0/)
+    t.same(await host.check(repository, { ...one, filename: 'other' }), [], 'whatever list has it')
+    t.same(await host.converge(t, repository, { ...one, state: 'absent' }), [
+      'remove /etc/apt/sources.list.d/copy_srv_repo.list',
+    ])
     t.equal(
       await host.sh('ls /etc/apt/keyrings /etc/apt/sources.list.d'),
       '/etc/apt/keyrings:\n\n/etc/apt/sources.list.d:\n',

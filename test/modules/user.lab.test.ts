@@ -36,6 +36,9 @@ onLab('user and group', async (t, host) => {
   ])
   await host.converge(t, user, { name: 'rbuser', expires: 'never', password_lock: false })
   t.match(await host.sh('getent shadow rbuser'), /^rbuser:\$6\$other.*::::*$/m)
+  const aging = { name: 'rbuser', password_expire_max: 60, password_expire_min: -1, password_expire_account_disable: 5 }
+  t.same(await host.converge(t, user, aging), ['change the age of the password of rbuser: min -1, max 60, inactive 5'])
+  t.match(await host.sh('getent shadow rbuser'), /:\d+::60:7:5::$/m)
   await host.sh('rm -r /srv/rbuser')
   t.same(await host.converge(t, user, { name: 'rbuser' }), ['create home folder /srv/rbuser of rbuser'])
   t.equal(await host.sh('stat -c "%U:%G %a" /srv/rbuser /srv/rbuser/.bashrc'), 'rbuser:rbuser 700\nrbuser:rbuser 644\n')

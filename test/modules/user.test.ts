@@ -11,6 +11,7 @@ const gone: Account = {
   groups: [],
   password: undefined,
   expires: undefined,
+  aging: {},
   homeExists: false,
   tools: true,
 }
@@ -29,6 +30,24 @@ table(user as Module, [
     args: { name: 'kim', groups: ['adm'], password: HASH },
     state: state(there, [{ name: 'adm', gid: 4 }]),
     changes: [],
+  },
+  {
+    name: 'the age of a password',
+    args: { name: 'kim', password_expire_min: 7, password_expire_max: 60, password_expire_account_disable: -1 },
+    state: state({ ...there, aging: { min: 7, max: 99_999 } }),
+    changes: ['change the age of the password of kim: max 60'],
+  },
+  {
+    name: 'the age of a password of a new user, whatever the host gives',
+    args: { name: 'kim', password_expire_max: -1, password_expire_warn: 7 },
+    state: state(gone),
+    changes: ['create user kim', 'change the age of the password of kim: max -1, warn 7'],
+  },
+  {
+    name: 'the age of a password that may not be seen',
+    args: { name: 'kim', password_expire_max: 60 },
+    state: state({ ...there, password: undefined }),
+    fails: /root only/,
   },
   {
     name: 'a new user, its hash on standard input',

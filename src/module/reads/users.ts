@@ -69,6 +69,8 @@ export interface Account {
   readonly password: string | undefined
   /** Days since 1970-01-01 after which it is expired; undefined for never. */
   readonly expires: number | undefined
+  /** Days of the password as shadow(5) has them; undefined where it has none or may not be read. */
+  readonly aging: { readonly min?: number; readonly max?: number; readonly warn?: number; readonly inactive?: number }
   readonly homeExists: boolean
   /** useradd and usermod are there (on Alpine: package shadow). */
   readonly tools: boolean
@@ -102,10 +104,20 @@ rb_account() {
         groups: lines.filter((l) => l.startsWith('g')).map((l) => l.slice(1)),
         password: shadow?.[1],
         expires: shadow?.[7] ? Number(shadow[7]) : undefined,
+        aging: {
+          ...days('min', shadow?.[3]),
+          ...days('max', shadow?.[4]),
+          ...days('warn', shadow?.[5]),
+          ...days('inactive', shadow?.[6]),
+        },
         homeExists: lines.includes('h'),
         tools: lines.includes('t'),
       }
     }),
+}
+
+function days(name: string, field: string | undefined): Record<string, number> {
+  return field ? { [name]: Number(field) } : {}
 }
 
 /** A user with what only root may see of it. */
