@@ -73,9 +73,12 @@ for n in /sys/class/net/*; do
   printf 'interface %s %s %s %s\\n' "$i" "\${a:--}" "\${m:-0}" "\${s:-unknown}"
 done 2>/dev/null
 if command -v ip >/dev/null; then
-  ip -o addr show 2>/dev/null | while read -r x i f a r; do case $i in lo|veth*|cali*|lxc*) ;; *) printf 'address %s %s %s\\n' "$i" "$f" "$a" ;; esac; done
-  ip -4 route show default 2>/dev/null | while read -r l; do printf 'route4 %s\\n' "$l"; done
-  ip -6 route show default 2>/dev/null | while read -r l; do printf 'route6 %s\\n' "$l"; done
+  l=$(ip -o addr show 2>/dev/null)
+  while read -r x i f a r; do case $i in lo|veth*|cali*|lxc*) ;; *) printf 'address %s %s %s\\n' "$i" "$f" "$a" ;; esac; done <<end
+$l
+end
+  put route4 "$(ip -4 route show default 2>/dev/null)"
+  case $l in *' inet6 '[23]*|*' inet6 f'[cd]*) put route6 "$(ip -6 route show default 2>/dev/null)" ;; esac
 fi
 if [ -d /run/systemd/system ]; then put init systemd; else one init /proc/1/comm; fi
 for p in apt-get dnf yum zypper apk pacman; do if command -v $p >/dev/null; then put package_manager "\${p%-get}"; break; fi; done
@@ -96,10 +99,16 @@ done 2>/dev/null
 [ ! -d /sys/firmware/efi ] || put firmware efi
 one selinux /sys/fs/selinux/enforce
 one apparmor /sys/module/apparmor/parameters/enabled
-if command -v systemd-detect-virt >/dev/null; then put virt "$(systemd-detect-virt --vm 2>/dev/null)"; put container "$(systemd-detect-virt --container 2>/dev/null)"; fi
+if command -v systemd-detect-virt >/dev/null; then
+  # Without an option it says the innermost; on bare metal that is all there is to ask.
+  i=$(systemd-detect-virt 2>/dev/null); v=none c=none
+  [ "$i" = none ] || { v=$(systemd-detect-virt --vm 2>/dev/null); [ "$i" = "$v" ] || c=$i; }
+  put virt "$v"; put container "$c"
+fi
 for k in sys_vendor product_name product_serial product_uuid; do one dmi_$k /sys/class/dmi/id/$k; done
-put user "$(id -u) $(id -un) $HOME"
-put gid "$(id -g)"
+{ while read -r k x u r && [ "$k" != Uid: ]; do :; done; read -r k x g r; } </proc/$$/status
+put user "$u $(id -un) $HOME"
+put gid "$g"
 put time "$(date '+%s %Z')"
 `
 

@@ -4,7 +4,6 @@ import type { ActionContext } from '../module/action.ts'
 import { TaskFailure } from '../module/define.ts'
 import type { Read } from '../module/read.ts'
 import { EVERYTHING } from '../module/resources.ts'
-import { openPower, POWER_VARIABLE, parsePower } from '../power/config.ts'
 import type { Power } from '../power/power.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import { becomeOf } from './become.ts'
@@ -86,7 +85,7 @@ function contextOf(
     }),
     kubernetes: (source, { fresh } = {}) =>
       run.clusters.get(source, { self: host.state.name, shell: shellOf, path: controllerPath }, fresh),
-    power: async () => powerOf(performer, entry),
+    power: () => powerOf(performer, entry),
     secret: (text) => run.input.redactor.add(text),
     disconnect: () => link.reset(),
     tryConnect: (timeoutMs) => link.tryConnect(timeoutMs),
@@ -123,7 +122,8 @@ function contextOf(
 }
 
 /** The power of the host that does the work. Nothing is contacted yet. */
-function powerOf({ host }: Performer, { actor }: ActionEntry): Power | undefined {
+async function powerOf({ host }: Performer, { actor }: ActionEntry): Promise<Power | undefined> {
+  const { openPower, POWER_VARIABLE, parsePower } = await import('../power/config.ts')
   const { input } = host.play.run
   const value = hostScope(host.play, actor).get(POWER_VARIABLE)
   if (value === undefined || value === null) return undefined

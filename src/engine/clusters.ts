@@ -1,10 +1,4 @@
-import {
-  type Cluster,
-  type LoadedKubeconfig,
-  loadKubeconfig,
-  loadKubeconfigFile,
-  openCluster,
-} from '../kubernetes/index.ts'
+import type { Cluster, LoadedKubeconfig } from '../kubernetes/index.ts'
 import { kubeadm } from '../module/index.ts'
 import { SessionError, type Shell } from '../session/session.ts'
 import type { KubeconfigSource, KubernetesApi } from '../shared/kubernetes.ts'
@@ -13,6 +7,9 @@ import type { Redactor } from '../shared/redact.ts'
 
 /** cat's status for a file that is not there is 1, as for any other trouble. */
 const NO_FILE = 66
+
+/** Most runs talk to none. */
+const kubernetes = () => import('../kubernetes/index.ts')
 
 /** How an action reaches hosts and files. */
 export interface Ways {
@@ -35,7 +32,9 @@ export class Clusters implements Disposable {
   get(source: KubeconfigSource, ways: Ways, fresh = false): Promise<KubernetesApi> {
     if ('file' in source) {
       const path = ways.path(source.file)
-      return this.#once(`file ${path}`, fresh, () => this.#opened(loadKubeconfigFile(path)))
+      return this.#once(`file ${path}`, fresh, () =>
+        this.#opened(kubernetes().then(({ loadKubeconfigFile }) => loadKubeconfigFile(path))),
+      )
     }
     const { path } = source
     const hosts = source.hosts ?? [ways.self]
@@ -61,6 +60,7 @@ export class Clusters implements Disposable {
   async #opened(loading: Promise<LoadedKubeconfig>): Promise<Cluster> {
     const kubeconfig = await loading
     for (const secret of kubeconfig.secrets) this.#redactor.add(secret)
+    const { openCluster } = await kubernetes()
     return openCluster(kubeconfig)
   }
 
@@ -94,6 +94,7 @@ async function firstOf(hosts: readonly string[], open: (host: string) => Promise
 async function fromHost(host: string, path: string, ways: Ways): Promise<LoadedKubeconfig> {
   const shell = await ways.shell(host)
   const { rc, stdout, stderr } = await shell.run(`[ -e ${quote(path)} ] || exit ${NO_FILE}; cat -- ${quote(path)}`)
+  const { loadKubeconfig } = await kubernetes()
   if (rc === 0) return await loadKubeconfig(stdout.toString('utf8'), `${path} of ${host}`)
   throw new NoKubeconfig(`${host}: ${rc === NO_FILE ? `has no ${path}` : stderr.toString('utf8').trim()}`)
 }

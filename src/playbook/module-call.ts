@@ -40,9 +40,8 @@ export async function readModuleCall(
   }
   const [call, ...others] = calls
   const table = level === 'handler' ? HANDLER : TASK
-  const names = call ? argumentNames(call.module.args) : []
   for (const entry of unknown) {
-    if (call && names.includes(entry.key)) {
+    if (call && argumentNames(call.module.args).includes(entry.key)) {
       const hint = `indent it under "${call.entry.key}:"`
       loader.problems.add(
         `"${entry.key}" is an argument of ${call.name}, not a keyword of the task`,
@@ -139,11 +138,8 @@ function readArgs(
 
 /** `command: ls chdir=/tmp` gave arguments in Ansible; here it would run with the word `chdir=/tmp`. */
 function refuseOldArguments(name: string, module: Module | Action, freeForm: string, value: YamlScalar): void {
-  const names = argumentNames(module.args)
-  const text = String(value.value)
-  for (const m of text.matchAll(/(?:^|\s)(\w+)=/g)) {
-    if (m[1] === freeForm || !names.includes(m[1]!) || !/^(chdir|creates|removes|stdin|executable)$/.test(m[1]!))
-      continue
+  for (const m of String(value.value).matchAll(/(?:^|\s)(chdir|creates|removes|stdin|executable)=/g)) {
+    if (m[1] === freeForm || !argumentNames(module.args).includes(m[1]!)) continue
     throw new UserError({
       message: `"${m[1]}=" inside the string of ${name} would be part of the command`,
       place: value.place,

@@ -2,8 +2,10 @@ import { AFTER_EXIT_MS, type Channel } from './channel.ts'
 
 /**
  * How every channel begins. The login shell (which may be fish or csh and may print a greeting) only has to `exec` one
- * command of plain words and one single-quoted string without `'`, `\'`, `!` or a newline. That command says who it is,
- * throws away what stands before a line with the nonce (a password that nobody asked for) and evaluates the next line.
+ * command of plain words and one single-quoted string without `'`, `\'`, `!` or a newline. That command says who it is and
+ * evaluates a line: the one that came with it, in the same flight as the request for the command; or, where a password may be
+ * asked for, the next line of standard input behind one with the nonce (what stands before it is a password that nobody asked
+ * for).
  */
 
 export interface Booted {
@@ -19,26 +21,38 @@ export function bootScript(nonce: string): string {
   return [
     'l=',
     'IFS= read -r l </proc/$$/stat',
+    'c=$1',
     'set -- ${l##*) }',
     'g=$3 s=${20}',
     '[ "$g" ] || g=$(ps -o pgid= -p $$)',
     `printf "\\036${nonce} %s %s %s %s\\n" $$ "$g" "$s" "\${BASH_VERSION+bash}"`,
     `printf "\\036${nonce}\\n" >&2`,
-    `while IFS= read -r l; do [ "$l" = ${nonce} ] && break; done`,
-    'IFS= read -r l',
-    'eval "$l"',
+    `[ "$c" ] || { while IFS= read -r c; do [ "$c" = ${nonce} ] && break; done; IFS= read -r c; }`,
+    'eval "$c"',
   ].join('; ')
 }
 
-/** What is sent once the boot script may run: everything after it is the standard input of `line`. */
+/** What is sent to a boot script that was given no line: everything behind it is the standard input of `line`. */
 export function bootInput(nonce: string, line: string): string {
   if (line.includes('\n')) throw new TypeError('a command line cannot hold a newline')
   return `${nonce}\n${line}\n`
 }
 
-/** The login shell's command line that runs the boot script; `sh` are the quoted words that take it, `sudo … sh -c`. */
-export function bootCommand(nonce: string, sh = '/bin/sh -c'): string {
-  return `exec ${sh} '${bootScript(nonce)}'`
+/**
+ * The login shell's command line that runs the boot script, with the line that it is to evaluate or, as `sh`, the quoted words
+ * that take it: `sudo … sh -c`.
+ */
+export function bootCommand(nonce: string, { line, sh = '/bin/sh -c' }: { line?: string; sh?: string }): string {
+  return `exec ${sh} '${bootScript(nonce)}'${line === undefined ? '' : ` sh ${quoteForAnyShell(line)}`}`
+}
+
+/**
+ * A word as POSIX shells, fish and csh read it alike: single quotes around all but what one of them takes for something else
+ * there, which a backslash outside of quotes makes plain in all of them.
+ */
+export function quoteForAnyShell(word: string): string {
+  if (/[\0\n]/.test(word)) throw new TypeError('a command line cannot hold a newline or NUL')
+  return `'${word.replace(/['!\\]/g, "'\\$&'")}'`
 }
 
 /** What the streams held before the boot script spoke is kept for error messages, up to this many bytes each. */

@@ -71,8 +71,8 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
     if (lost) throw lost
     const nonce = newNonce()
     const ask = become && askPassword(become)
-    const prefix = become ? becomePrefix(become, nonce, ask !== undefined) : undefined
-    const channel = await transport.open(bootCommand(nonce, prefix), kind, signal)
+    const command = bootCommand(nonce, become ? { sh: becomePrefix(become, nonce, ask !== undefined) } : { line })
+    const channel = await transport.open(command, kind, signal)
     const boot = watchBoot(channel, nonce)
     if (become) {
       try {
@@ -82,8 +82,8 @@ export function makeConnection(transport: Transport, options: ConnectOptions = {
         passwords.delete(become.method === 'su' ? `su ${become.user}` : become.method)
         throw lost ?? error
       }
+      channel.stdin.write(bootInput(nonce, line))
     }
-    channel.stdin.write(bootInput(nonce, line))
     const timer = setTimeout(() => channel.close(), BOOT_MS)
     const ready = boot.ready.catch(async (error) => {
       await settled()

@@ -1,4 +1,4 @@
-import { connect as netConnect } from 'node:net'
+import { connect as netConnect, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import ssh2, { type Client, type ClientChannel, type ServerHostKeyAlgorithm } from 'ssh2'
@@ -88,6 +88,8 @@ export async function connectHop(hop: Hop, through?: Duplex, signal?: AbortSigna
       closed: closed.promise,
       close: async () => {
         ours = true
+        // What the kernel was given it delivers; the host's own goodbye may be a long way off, and nothing depends on it.
+        if (sock instanceof Socket) sock.once('finish', destroy)
         client.end()
         const late = setTimeout(destroy, GOODBYE_MS)
         await closed.promise

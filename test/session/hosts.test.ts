@@ -70,6 +70,19 @@ for (const [file, greeting] of [
   })
 }
 
+t.test('what a channel is for comes with the request for it: nothing is sent behind', async () => {
+  const local = openLocal('h1')
+  await using connection = makeConnection({
+    ...local,
+    open: async (command) => {
+      const channel = spawnChannel('/bin/sh', ['-c', command], { ...process.env, HOME: folder })
+      channel.stdin.end()
+      return channel
+    },
+  })
+  await patiently(() => connection.lock("it's me"))
+})
+
 t.test('a host with nothing but busybox', { skip: missing('busybox') }, async (t) => {
   const bin = join(folder, 'bin')
   spawnSync('mkdir', ['-p', bin])

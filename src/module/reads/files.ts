@@ -165,7 +165,7 @@ const linkKind: AskKind<string, string | undefined> = {
   name: 'link',
   reads: (path) => [`file:${path}`],
   sections: (keys) => keys.length,
-  script: (keys) => keys.map((path) => `readlink -- ${quote(path)}; rb_mark\n`).join(''),
+  script: (keys) => keys.map((path) => `[ -h ${quote(path)} ] && readlink -- ${quote(path)}; rb_mark\n`).join(''),
   parse: (sections) => sections.map(({ out, rc }) => (rc === 0 ? out.toString('utf8').replace(/\n$/, '') : undefined)),
 }
 
