@@ -1,5 +1,6 @@
 /** What a machine in discovery tells of itself. Untrusted: sizes and characters are bounded, and no more is kept. */
 import { z } from 'zod'
+import { formatMac, parseMac } from './address.ts'
 
 /** Terminals and inventories show it. */
 const text = z
@@ -65,8 +66,9 @@ export function parseFacts(body: string): Facts | undefined {
 /** The machine as a host of an inventory: what netboot reads, and what helps to choose its disk. */
 export function hostOf(mac: string, facts: Facts | undefined): Record<string, unknown> {
   if (facts === undefined) return { netboot_mac: mac }
-  // The NIC that booted first: it is the one that has the address.
-  const macs = [mac, ...facts.nics.map((nic) => nic.mac).filter((one) => one !== mac && one !== '')]
+  // The NIC that booted first: it is the one that has the address. InfiniBand's are 20 bytes long, and boot otherwise.
+  const others = facts.nics.flatMap((nic) => parseMac(nic.mac) ?? []).map(formatMac)
+  const macs = [...new Set([mac, ...others])]
   return {
     netboot_mac: macs.length === 1 ? mac : macs,
     ...(facts.uuid !== '' && { netboot_uuid: facts.uuid }),

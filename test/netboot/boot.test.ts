@@ -193,6 +193,10 @@ t.test('discovery: where it is allowed, for who was told the way, and only to lo
   t.equal(desk.discovered(mac, '{"cpu": 1}'), 'malformed')
   t.equal(desk.discovered(mac, JSON.stringify(FACTS)), 'taken')
   t.strictSame(machines.facts(mac), FACTS)
+  const ib = { ...FACTS.nics[0]!, mac: '80:00:02:08:fe:80:00:00:00:00:00:00:e4:1d:2d:03:00:12:34:56' }
+  const twice = { ...FACTS.nics[0]!, mac: '52:54:00:77:99:9A' }
+  const nics = [ib, ...FACTS.nics, twice, { ...ib, mac: '' }, { ...ib, mac: 'all: {hosts' }]
+  t.equal(desk.discovered(mac, JSON.stringify({ ...FACTS, nics })), 'taken')
   t.strictSame(hostOf(mac, machines.facts(mac)), { netboot_mac: [mac, '52:54:00:77:99:9a'], netboot_serial: 'S' })
 })
 

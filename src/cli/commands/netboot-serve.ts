@@ -62,7 +62,9 @@ export async function serve(flags: NetbootFlags & { readonly json: boolean }): P
         const got =
           answer === undefined
             ? `no answer: ${reason}`
-            : [answer, address, file && shorten(file)].filter(Boolean).join(' ')
+            : answer === 'NAK'
+              ? `NAK: ${reason}`
+              : [answer, address, file && shorten(file)].filter(Boolean).join(' ')
         const fields = { mac, message, client: kind, answer, address, file: file && shorten(file), reason }
         say(machine, `${message} (${kind}) → ${got}`, { event: 'dhcp', ...fields })
       },

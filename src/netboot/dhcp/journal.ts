@@ -78,10 +78,7 @@ export class Journal {
     this.#batch = undefined
     try {
       const end = this.#length + bytes.length
-      if (end > this.#allocated) {
-        await writeAll(this.#file, Buffer.alloc(GROWTH), end)
-        this.#allocated = end + GROWTH
-      }
+      if (end > this.#allocated) await this.#grow(end)
       await writeAll(this.#file, bytes, this.#length)
       this.#length = end
     } catch (error) {
@@ -89,6 +86,17 @@ export class Journal {
       await this.#file.truncate(this.#length).catch(() => {})
       this.#allocated = this.#length
       throw error
+    }
+  }
+
+  /** A disk without room for that has room for many lines yet. */
+  async #grow(end: number): Promise<void> {
+    try {
+      await writeAll(this.#file, Buffer.alloc(GROWTH), end)
+      this.#allocated = end + GROWTH
+    } catch {
+      await this.#file.truncate(this.#length)
+      this.#allocated = this.#length
     }
   }
 

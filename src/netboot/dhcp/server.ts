@@ -150,7 +150,10 @@ export class DhcpServer {
       () => this.#guarded(message.bytes, () => this.#finish(exchange, link, decision)),
       (error: Error) => {
         this.#trouble(`lease of ${client.mac} cannot be written: ${error.message}`)
-        this.#event(exchange, { reason: 'the lease could not be written' })
+        // That a configured address is this machine's, the inventory remembers: running machines keep theirs.
+        if (decision.lease?.address === machine?.address && decision.lease?.state === 'bound')
+          this.#guarded(message.bytes, () => this.#finish(exchange, link, decision))
+        else this.#event(exchange, { reason: 'the lease could not be written' })
       },
     )
   }

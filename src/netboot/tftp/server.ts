@@ -20,7 +20,7 @@ export interface TftpServerOptions extends FilesOptions {
   /** Where transfers are sent from: any ports, the server's own port (`single`, for firewalls and NAT), or a range. */
   readonly transferPorts?: 'any' | 'single' | { readonly from: number; readonly to: number }
   readonly limits?: Limits
-  /** Transfers at once, of all clients and of one address. */
+  /** Transfers at once, of all clients and of one address. When there are as many, one that was never answered gives way. */
   readonly mostTransfers?: number
   readonly mostPerClient?: number
   readonly onEvent?: (event: TftpEvent) => void
@@ -63,6 +63,8 @@ export class TftpServer {
   readonly #options: TftpServerOptions
   readonly #files: Files
   readonly #sessions = new Map<string, Session>()
+  /** Those whose client has acknowledged nothing yet, the oldest first: whoever asks may have invented his address. */
+  readonly #halfOpen = new Set<Session>()
   readonly #perClient = new Map<string, number>()
   readonly #sockets: Socket[] = []
   #ticking: NodeJS.Timeout | undefined
@@ -155,6 +157,7 @@ export class TftpServer {
     if (session === undefined || transfer === undefined || session.socket !== socket || bytes.length < 4) return false
     if (bytes[1] === OPCODE.ack) {
       transfer.acknowledge(bytes.readUInt16BE(2), performance.now())
+      if (transfer.begun) this.#halfOpen.delete(session)
       if (transfer.done) this.#end(session, 'done')
       return true
     }
@@ -187,16 +190,20 @@ export class TftpServer {
     const session: Session = { key, client, request, socket, begun: performance.now() }
     const { mostTransfers = 10_000, mostPerClient = 64 } = this.#options
     const mine = this.#perClient.get(client.address) ?? 0
-    if (this.#sessions.size >= mostTransfers || mine >= mostPerClient) {
+    const isFull = this.#sessions.size >= mostTransfers
+    const [oldest] = this.#halfOpen
+    if (mine >= mostPerClient || (isFull && oldest === undefined)) {
       // No answer: the client asks again in a while, where an error would end its boot.
       this.#count('busy')
       return
     }
+    if (isFull && oldest) this.#end(oldest, 'failed', 'the client does not answer, and others ask')
     if (request.write) this.#refuse(session, new TftpError(ERROR.access, 'this server is read-only'))
     else if (request.mode !== 'octet' && request.mode !== 'netascii') {
       this.#refuse(session, new TftpError(ERROR.illegal, 'mode must be octet or netascii'))
     } else {
       this.#sessions.set(key, session)
+      this.#halfOpen.add(session)
       this.#perClient.set(client.address, mine + 1)
       this.#ticking ??= setInterval(() => this.#tick(), TICK)
       void this.#begin(session, request.mode)
@@ -262,6 +269,7 @@ export class TftpServer {
   #remove(session: Session): boolean {
     if (this.#sessions.get(session.key) !== session) return false
     this.#sessions.delete(session.key)
+    this.#halfOpen.delete(session)
     const { address } = session.client
     const left = (this.#perClient.get(address) ?? 1) - 1
     if (left > 0) this.#perClient.set(address, left)

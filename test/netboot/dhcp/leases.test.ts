@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { appendFileSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -104,6 +104,32 @@ t.test('the journal shrinks when it is much longer than the leases need', async 
   await using again = await Leases.open(path)
   t.equal([...again].length, 100)
   for (const lease of again) t.ok(lease.address >= ip('10.0.1.0'))
+})
+
+t.test('a disk that is nearly full takes leases to its last block', async (t) => {
+  const path = join(t.testdir(), 'leases')
+  // In blocks of 512 bytes: 50 KiB, a thousand lines. The signal ignored, such a write fails as on a full disk.
+  const code = `
+    const { Leases } = await import(${JSON.stringify(import.meta.resolve('../../../src/netboot/dhcp/leases.ts'))})
+    const leases = await Leases.open(${JSON.stringify(path)})
+    let written = 0
+    for (let i = 0; i < 2000; i++) {
+      const lease = { mac: '52:54:00:00:00:00', address: 0x0a000001, state: 'bound', expires: 2e12 }
+      if (await leases.set(lease).then(() => true, () => false)) written++
+    }
+    console.log(written)`
+  const node = [process.execPath, '--input-type=module', '-e', code]
+  // What tap has children load writes longer files.
+  const { stdout, stderr } = spawnSync(
+    'sh',
+    ['-c', 'unset NODE_OPTIONS; trap "" XFSZ; ulimit -f 100; exec "$@"', 'sh', ...node],
+    {
+      encoding: 'utf8',
+    },
+  )
+  t.ok(Number(stdout) > 900 && Number(stdout) < 1200, `${stdout} lines; ${stderr}`)
+  await using leases = await Leases.open(path)
+  t.strictSame([leases.damaged, [...leases].length], [0, 1])
 })
 
 t.test('a process that is killed loses nothing that it was told is safe', async (t) => {

@@ -87,14 +87,22 @@ t.test('an exchange: the ACK comes when the lease is on the disk', async (t) => 
   t.strictSame(server.counters, { DISCOVER: 1, OFFER: 1, REQUEST: 1, ACK: 1 })
 })
 
-t.test('a lease that cannot be written is not acknowledged', async (t) => {
-  const { transport, leases, events, troubles } = await serve(t)
+t.test('a lease that cannot be written is not acknowledged, unless the inventory has the address', async (t) => {
+  const { transport, leases, events, troubles } = await serve(t, { unknown: 'pool' })
   leases.set = () => Promise.reject(new Error('no space left on device'))
-  transport.deliver(encode(makePacket('request', [[OPTION.requestedAddress, Buffer.of(10, 77, 0, 10)]])))
+  const ask = (last: number, chaddr?: Buffer): void => {
+    const options = [OPTION.requestedAddress, Buffer.of(10, 77, 0, last)] as const
+    transport.deliver(encode(makePacket('request', [options, [OPTION.serverIdentifier, SERVER]], chaddr && { chaddr })))
+  }
+  ask(100, Buffer.from('525400000001', 'hex'))
   await until(() => events.length > 0)
   t.strictSame(transport.sent, [])
-  t.match(troubles, [/52:54:00:aa:bb:00 cannot be written: no space left/])
+  t.match(troubles, [/52:54:00:00:00:01 cannot be written: no space left/])
   t.equal(events[0]?.reason, 'the lease could not be written')
+  ask(10)
+  await until(() => events.length > 1)
+  t.match(transport.sent, [{ packet: { yiaddr: ip('10.77.0.10') } }], 'a configured one cannot be given to another')
+  t.match(troubles[1], /52:54:00:aa:bb:00 cannot be written: no space left/)
 })
 
 t.test('unknown machines are seen, and not answered', async (t) => {
