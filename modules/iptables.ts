@@ -1,6 +1,8 @@
 import { args, type Change, change, defineModule, each, map, quoteAll, type Read, ReadError, read, z } from '#module'
 
 const TOUCHES = ['fact:netfilter']
+/** A rule may name a user, a host of /etc/hosts, and what a module of the kernel brings. */
+const READS = [...TOUCHES, 'user:*', 'group:*', 'module:*', 'file:/etc/hosts']
 const PROGRAMS = { ipv4: ['iptables'], ipv6: ['ip6tables'], both: ['iptables', 'ip6tables'] } as const
 
 /** The value of an option; `!` before it turns it round. */
@@ -203,7 +205,7 @@ function look(a: Args, program: string): Read<Found> {
   const rule = ruleWords(a, program)
   const isRule = rule.length > 0 && !a.flush && a.policy === undefined
   const argv = isRule ? call(a, program, '-C', ...rule) : call(a, program, '-S')
-  return map(read.script(`LC_ALL=C ${quoteAll(argv)} 2>&1`, TOUCHES), ({ out, rc }) => {
+  return map(read.script(`LC_ALL=C ${quoteAll(argv)} 2>&1`, READS), ({ out, rc }) => {
     const said = out.toString('utf8')
     if (rc === 127) throw new ReadError(`${program} is not installed`)
     // A chain that an earlier task will make is not there yet.

@@ -34,7 +34,7 @@ export function concludeTask(
   keep(host, entry, outcome)
   state.recap[status]++
   if (!options.silent) host.play.run.emit(resultEvent(host, entry, progress, outcome, status))
-  if (outcome === ended) host.handlers.notify(task, entry, changed)
+  if (outcome === ended) host.handlers.notify(task, entry, changed, host.cursor.vars)
   const failed = status === 'failed' || status === 'rescued' || status === 'unreachable'
   if (host.handlers.has(task)) host.handlers.handled(task, failed || options.owed === true)
   if (!failed) {

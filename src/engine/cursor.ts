@@ -22,8 +22,8 @@ interface Frame {
   readonly supply: Supply | undefined
 }
 
-/** The next step of a flush of handlers, and its rank among them. */
-export type Supply = () => { readonly step: Step; readonly rank: number } | undefined
+/** The next step of a flush of handlers, its rank among them, and what the includes around what notified it add. */
+export type Supply = () => { readonly step: Step; readonly rank: number; readonly vars?: Frame['vars'] } | undefined
 
 /** What an include holds, for one of its items. */
 export interface Opened {
@@ -70,7 +70,7 @@ export class Cursor {
       const step = frame.steps[frame.index]
       if (!step && frame.supply) {
         const next = this.#looks ? undefined : frame.supply()
-        if (next) Object.assign(frame, { steps: [next.step], index: 0, rank: next.rank })
+        if (next) Object.assign(frame, { steps: [next.step], index: 0, rank: next.rank, vars: next.vars })
         else if (this.#looks || !this.#leave(frame)) return undefined
       } else if (!step) {
         if (!this.#leave(frame)) return undefined

@@ -38,10 +38,11 @@ export class Handlers {
   }
 
   /** The one that is run next, in the order in which they are defined; one that has failed is owed to the next run. */
-  next(): { step: Handler; rank: number } | undefined {
+  next() {
     const { handlers } = this.#play
     const rank = handlers.findIndex((h) => this.#state.notified.has(h) && !this.#failed.has(h))
-    return rank === -1 ? undefined : { step: handlers[rank]!, rank }
+    const step = handlers[rank]
+    return step && { step, rank, vars: this.#state.handlerVars.get(step) }
   }
 
   /** A handler has come to its end; it is owed no more if it did not fail. */
@@ -68,8 +69,11 @@ export class Handlers {
     }
   }
 
-  /** A task has ended: what it notified is owed if it changed something. Throws UserError when there is no such handler. */
-  notify(task: Task, entry: Entry, changed: boolean): void {
+  /**
+   * A task has ended: what it notified is owed if it changed something. `outer`: what the includes around it add, which the
+   * handler sees too. Throws UserError when there is no such handler.
+   */
+  notify(task: Task, entry: Entry, changed: boolean, outer?: ReadonlyMap<string, unknown>): void {
     const { run, play, key } = this.#play
     if (!changed) {
       this.oweNoMore(task, entry)
@@ -78,6 +82,7 @@ export class Handlers {
     for (const handler of this.wanted(task, entry)) {
       const ahead = this.#ahead.delete(handler)
       this.#failed.delete(handler)
+      if (outer) this.#state.handlerVars.set(handler, outer)
       if (this.#state.notified.has(handler)) continue
       const name = this.#nameOf(handler)
       this.#state.notified.set(handler, entry.name)

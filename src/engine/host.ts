@@ -35,6 +35,9 @@ export class HostState {
   /** Handlers that are owed in the present play, and which task asked for them first. */
   readonly notified = new Map<Handler, string>()
 
+  /** What the include that brought a handler adds, or those around the last task that notified it: their loop's item. */
+  readonly handlerVars = new Map<Handler, ReadonlyMap<string, unknown>>()
+
   /** Check mode: what changes that were not made would have touched. */
   readonly unapplied = new Touched()
   /** Names of those that plays before it left owed. */

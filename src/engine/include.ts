@@ -41,6 +41,7 @@ export async function openInclude(
       const included = await include.load(String(include.target.evaluate(inner)), from)
       play.addIncluded(included)
       const vars = new Map([...(outer ?? []), ...item.vars])
+      for (const handler of included.handlers) state.handlerVars.set(handler, vars)
       opened.push({
         steps: selectSteps(included.steps, play.run.input.tags),
         vars: vars.size > 0 ? vars : undefined,

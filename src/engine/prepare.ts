@@ -54,7 +54,8 @@ async function ready(
   // Not used here: a wrong one makes the task fail before it begins.
   if (task.throttle) atLeast(1, task.throttle.evaluate(scope), 'throttle')
   if (task.loop?.pause) seconds(task.loop.pause.evaluate(scope), 'loop_control.pause')
-  const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout')
+  // 0 takes the limit off that a block or play has set.
+  const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout') || undefined
   const actor = task.delegateTo === undefined ? state : play.run.delegate(String(task.delegateTo.evaluate(scope)), task)
   // Another host's own variables say how to become somebody there.
   const become = becomeOf(task.become, scope, actor === state ? scope : hostScope(play, actor))

@@ -147,11 +147,14 @@ async function addHandlers(
     if (from !== undefined) throw missingPart(folder, 'handlers', from, name, place)
     return
   }
-  // A role that is used twice has its handlers once.
-  if (context.handlers.some((handler: Handler) => handler.place.file.path === path)) return
   const node = context.loader.yaml(path, place)
   const inside = { ...context, folder: dirname(path) }
-  context.handlers.push(...(await readHandlers(node, inside, `${context.play.id}.handlers.${name}`)))
+  const handlers = await readHandlers(node, inside, `${context.play.id}.handlers.${name}`)
+  // A role that is used twice has its handlers once, in the place of the first, with the variables of the last: as in Ansible.
+  const first = context.handlers.findIndex((handler: Handler) => handler.place.file.path === path)
+  const others = context.handlers.filter((handler: Handler) => handler.place.file.path !== path)
+  others.splice(first === -1 ? others.length : first, 0, ...handlers)
+  context.handlers.splice(0, context.handlers.length, ...others)
 }
 
 async function specNode(

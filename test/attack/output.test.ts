@@ -68,3 +68,16 @@ t.test('what a command printed until its time was over is told, and registered',
   })
   t.match(results[1], { status: 'ok', msg: 'begun' })
 })
+
+t.test('a time limit of 0 is none: it takes that of a block off', async (t) => {
+  const tasks = [
+    {
+      timeout: 1,
+      block: [
+        { shell: 'sleep 1.5', timeout: 0 },
+        { pause: { seconds: 0.01 }, timeout: 0 },
+      ],
+    },
+  ]
+  t.strictSame((await runHere(t.testdir({}), tasks)).trace, ['shell changed', 'pause ok'])
+})

@@ -54,6 +54,7 @@ const ROWS: readonly [string, Call, Call][] = [
   ['the crontab of a user that is made', app, ['cron', { name: 'j', job: 'true', user: 'app' }]],
   ['the keys of a user that is made', app, ['authorized_key', { user: 'app', key: KEY }]],
   ['the facts of a user that is made', app, ['facts', {}]],
+  ['a rule about a user that is made', app, ['iptables', { chain: 'OUTPUT', uid_owner: 'app', jump: 'DROP' }]],
   ['a file below a link', link, ['copy', { dest: '/opt/app/conf/x', content: 'x' }]],
   ['a line below a link', link, ['lineinfile', { path: '/opt/app/conf', line: 'x' }]],
   ['what a command makes below a link', link, ['command', { cmd: 'make', creates: '/opt/app/made' }]],
