@@ -244,7 +244,12 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     /!cel/,
   ],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
-  ['a module that does not exist here', '- firewalld: {service: ssh}', /unfinished_firewalld/],
+  ['a module that does not exist here', '- pip: {name: a}', /unfinished_pip/],
+  [
+    'a rule of firewalld',
+    '- firewalld: {service: ssh, permanent: yes, state: enabled}',
+    /firewalld: \{ ?service: ssh, permanent: true/,
+  ],
   [
     'a rule of iptables',
     '- iptables: {chain: INPUT, ctstate: "NEW,RELATED", destination_port: 22, protocol: tcp, jump: ACCEPT}',
