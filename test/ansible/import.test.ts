@@ -88,6 +88,7 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     /lookup \(lookup \(lookup \(lookup hostvars unseen\) "facts"\) "interfaces"\) word\) "ipv4"/,
   ],
   ['other parts of an interface', '- debug: msg={{ ansible_eth1.ipv4_secondaries }}', /unfinished/],
+  ['whether facts were read', '- setup:\n  when: not ansible_facts', /when: "?'?!defined\(facts\)/],
   ['a fact whose name is computed', '- debug: {msg: "{{ ansible_facts[word] }}"}', /unfinished/],
   [
     'the version of Ansible',
