@@ -304,6 +304,17 @@ t.test('comments and order stay, and a mark stands where it belongs', async (t) 
   t.match(report, { tasks: 2, finished: 1 })
 })
 
+t.test('a default that the specs of the role refuse', async (t) => {
+  const folder = folderOf(t, {
+    'role/defaults/main.yml': 'port: "80"\nname: "80"\nlevel: 1\n',
+    'role/meta/argument_specs.yml':
+      'argument_specs:\n  main:\n    options:\n      port: {type: int}\n      name: {type: str}\n      level: {type: int}\n',
+  })
+  const { report } = await importAnsible(join(folder, 'role'), join(folder, 'out'), async () => [])
+  t.match(report.findings, [{ level: 'check', file: 'defaults/main.yml', line: 1, todo: 'take the quotes off' }])
+  t.equal(report.findings.length, 1)
+})
+
 t.test('a play', async (t) => {
   const folder = folderOf(t, {
     'a/site.yml':
