@@ -9,6 +9,7 @@ import { Files } from './files.ts'
 import { type Gathered, gatherPlaybook, gatherRoles, gatherTasks, gatherVars, noneGathered } from './gather.ts'
 import { rewriteMeta, rewritePlaybook, rewriteVars } from './play.ts'
 import { type ImportReport, Report } from './report.ts'
+import { checkDefaults } from './role-specs.ts'
 import { VariableTypes } from './scope.ts'
 import { rewriteTasks } from './task.ts'
 import { rewriteTemplate } from './template-file.ts'
@@ -272,8 +273,10 @@ class Import {
       const context = { doc, types: this.#types, report: this.report, files }
       if (kind === 'playbook') rewritePlaybook(context)
       else if (kind === 'tasks') rewriteTasks(context, doc.root.contents)
-      else if (kind === 'vars') rewriteVars(context)
-      else rewriteMeta(context)
+      else if (kind === 'vars') {
+        if (/(^|\/)defaults\//.test(doc.path)) checkDefaults(doc, files.folder)
+        rewriteVars(context)
+      } else rewriteMeta(context)
       openMarked(doc.root)
       made.set(doc.path, doc.toString())
     }

@@ -7,6 +7,10 @@ import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
 import { BOOL, entryOf, join, STRING, STRINGS } from './types.ts'
 
+/** Of Python's `str`. */
+export const PYTHON_METHODS =
+  /^(capitalize|casefold|center|count|encode|endswith|expandtabs|find|format\w*|index|is\w+|join|ljust|lower|lstrip|maketrans|partition|remove\w+|replace|rfind|rindex|rjust|rpartition|rsplit|rstrip|split|splitlines|startswith|strip|swapcase|title|translate|upper|zfill)$/
+
 /** Throws Refused. */
 export function callMethod(t: Translator, { of, args }: Expr & { op: 'call' }): Ir {
   if (of.op === 'name') return lookup(t, of.name, args.list, args.named)

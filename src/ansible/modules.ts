@@ -158,6 +158,11 @@ export const MODULES: Readonly<Record<string, ModuleRule>> = {
       'port>to_port proto protocol>proto name app>name log:b comment insert insert_relative_to',
     fix: rule.ufw,
   },
+  firewalld: {
+    args:
+      'zone state permanent:b immediate:b offline:b timeout:n service port protocol source interface masquerade:b forward:b ' +
+      'rich_rule icmp_block icmp_block_inversion:b port_forward target',
+  },
   iptables: {
     args:
       'chain table state action rule_num ip_version protocol source destination match:l tcp_flags jump gateway log_prefix log_level ' +
@@ -197,7 +202,6 @@ export const INSTEAD: Readonly<Record<string, string>> = {
   git: 'use command: git … with creates',
   tempfile: 'use command: mktemp -d, with register',
   async_status: 'use timeout on the task that takes long',
-  firewalld: 'use command: firewall-cmd …, or template and a handler',
   kernel_blacklist: 'use copy to /etc/modprobe.d',
   synchronize: 'use copy with a folder, or unarchive',
   k8s: 'use k8s_manifest',

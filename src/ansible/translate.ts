@@ -5,7 +5,7 @@ import { applyFilter } from './filters.ts'
 import { computedInterface, interfaceFact } from './interfaces.ts'
 import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
-import { callMethod, foundAt } from './methods.ts'
+import { callMethod, foundAt, PYTHON_METHODS } from './methods.ts'
 import { asDouble, isDouble, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
 import { Refused } from './refused.ts'
 import { applyTest } from './tests.ts'
@@ -29,10 +29,6 @@ export interface Env {
 export type Note =
   | { readonly kind: 'unseen'; readonly name: string }
   | { readonly kind: 'versions' | 'layout' | 'loops' | 'regex' | 'interfaces' | 'release' }
-
-/** Of Python's `str`. */
-const PYTHON_METHODS =
-  /^(capitalize|casefold|center|count|encode|endswith|expandtabs|find|format\w*|index|is\w+|join|ljust|lower|lstrip|maketrans|partition|remove\w+|replace|rfind|rindex|rjust|rpartition|rsplit|rstrip|split|splitlines|startswith|strip|swapcase|title|translate|upper|zfill)$/
 
 /** Parts of a stat beside those whose types are known. */
 const STAT_PARTS = /^(type|atime|mtime|ctime|nlink|inode|dev)$/
@@ -107,6 +103,7 @@ export class Translator {
   /** Where Jinja asks whether something is true. */
   condition(expr: Expr): Ir {
     if (expr.op === 'unary' && expr.sign === 'not') return not(this.condition(expr.of))
+    if (expr.op === 'name' && expr.name === 'ansible_facts') return call('defined', BOOL, variable('facts', MAP))
     if (expr.op === 'binary' && (expr.sign === 'and' || expr.sign === 'or')) {
       return bin(expr.sign === 'and' ? '&&' : '||', this.condition(expr.left), this.condition(expr.right))
     }

@@ -88,6 +88,7 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     /lookup \(lookup \(lookup \(lookup hostvars unseen\) "facts"\) "interfaces"\) word\) "ipv4"/,
   ],
   ['other parts of an interface', '- debug: msg={{ ansible_eth1.ipv4_secondaries }}', /unfinished/],
+  ['whether facts were read', '- setup:\n  when: not ansible_facts', /when: "?'?!defined\(facts\)/],
   ['a fact whose name is computed', '- debug: {msg: "{{ ansible_facts[word] }}"}', /unfinished/],
   [
     'the version of Ansible',
@@ -244,7 +245,12 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     /!cel/,
   ],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
-  ['a module that does not exist here', '- firewalld: {service: ssh}', /unfinished_firewalld/],
+  ['a module that does not exist here', '- pip: {name: a}', /unfinished_pip/],
+  [
+    'a rule of firewalld',
+    '- firewalld: {service: ssh, permanent: yes, state: enabled}',
+    /firewalld: \{ ?service: ssh, permanent: true/,
+  ],
   [
     'a rule of iptables',
     '- iptables: {chain: INPUT, ctstate: "NEW,RELATED", destination_port: 22, protocol: tcp, jump: ACCEPT}',
@@ -296,6 +302,17 @@ t.test('comments and order stay, and a mark stands where it belongs', async (t) 
   )
   t.match(report.findings, [{ level: 'edit', file: 'tasks/main.yml', line: 7, what: 'when' }])
   t.match(report, { tasks: 2, finished: 1 })
+})
+
+t.test('a default that the specs of the role refuse', async (t) => {
+  const folder = folderOf(t, {
+    'role/defaults/main.yml': 'port: "80"\nname: "80"\nlevel: 1\n',
+    'role/meta/argument_specs.yml':
+      'argument_specs:\n  main:\n    options:\n      port: {type: int}\n      name: {type: str}\n      level: {type: int}\n',
+  })
+  const { report } = await importAnsible(join(folder, 'role'), join(folder, 'out'), async () => [])
+  t.match(report.findings, [{ level: 'check', file: 'defaults/main.yml', line: 1, todo: 'take the quotes off' }])
+  t.equal(report.findings.length, 1)
 })
 
 t.test('a play', async (t) => {
