@@ -1,7 +1,6 @@
 /** The servers of a first boot in one: DHCP, TFTP and HTTP over one desk. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError } from '../shared/errors.ts'
-import { addressesOf, formatIp4, type Ip4, parseIp4 } from './address.ts'
+import { addressesOf, type Ip4, parseIp4 } from './address.ts'
 import { type BootEvent, Desk } from './boot.ts'
 import type { NetbootConfig } from './config.ts'
 import { Leases } from './dhcp/leases.ts'
@@ -9,6 +8,7 @@ import { type DhcpEvent, DhcpServer } from './dhcp/server.ts'
 import { UdpTransport } from './dhcp/udp-transport.ts'
 import type { Directory } from './directory.ts'
 import { type HttpEvent, HttpServer } from './http/server.ts'
+import { followAddresses } from './later-addresses.ts'
 import type { Late, Machines } from './machines.ts'
 import { RouterAdvertiser } from './router-advertisement.ts'
 import { type TftpEvent, TftpServer } from './tftp/server.ts'
@@ -95,7 +95,7 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   if (advertiser) stack.use(advertiser).start()
   const follow = new AbortController()
   stack.defer(() => follow.abort())
-  void followAddresses(config.interfaces, { http, tftp, ours, onTrouble, signal: follow.signal })
+  void followAddresses(config.interfaces, [http, tftp], { ours, onTrouble, signal: follow.signal })
   const ticking = setInterval(() => {
     try {
       const late = machines.tick(Date.now(), config)
@@ -110,55 +110,6 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   stack.defer(() => clearInterval(ticking))
   const all = stack.move()
   return { http, [Symbol.asyncDispose]: () => all.disposeAsync() }
-}
-
-/** How often it is looked for addresses that came later than we did. Milliseconds. */
-const ADDRESSES = 2000
-
-/**
- * DHCP follows its interfaces (udp-transport.ts), and what it sends machines to must be there too: a bond that came up late,
- * an address that was given anew. One that goes needs nothing: its sockets hear again when it is back.
- */
-async function followAddresses(
-  interfaces: readonly string[],
-  {
-    http,
-    tftp,
-    ours,
-    onTrouble,
-    signal,
-  }: {
-    readonly http: HttpServer
-    readonly tftp: TftpServer
-    readonly ours: Set<Ip4>
-    readonly onTrouble: (message: string) => void
-    readonly signal: AbortSignal
-  },
-): Promise<void> {
-  const served = { http: new Set<string>(), tftp: new Set<string>() }
-  for (const address of ours) for (const set of Object.values(served)) set.add(formatIp4(address))
-  const said = new Set<string>()
-  for (;;) {
-    await sleep(ADDRESSES, undefined, { signal, ref: false }).catch(() => {})
-    if (signal.aborted) return
-    for (const address of addressesOf(interfaces)) {
-      ours.add(parseIp4(address)!)
-      for (const [name, server] of [
-        ['http', http],
-        ['tftp', tftp],
-      ] as const) {
-        if (served[name].has(address)) continue
-        try {
-          await server.listen(address)
-          served[name].add(address)
-        } catch (error) {
-          const { message } = error as Error
-          if (!said.has(message)) onTrouble(message)
-          said.add(message)
-        }
-      }
-    }
-  }
 }
 
 /** Our address in each network, as `explain` needs it where the servers do not run. */
