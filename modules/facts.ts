@@ -17,6 +17,7 @@ export default defineModule({
     os: '{id, id_like: list, family, version, release, codename, name}; family is debian, redhat, suse, alpine, arch or the id; version is VERSION_ID of os-release(5), release the same with the point release where the system keeps it elsewhere (Debian, CentOS)',
     kernel: '{release, architecture, cmdline}',
     architecture: 'amd64, arm64, … (Debian’s names)',
+    bits: '64 or 32, of the programs',
     cpu: '{model, count, sockets, cores}: logical processors, sockets, physical cores of all sockets',
     memory: '{total_mb, swap_mb}',
     swap: 'list of {device, type, size_mb}',
@@ -109,6 +110,8 @@ for k in sys_vendor product_name product_serial product_uuid; do one dmi_$k /sys
 { while read -r k x u r && [ "$k" != Uid: ]; do :; done; read -r k x g r; } </proc/$$/status
 put user "$u $(id -un) $HOME"
 put gid "$g"
+# Addresses of a program of 64 bits have more than eight digits.
+if [ -r /proc/$$/maps ]; then b=32; while read -r m r; do case $m in [!-][!-][!-][!-][!-][!-][!-][!-][!-]*) b=64; break ;; esac; done </proc/$$/maps; put bits "$b"; fi
 put time "$(date '+%s %Z')"
 `
 
@@ -167,6 +170,8 @@ export function parseFacts(text: string): Record<string, unknown> {
     os: parseOs(all('os'), one('debian_version'), one('centos_release')),
     kernel: { release: one('kernel'), architecture: machine, cmdline: one('cmdline') },
     architecture: ARCHITECTURES.get(machine) ?? machine,
+    // A kernel of 64 bits runs programs of 32, as on many a Raspberry Pi.
+    bits: number('bits') || (machine.includes('64') || machine === 's390x' ? 64 : 32),
     cpu: {
       model: one('cpu_model'),
       count: number('cpu_count'),

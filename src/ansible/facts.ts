@@ -103,6 +103,7 @@ const FACTS: Readonly<Record<string, Make>> = {
   architecture: at(STRING, 'kernel', 'architecture'),
   machine: at(STRING, 'kernel', 'architecture'),
   kernel: at(STRING, 'kernel', 'release'),
+  userspace_bits: (facts) => call('string', STRING, at(INT, 'bits')(facts)),
   system: () => lit('Linux'),
   processor_vcpus: at(INT, 'cpu', 'count'),
   processor_nproc: at(INT, 'cpu', 'count'),

@@ -5,13 +5,16 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
+/** Another name for each choice of what is unpacked: an older environment stays as it is. */
+export const COLLECTIONS_FOLDER = 'collections-2'
+
 /** The reference: the first release line in which a condition must be a boolean. */
 const CORE = 'ansible-core==2.19.14'
 
 /** Collections come with this package; only what the tests need of it is unpacked. */
 const COLLECTIONS = 'ansible==12.3.0'
 const UNPACKED =
-  /^ansible_collections\/(ansible\/posix\/|community\/general\/(plugins\/(modules\/modprobe|module_utils)|meta|galaxy|MANIFEST))/
+  /^ansible_collections\/(ansible\/posix\/|community\/general\/(plugins\/(modules\/(modprobe|pam_limits)|module_utils)|meta|galaxy|MANIFEST))/
 
 /** Without Python there is nothing to compare with; a required lab (CI) fails instead. */
 export function skipWithoutPython(): string | false {
@@ -24,7 +27,7 @@ export function skipWithoutPython(): string | false {
   }
 }
 
-/** The folder of the environment. `collections` adds ansible.posix and community.general's modprobe. */
+/** The folder of the environment. `collections` adds ansible.posix and community.general's modprobe and pam_limits. */
 export function ansibleFolder({ collections = false } = {}): string {
   const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runbook-test')
   const folder = join(cache, CORE.replace('==', '-'))
@@ -36,7 +39,7 @@ export function ansibleFolder({ collections = false } = {}): string {
     })
     writeFileSync(join(folder, 'complete'), '')
   }
-  if (collections && !existsSync(join(folder, 'collections'))) unpack(folder)
+  if (collections && !existsSync(join(folder, COLLECTIONS_FOLDER))) unpack(folder)
   return folder
 }
 
@@ -50,7 +53,7 @@ function unpack(folder: string): void {
     'z.extractall(sys.argv[2], [n for n in z.namelist() if re.match(sys.argv[3], n)])'
   execFileSync(join(folder, 'bin/python'), ['-c', script, wheel!, made, UNPACKED.source.replaceAll('\\/', '/')])
   rmSync(wheel!)
-  renameSync(made, join(folder, 'collections'))
+  renameSync(made, join(folder, COLLECTIONS_FOLDER))
 }
 
 /** What Ansible gives for a template or a condition. */

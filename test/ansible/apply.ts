@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Lab } from '../lab/index.ts'
 import { ROOT } from '../playbooks/runbook.ts'
+import { COLLECTIONS_FOLDER } from './ansible.ts'
 
 export interface Ran {
   readonly rc: number
@@ -48,7 +49,7 @@ export function runAnsible(
   return program([join(ansible, 'bin/ansible-playbook'), '-i', inventory, playbook, ...more], {
     PATH: `${join(ansible, 'bin')}:${process.env.PATH}`,
     LC_ALL: 'C.UTF-8',
-    ANSIBLE_COLLECTIONS_PATH: [process.env.ANSIBLE_COLLECTIONS_PATH, join(ansible, 'collections')]
+    ANSIBLE_COLLECTIONS_PATH: [process.env.ANSIBLE_COLLECTIONS_PATH, join(ansible, COLLECTIONS_FOLDER)]
       .filter(Boolean)
       .join(':'),
     ANSIBLE_PIPELINING: '1',

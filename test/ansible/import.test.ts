@@ -88,6 +88,11 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     /lookup \(lookup \(lookup \(lookup hostvars unseen\) "facts"\) "interfaces"\) word\) "ipv4"/,
   ],
   ['other parts of an interface', '- debug: msg={{ ansible_eth1.ipv4_secondaries }}', /unfinished/],
+  [
+    'the size of addresses',
+    '- command: x\n  when: ansible_facts.userspace_bits == "64"',
+    /when: string\(facts\.bits\) == "64"/,
+  ],
   ['whether facts were read', '- setup:\n  when: not ansible_facts', /when: "?'?!defined\(facts\)/],
   ['a fact whose name is computed', '- debug: {msg: "{{ ansible_facts[word] }}"}', /unfinished/],
   [

@@ -22,6 +22,7 @@ getent group | sort | sed 's/^/group /'
 systemctl list-unit-files --no-legend --no-pager --type=service,socket,target,timer | awk '{ print "unit-file", $1, $2 }' | sort
 dpkg-query -W -f 'package \${Package} \${Version} \${db:Status-Status} \${db:Status-Want}\\n' | sort
 awk '$1 !~ /^#/ { print "mounted", $1, $2, $3, $4 }' /proc/mounts | grep -vE ' /(run|proc|sys|dev)[/ ]|overlay|containerd' | sort
+for t in filter nat; do iptables-save -t $t 2>/dev/null | sed -n 's/^-A/rule &/p'; done
 systemctl list-units --all --no-legend --no-pager --plain --type=service,socket,timer | awk '!/user@|user-|ssh@|session-|run-/ { print "unit", $1, $3 }' | sort
 sysctl -a 2>/dev/null | grep -E '^(net|kernel|vm|fs)\\.' | grep -vE '^(kernel\\.(random|ns_last_pid|pty\\.nr|domainname|hostname|printk_ratelimit|tainted|sched_domain)|fs\\.(file-nr|inode|dentry|quota|binfmt|mqueue)|net\\.netfilter\\.nf_conntrack_count|vm\\.stat|net\\.ipv[46]\\.(neigh|conf)\\.host)' | sort
 `

@@ -1,6 +1,7 @@
 /** Modules that gather facts: what they make of what programs print, and what they find on this machine. */
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
+import facts, { parseFacts } from '../../modules/facts.ts'
 import getent from '../../modules/getent.ts'
 import packageFacts, { parsePackages } from '../../modules/package_facts.ts'
 import { parseServices } from '../../modules/service_facts.ts'
@@ -108,4 +109,25 @@ inEachShell('package_facts', async (t, bench) => {
     .split('\n')
     .flatMap((line) => /^installed (.*)/.exec(line)?.[1] ?? [])
   t.strictSame(Object.keys(packages), [...new Set(installed)].sort())
+})
+
+t.test('who reads the facts, and with which programs', (t) => {
+  const of = (text: string) => {
+    const { user, bits } = parseFacts(text)
+    return [user, bits]
+  }
+  t.same(of('machine aarch64\nuser 1000 kim /home/kim\ngid 100\nbits 32\n'), [
+    { name: 'kim', uid: 1000, gid: 100, home: '/home/kim' },
+    32,
+  ])
+  t.equal(of('machine aarch64\n')[1], 64)
+  t.equal(of('machine armv7l\n')[1], 32)
+  t.end()
+})
+
+inEachShell('the facts of this machine', async (t, bench) => {
+  const { result } = (await converge(t, bench, facts, {})) as unknown as { result: { user: object; bits: number } }
+  const id = (flag: string) => execFileSync('id', [flag], { encoding: 'utf8' }).trim()
+  t.match(result.user, { name: id('-un'), uid: Number(id('-u')), gid: Number(id('-g')) })
+  t.equal(result.bits, Number(execFileSync('getconf', ['LONG_BIT'], { encoding: 'utf8' })))
 })
