@@ -11,6 +11,19 @@ export function isHomePath(name: string, value: Node | null): value is Scalar<st
   return PATHS.test(name) && isText(value) && value.value.startsWith('~')
 }
 
+/** A path that begins with no `/`: beside `chdir` it is meant from there, else from where the login begins. */
+export function fromWorkingFolder(call: Call): void {
+  if (/^(fetch|mount|set_fact)$/.test(call.module)) return
+  for (const name of ['path', 'dest', 'creates', 'removes', 'chdir']) {
+    const path = call.text(name)
+    if (path === undefined || path === '' || /^([/~]|\{\{)/.test(path)) continue
+    const folder = name === 'chdir' ? undefined : call.text('chdir')
+    if (/^(creates|removes)$/.test(name) && folder !== undefined)
+      call.set(name, `${folder}/${path.replace(/^\.\//, '')}`)
+    else call.refuseArgument(name, 'a path from the folder in which a login begins', 'write it from the root')
+  }
+}
+
 /** Facts are read as the play's user: that one's home folder is known, as long as the task runs as the same. */
 export function homePath(call: Call, name: string, value: Scalar<string>, env: Env): void {
   if (!/^~(\/|$)/.test(value.value))

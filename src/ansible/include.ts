@@ -85,10 +85,11 @@ export function includeVars(context: TaskContext, task: YAMLMap): YAMLMap[] | un
   const { doc, files, types, report } = context
   const pair = entriesOf(task).find(({ key }) => /^(ansible\.builtin\.)?include_vars$/.test(key.value))
   if (!pair) return undefined
-  const refuse = (why: string): YAMLMap[] => {
+  // The rest of the task is rewritten like that of any other.
+  const refuse = (why: string): undefined => {
     doc.refuse(pair.key, 'include_vars', new Refused(why, 'use vars_files on the play, or set_fact with a condition'))
     pair.key.value = 'unfinished_include_vars'
-    return [task]
+    return undefined
   }
   const value = isMap(pair.value) ? entry(pair.value, 'file')?.value : pair.value
   const more = isMap(pair.value) ? entriesOf(pair.value).map(({ key }) => key.value) : []

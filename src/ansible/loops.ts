@@ -13,7 +13,8 @@ import { ANY, INT, itemOf, join, type Type, typeOfData } from './types.ts'
 export function rewriteLoop(doc: YamlDocument, task: YAMLMap, env: Env): Map<string, Type> {
   const names = new Map<string, Type>()
   const pair = entriesOf(task).find(({ key }) => key.value === 'loop' || /^with_[\w.]+$/.test(key.value))
-  if (!pair) return names
+  // What could not be told of include_vars has its mark there.
+  if (!pair || (/first_found$/.test(pair.key.value) && entry(task, 'unfinished_include_vars'))) return names
   const control = entry(task, 'loop_control')?.value as YAMLMap | undefined
   const controls = control && 'items' in control ? control : undefined
   const loopVar = String(

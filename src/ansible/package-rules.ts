@@ -38,6 +38,8 @@ export function package_(call: Call): void {
   for (const name of call.items('name') ?? []) {
     if (/^@|^https?:|^\/|\.(deb|rpm)$|[<>]/.test(name))
       call.refuseArgument('name', `"${name}" is no name of a package`, 'use get_url and command')
+    if (/^[^=]*[*?[]/.test(name.replace(/\{\{[\s\S]*?\}\}/g, '')) && name !== '*')
+      call.refuseArgument('name', `"${name}" is a pattern`, 'name the packages')
     if (name === '*') call.refuseArgument('name', 'all packages', 'use package_upgrade')
   }
   const node = call.node('name')

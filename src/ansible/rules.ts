@@ -14,7 +14,8 @@ export function service(call: Call): void {
     return
   }
   call.drop('scope')
-  if (!call.has('name') && call.has('daemon_reload') && reload !== false) {
+  const isReload = !['state', 'enabled', 'masked'].some((name) => call.has(name)) && !call.hasKeyword('register')
+  if ((isReload || !call.has('name')) && call.has('daemon_reload') && reload !== false) {
     for (const name of call.names) call.drop(name)
     call.become('command')
     call.set('cmd', 'systemctl daemon-reload')
@@ -138,6 +139,8 @@ export function authorizedKey(call: Call): void {
 
 export function cron(call: Call): void {
   if (!call.has('name')) call.refuse('cron without a name', 'give the job a name')
+  const job = call.node('job')
+  if (isText(job)) job.value = job.value.replace(/^[\r\n]+|[\r\n]+$/g, '')
 }
 
 export function getUrl(call: Call): void {

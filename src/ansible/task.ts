@@ -2,9 +2,19 @@
 import { isMap, isScalar, isSeq, type Node, type YAMLMap, type YAMLSeq } from 'yaml'
 import { nameArguments } from './argument-names.ts'
 import { Call, freeForm, keyValues } from './call.ts'
-import { type Entry, entriesOf, entry, isText, YAMLMap as Map_, pairOf, take, type YamlDocument } from './document.ts'
+import {
+  type Entry,
+  entriesOf,
+  entry,
+  isText,
+  YAMLMap as Map_,
+  pairOf,
+  scalar,
+  take,
+  type YamlDocument,
+} from './document.ts'
 import type { Files } from './files.ts'
-import { homePath, isHomePath } from './home-path.ts'
+import { fromWorkingFolder, homePath, isHomePath } from './home-path.ts'
 import { addCondition, includeFirst, includeVars, rewriteInclude } from './include.ts'
 import { lit } from './ir.ts'
 import { isTemplate } from './jinja/template.ts'
@@ -49,6 +59,8 @@ const TEXTS = [
   'any_errors_fatal',
   'listen',
 ]
+/** Ansible takes digits in quotes for a number. */
+const NUMBERS = /^(retries|delay|throttle|timeout|async|poll)$/
 const LITERAL = [
   'register',
   'tags',
@@ -129,6 +141,8 @@ export function keywords(doc: YamlDocument, task: YAMLMap, env: Env): void {
     const { key, value } = pair
     const name = key.value
     if (name === 'delay') randomDelay(doc, pair)
+    if (NUMBERS.test(name) && isText(value) && /^\d+$/.test(value.value))
+      pair.value = scalar(Number(value.value)) as Node
     if (CONDITIONS.includes(name)) rewriteConditions(doc, value, key, name, env)
     else if (name === 'loop_control' && isMap(value)) {
       for (const one of entriesOf(value)) {
@@ -180,7 +194,7 @@ function moduleOf(context: TaskContext, task: YAMLMap, env: Env): void {
   openAction(doc, task)
   const candidates = entriesOf(task).filter(({ key }) => !KEYWORDS.has(key.value) && !/^with_/.test(key.value))
   const pair = candidates.find(({ key }) => isKnown(shortModule(key.value))) ?? candidates[0]
-  if (!pair) return
+  if (!pair || pair.key.value.startsWith('unfinished_')) return
   const name = shortModule(pair.key.value)
   if (rewriteInclude(context, task, pair, name, env)) return
   pair.key.value = name
@@ -284,6 +298,7 @@ function finish(context: TaskContext, call: Call): void {
     names: env.names,
     locals: new Map([...env.locals, ['omit', lit(null)]]),
   }
+  fromWorkingFolder(call)
   for (const { key, value } of entriesOf(args)) {
     if (module === 'debug' && key.value === 'var') rewriteVariable(doc, value, key, 'var', env)
     else if (module === 'assert' && key.value === 'that') rewriteConditions(doc, value, key, 'that', env)
