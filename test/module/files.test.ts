@@ -78,3 +78,21 @@ inEachShell('a path with any characters', async (t, { shell, host }) => {
   })
   t.same(wrong, [])
 })
+
+inEachShell('more paths than a command line holds', async (t, { shell, host }) => {
+  const name = (i: number) => join(host, `${String(i).padStart(5, '0')}${'x'.repeat(140)}`)
+  for (let i = 0; i < 500; i++) fs.writeFileSync(name(i), `${i}`)
+  // The last ones are not there.
+  const stats = Array.from({ length: 16_000 }, (_, i) => read.stat(name(i)))
+  const contents = Array.from({ length: 501 }, (_, i) => read.content(name(i)))
+  const { answers } = await request(
+    shell,
+    [],
+    [...stats, ...contents].flatMap(({ asks }) => asks),
+  )
+  t.equal(stats.filter((one) => from(answers, one)?.type === 'file').length, 500)
+  t.strictSame(
+    contents.map((one) => from(answers, one)?.content?.toString()),
+    [...Array.from({ length: 500 }, (_, i) => `${i}`), undefined],
+  )
+})

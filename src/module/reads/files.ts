@@ -37,6 +37,16 @@ const TYPES: Readonly<Record<number, FileType>> = {
 // Names of users and groups can hold spaces (winbind), but no slash; a path begins with one.
 export const STAT_FORMAT = '%f %u %g %s %X %Y %Z %h %i %d %U/%G/%n'
 
+/**
+ * Paths that one process is asked about: a command line holds 2 MiB (execve(2): a quarter of the stack), and sh looks for
+ * each path in what the process printed of all.
+ */
+const CHUNK = 100
+
+function inChunks<T>(items: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(items.length / CHUNK) }, (_, i) => items.slice(i * CHUNK, (i + 1) * CHUNK))
+}
+
 /** An answer may be the complaint about one path: the others of the same process have theirs nevertheless. */
 const statKind: AskKind<{ path: string; follow: boolean }, FileStat | ReadError | undefined> = {
   name: 'stat',
@@ -49,7 +59,9 @@ const statKind: AskKind<{ path: string; follow: boolean }, FileStat | ReadError 
       .map((paths, i) =>
         paths.length === 0
           ? ''
-          : `LC_ALL=C stat ${i === 1 ? '-L ' : ''}-c '${STAT_FORMAT}' -- ${quoteAll(paths)} 2>&1; rb_mark\n`,
+          : `${inChunks(paths)
+              .map((chunk) => `LC_ALL=C stat ${i === 1 ? '-L ' : ''}-c '${STAT_FORMAT}' -- ${quoteAll(chunk)} 2>&1; `)
+              .join('')}rb_mark\n`,
       )
       .join(''),
   parse: (sections, keys) => {
@@ -188,7 +200,7 @@ export interface FileContent {
 export const CONTENT_LIMIT = 1024 * 1024
 
 /**
- * One `sha256sum` for all files (but those whose line in its answer would be another one: it escapes backslashes, which names of
+ * One `sha256sum` for many files (but those whose line in its answer would be another one: it escapes backslashes, which names of
  * units hold, and two blanks part the sum from the name), then `head` for each whose content is wanted and not the expected one.
  */
 const contentKind: AskKind<ContentKey, FileContent | undefined> = {
@@ -233,9 +245,14 @@ rb_content() {
 `,
   sections: (keys) => keys.length,
   script: (keys) =>
-    `rb_sums ${quoteAll(keys.map((k) => k.path))}\n${keys
-      .map((k) => `rb_content ${quote(k.path)} ${k.expect ?? '-'} ${k.limit > 0 ? k.limit + 1 : 0}; rb_mark\n`)
-      .join('')}`,
+    inChunks(keys)
+      .map(
+        (chunk) =>
+          `rb_sums ${quoteAll(chunk.map((k) => k.path))}\n${chunk
+            .map((k) => `rb_content ${quote(k.path)} ${k.expect ?? '-'} ${k.limit > 0 ? k.limit + 1 : 0}; rb_mark\n`)
+            .join('')}`,
+      )
+      .join(''),
   parse: (sections, keys) =>
     keys.map((key, i) => {
       const { out } = sections[i]!

@@ -67,7 +67,8 @@ export async function download(
       response.writeHead(status, headers).end()
       return { status, bytes: 0, complete: true }
     }
-    if (!(await places.take(gone.signal))) {
+    const who = request.socket.remoteAddress ?? ''
+    if (!(await places.take(who, gone.signal))) {
       if (gone.signal.aborted) return { status, bytes: 0, complete: false }
       return refuse(response, 503)
     }
@@ -76,7 +77,7 @@ export async function download(
       const bytes = await send(response, handle, from, to + 1, limits, gone.signal)
       return { status, bytes, complete: bytes === to - from + 1 }
     } finally {
-      places.leave()
+      places.leave(who)
     }
   } finally {
     handle.close().catch(() => {})

@@ -6,13 +6,13 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { UserError } from '../../shared/errors.ts'
 import type { Desk } from '../boot.ts'
 import { ipxeLocal } from '../scripts.ts'
 import { cleanName } from '../tftp/files.ts'
 import { DEFAULT_DOWNLOAD_LIMITS, type DownloadLimits, download, type Sent } from './download.ts'
-import { Places } from './queue.ts'
+import { Places, shareOf } from './queue.ts'
 import { BadRequest, readBody, segmentsOf } from './request.ts'
 
 export interface HttpServerOptions {
@@ -57,6 +57,8 @@ export class HttpServer {
   readonly #options: HttpServerOptions
   readonly #places: Places
   readonly #servers: Server[] = []
+  /** By address. */
+  readonly #connections = new Map<string, number>()
   /** By what happened: `requests`, `bytes`, `broken` (not sent to the end), and by status, e.g. `status_404`. */
   readonly counters: Record<string, number> = {}
 
@@ -89,6 +91,7 @@ export class HttpServer {
       (request, response) => void this.#answer(request, response),
     )
     server.maxConnections = MOST_CONNECTIONS
+    server.on('connection', (socket) => this.#welcome(socket))
     server.on('clientError', ({ code }: NodeJS.ErrnoException, socket) => {
       this.#count('malformed')
       const status = code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
@@ -104,6 +107,23 @@ export class HttpServer {
     })
     server.on('error', (error) => this.#options.onTrouble?.(`http on ${address}: ${error.message}`))
     this.#servers.push(server)
+  }
+
+  /** Nobody gets more than a share of the connections. */
+  #welcome(socket: Socket): void {
+    const who = socket.remoteAddress ?? ''
+    const count = (this.#connections.get(who) ?? 0) + 1
+    if (count > shareOf(MOST_CONNECTIONS)) {
+      this.#count('refused_connections')
+      socket.destroy()
+      return
+    }
+    this.#connections.set(who, count)
+    socket.once('close', () => {
+      const left = (this.#connections.get(who) ?? 1) - 1
+      if (left > 0) this.#connections.set(who, left)
+      else this.#connections.delete(who)
+    })
   }
 
   /** The port, also where 0 was asked for. */
