@@ -1,31 +1,15 @@
 /** Opens windows when it is their time, one at a time, and goes on with what a daemon before it left open. */
 import { UserError } from '../../shared/errors.ts'
-import type { Clock } from './clock.ts'
+import type { DaemonOptions } from './daemon-options.ts'
 import type { EventKind, ScheduleEvent } from './events.ts'
 import type { Resolved } from './load.ts'
 import { Notifier } from './notify.ts'
+import { ScheduleReader } from './reader.ts'
 import type { Schedule } from './schema.ts'
-import { ENDED, type OccurrenceRecord, occurrenceId, type State } from './state.ts'
+import { ENDED, type OccurrenceRecord, occurrenceId } from './state.ts'
 import { span } from './time.ts'
 import { type Occurrence, occurrenceAt, occurrences, type Window } from './window.ts'
-import { lastStartMargin, type NodeStarter, runWindow } from './window-run.ts'
-
-export interface DaemonOptions {
-  readonly state: State
-  readonly clock: Clock
-  /** Reads maintenance.yml. Throws UserError. */
-  readonly load: () => Promise<Schedule>
-  /** The hosts and the plan of a window that is about to open. Throws UserError. */
-  readonly resolve: (window: Window) => Promise<Resolved>
-  readonly nodes: (window: Window, occurrence: string) => NodeStarter
-  /** Told of everything that happens. */
-  readonly onEvent?: ((event: ScheduleEvent) => void) | undefined
-  /** Told that the daemon is alive, and the database can be written. */
-  readonly onTick?: (() => void) | undefined
-  readonly onNotified?: ((channel: string, outcome: string) => void) | undefined
-  /** Milliseconds between looks at the clock when nothing is due. */
-  readonly tick?: number | undefined
-}
+import { lastStartMargin, runWindow } from './window-run.ts'
 
 /** Looks at the clock: often enough for requests of people, and so that a clock that was set is noticed. */
 const TICK = 1000
@@ -54,13 +38,13 @@ export class Daemon {
   #seenWritten = 0
   #lastTick = 0
   #reload = false
-  /** As read last; a file that cannot be read any more leaves the one before in force. */
-  schedule: Schedule = { windows: [], channels: new Map(), bad: [] }
-  /** Why the file cannot be read. */
-  trouble: string | undefined
+  /** An opening that cannot be gone on with yet, told already. */
+  #waits: string | undefined
+  readonly #reader: ScheduleReader
 
   constructor(options: DaemonOptions) {
     this.#o = options
+    this.#reader = new ScheduleReader(options.load, options.clock, (text) => this.#say('trouble', text))
     this.#notifier = new Notifier({
       onOutcome: (channel, outcome, why) => {
         options.onNotified?.(channel, outcome)
@@ -68,6 +52,15 @@ export class Daemon {
         if (outcome !== 'sent') this.#log({ kind: 'trouble', text: `notification by ${channel} ${outcome}: ${why}` })
       },
     })
+  }
+
+  get schedule(): Schedule {
+    return this.#reader.schedule
+  }
+
+  /** Why what is on the disk is not what is in force. */
+  get trouble(): string | undefined {
+    return this.#reader.trouble
   }
 
   /** Milliseconds since the loop last came round. */
@@ -88,13 +81,15 @@ export class Daemon {
     await this.#goOn(leave, hurry)
     while (!leave.aborted) {
       this.#lastTick = clock.now()
-      if (this.#reload) {
+      if (this.#reload || this.#reader.isDue) {
         this.#reload = false
         await this.#load()
+        if (this.#running === undefined) await this.#goOn(leave, hurry)
       }
       this.#takeRequests()
       for (const window of this.schedule.windows) this.#look(window)
-      if (this.#running === undefined) await this.#openNext(leave, hurry)
+      // One that was left open, and cannot be gone on with yet, is in the way of the next.
+      if (this.#running === undefined && state.running().length === 0) await this.#openNext(leave, hurry)
       this.#writeSeen()
       onTick?.()
       const until = Math.min(...[...this.#next.values()].map((one) => (one?.opens ?? Infinity) - clock.now()))
@@ -119,41 +114,23 @@ export class Daemon {
   }
 
   async #load(): Promise<void> {
-    try {
-      this.schedule = await this.#o.load()
-      this.trouble = undefined
-      this.#next.clear()
-      for (const { name, problems } of this.schedule.bad)
-        this.#say('trouble', `${name} is left out: ${new UserError(problems).message.split('\n')[0]}`)
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error
-      this.trouble = error.message
-      this.#say(
-        'trouble',
-        `maintenance.yml cannot be read, what was read before stands: ${error.message.split('\n')[0]}`,
-      )
-    }
+    if (await this.#reader.read()) this.#next.clear()
   }
 
   /** What a daemon before this one left open. */
   async #goOn(leave: AbortSignal, hurry: AbortSignal): Promise<void> {
-    const { state, clock } = this.#o
+    const { state } = this.#o
     for (const record of state.running()) {
-      const window = this.schedule.windows.find(({ name }) => name === record.window)
+      const { windows, bad, noInventory } = this.schedule
+      const window = windows.find(({ name }) => name === record.window)
+      if (window === undefined && (noInventory || this.trouble || bad.some(({ name }) => name === record.window))) {
+        if (this.#waits !== record.id)
+          this.#say('trouble', `${record.window} is open, and waits until it can be read what it is to do`, record)
+        this.#waits = record.id
+        return
+      }
       if (window === undefined) {
-        const now = clock.now()
-        const open = state.nodes(record.id).filter(({ status }) => !ENDED.includes(status))
-        for (const { host, status } of open) {
-          const under = status !== 'waiting'
-          const detail = under ? 'its window is gone from maintenance.yml: look how far it came' : 'its window is gone'
-          state.node(record.id, host, { status: under ? 'failed' : 'left_out', ended_at: now, detail })
-        }
-        state.close(record.id, 'interrupted', 'the window is not in maintenance.yml any more', now)
-        this.#say(
-          'trouble',
-          `${record.window} was open when the daemon ended, and is not in maintenance.yml any more`,
-          record,
-        )
+        this.#giveUp(record)
         continue
       }
       const resolved = await this.#resolve(window)
@@ -163,6 +140,20 @@ export class Daemon {
       // There is never more than one.
       return
     }
+  }
+
+  /** An opening of a window that is gone. */
+  #giveUp(record: OccurrenceRecord): void {
+    const { state, clock } = this.#o
+    const now = clock.now()
+    for (const { host, status } of state.nodes(record.id).filter((one) => !ENDED.includes(one.status))) {
+      const under = status !== 'waiting'
+      const detail = under ? 'its window is gone from maintenance.yml: look how far it came' : 'its window is gone'
+      state.node(record.id, host, { status: under ? 'failed' : 'left_out', ended_at: now, detail })
+    }
+    const reason = 'is not in maintenance.yml any more'
+    state.close(record.id, 'interrupted', `the window ${reason}`, now)
+    this.#say('trouble', `${record.window} was open when the daemon ended, and ${reason}`, record)
   }
 
   #takeRequests(): void {

@@ -23,8 +23,10 @@ export async function loadSchedule(path: string, sources: Sources, now: number):
   const { windows, channels, bad } = readSchedule(readYaml(path), now)
   const all: Bad[] = [...bad]
   const good: Window[] = []
+  let noInventory: readonly Problem[] | undefined
   const inventory = await sources.inventory().catch((error: unknown) => {
     if (!(error instanceof UserError)) throw error
+    noInventory = error.problems
     all.push({ name: 'inventory', problems: error.problems })
     return undefined
   })
@@ -42,7 +44,7 @@ export async function loadSchedule(path: string, sources: Sources, now: number):
       all.push({ name: channel.name, problems: error instanceof UserError ? error.problems : [{ message }] })
     }
   }
-  return { windows: good, channels, bad: all }
+  return { windows: good, channels, bad: all, noInventory }
 }
 
 /** Throws UserError with the words for somebody who begins. */

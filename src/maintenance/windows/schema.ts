@@ -71,6 +71,8 @@ export interface Schedule {
   readonly windows: readonly Window[]
   readonly channels: ReadonlyMap<string, Channel>
   readonly bad: readonly Bad[]
+  /** Why the inventory cannot be read: then nothing is known of the windows, and none is among `windows`. */
+  readonly noInventory?: readonly Problem[] | undefined
 }
 
 /** Keys of maintenance.yml: ours, and those that others read. */

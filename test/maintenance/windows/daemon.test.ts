@@ -6,6 +6,7 @@ import { openScheduleDatabase } from '../../../src/maintenance/windows/database.
 import type { ScheduleEvent } from '../../../src/maintenance/windows/events.ts'
 import { readSchedule } from '../../../src/maintenance/windows/schema.ts'
 import { State } from '../../../src/maintenance/windows/state.ts'
+import type { Problem } from '../../../src/shared/errors.ts'
 import { parseYaml } from '../../../src/shared/yaml.ts'
 import { FakeClock, type FakeNode, FakeNodes } from './fake.ts'
 
@@ -27,6 +28,7 @@ function site(start: string, { yaml, hosts = ['n1', 'n2', 'n3'], plan = () => ({
   const nodes = new FakeNodes(clock, plan)
   let hash = 'plan'
   let alive = 0
+  let noInventory: Problem[] | undefined
   const begin = () => {
     const mine = ++alive
     const leave = new AbortController()
@@ -41,7 +43,11 @@ function site(start: string, { yaml, hosts = ['n1', 'n2', 'n3'], plan = () => ({
           if (mine !== alive) await new Promise(() => {})
         },
       },
-      load: async () => readSchedule(parseYaml({ path: 'maintenance.yml', text: yaml }), clock.now()),
+      load: async () => {
+        const read = readSchedule(parseYaml({ path: 'maintenance.yml', text: yaml }), clock.now())
+        if (noInventory === undefined) return read
+        return { ...read, windows: [], bad: [{ name: 'inventory', problems: noInventory }], noInventory }
+      },
       resolve: async (window) => {
         const last = state.lastDone(window.name)
         return { hosts: hosts.toSorted((a, b) => (last.get(a) ?? 0) - (last.get(b) ?? 0)), plan: hash }
@@ -71,6 +77,10 @@ function site(start: string, { yaml, hosts = ['n1', 'n2', 'n3'], plan = () => ({
     },
     change: () => {
       hash = 'another plan'
+    },
+    /** The inventory can be read, or not. */
+    inventory: (isThere: boolean) => {
+      noInventory = isThere ? undefined : [{ message: 'inventory.py ended with 1' }]
     },
     /** Kinds and texts of what happened, with the time of day. */
     said: (...kinds: string[]) =>
@@ -359,6 +369,25 @@ t.test('crashes', async (t) => {
       ['back.yml'],
     )
   })
+  await t.test('the inventory is away for a while: the opening waits for it, and nothing else is opened', async (t) => {
+    const s = site('2026-01-03T12:00:00Z', { yaml: WINDOW, hosts: ['n1', 'n2', 'n3'] })
+    s.begin()
+    await s.clock.runUntil('2026-01-04T02:00:00Z')
+    s.crash()
+    s.inventory(false)
+    s.begin()
+    await s.clock.runUntil('2026-01-04T02:10:00Z')
+    t.same(s.of(), { n1: 'done', n2: 'running', n3: 'waiting' })
+    s.inventory(true)
+    await s.clock.runUntil('2026-01-04T12:00:00Z')
+    t.same(s.of(), { n1: 'done', n2: 'done', n3: 'done' })
+    t.same(s.history(), ['2026-01-04T01:30 workers done'])
+    t.match(s.said('trouble'), [
+      /inventory is left out: inventory.py ended with 1/,
+      /workers is open, and waits until it can be read what it is to do/,
+    ])
+    t.equal(s.said('trouble').length, 2, 'told once')
+  })
   await t.test('with another plan: no further node', async (t) => {
     const s = site('2026-01-03T12:00:00Z', { yaml: WINDOW })
     s.begin()
@@ -370,6 +399,27 @@ t.test('crashes', async (t) => {
     t.same(s.of(), { n1: 'done', n2: 'done', n3: 'left_out' })
     t.match(s.said('closed')[0], /the playbook or its hosts were changed meanwhile/)
   })
+})
+
+t.test('an inventory that cannot be read for a while takes no windows with it', async (t) => {
+  const s = site('2026-01-03T12:00:00Z', { yaml: WINDOW, hosts: ['n1'] })
+  s.inventory(false)
+  const { daemon } = s.begin()
+  await s.clock.runUntil('2026-01-03T13:00:00Z')
+  t.equal(daemon.schedule.windows.length, 0)
+  s.inventory(true)
+  await s.clock.runUntil('2026-01-03T13:05:00Z')
+  t.same([daemon.schedule.windows.length, daemon.trouble], [1, undefined], 'read again by itself')
+  s.inventory(false)
+  daemon.reload()
+  await s.clock.runUntil('2026-01-03T14:00:00Z')
+  t.match(daemon.trouble, /inventory.py ended with 1/)
+  t.match(s.said('trouble').at(-1), /the inventory cannot be read, what was read before stands: inventory.py/)
+  s.inventory(true)
+  await s.clock.runUntil('2026-01-05T12:00:00Z')
+  t.equal(daemon.trouble, undefined)
+  t.same(s.history(), ['2026-01-04T01:30 workers done'])
+  t.equal(s.said('trouble').length, 2)
 })
 
 t.test('leaving: the node under way comes to its end, and the next daemon goes on', async (t) => {
