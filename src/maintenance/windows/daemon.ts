@@ -19,13 +19,20 @@ const LATE = 120_000
 const JUMP = 60_000
 /** How often the time is written down up to which everything was looked at. */
 const SEEN_EVERY = 60_000
+/** How often hosts and playbook of an opening are read again that could not be: its inventory asks a server which is away. */
+const AGAIN = 60_000
 /** Of the openings that a long absence missed, so many are written down. */
 const MOST_MISSED = 10
+
+/** Who opens windows when it is their time. */
+const SCHEDULE = 'schedule'
 
 interface Due {
   readonly window: Window
   readonly occurrence: Occurrence
   readonly actor: string
+  /** It could not be read what it is to do: then that is tried again. */
+  readonly notBefore?: number
 }
 
 export class Daemon {
@@ -214,7 +221,7 @@ export class Daemon {
       this.#pass(window, occurrence, 'skipped', `paused by ${pause.actor}${pause.reason && `: ${pause.reason}`}`)
     else if (late > LATE && !(window.missed === 'catch_up' && this.#hasTime(window, occurrence, now)))
       this.#pass(window, occurrence, 'missed', `the daemon did not run, or the clock was set: seen ${span(late)} late`)
-    else this.#queue.push({ window, occurrence, actor: 'schedule' })
+    else this.#queue.push({ window, occurrence, actor: SCHEDULE })
   }
 
   #hasTime(window: Window, { ends }: Occurrence, now: number): boolean {
@@ -222,26 +229,29 @@ export class Daemon {
   }
 
   async #openNext(leave: AbortSignal, hurry: AbortSignal): Promise<void> {
-    for (let due = this.#queue.shift(); due; due = this.#queue.shift()) {
-      const { window, occurrence, actor } = due
-      const { state, clock } = this.#o
+    const { state, clock } = this.#o
+    for (;;) {
+      const due = this.#queue.find(({ notBefore = 0 }) => notBefore <= clock.now())
+      if (due === undefined) return
+      this.#queue.splice(this.#queue.indexOf(due), 1)
+      const { occurrence, actor, notBefore } = due
+      const window = this.schedule.windows.find(({ name }) => name === due.window.name)
+      if (window === undefined) {
+        this.#pass(due.window, occurrence, 'skipped', 'its window is gone from maintenance.yml, or wrong there', actor)
+        continue
+      }
       if (occurrence.blackout !== undefined) {
         this.#pass(window, occurrence, 'skipped', `blackout: ${occurrence.blackout}`, actor)
         continue
       }
       if (!this.#hasTime(window, occurrence, clock.now())) {
-        this.#pass(
-          window,
-          occurrence,
-          'missed',
-          'another window was open, and no node could be finished any more',
-          actor,
-        )
+        const why = notBefore === undefined ? 'another window was open' : 'its hosts or its playbook could not be read'
+        this.#pass(window, occurrence, 'missed', `${why}, and no node could be finished any more`, actor)
         continue
       }
-      const resolved = await this.#resolve(window)
+      const resolved = await this.#resolve(window, notBefore === undefined)
       if (!resolved) {
-        this.#pass(window, occurrence, 'missed', 'its hosts or its playbook cannot be read', actor)
+        this.#queue.push({ ...due, notBefore: clock.now() + AGAIN })
         continue
       }
       const record = this.#record(occurrence, 'running', '', actor, resolved.plan)
@@ -253,12 +263,12 @@ export class Daemon {
     }
   }
 
-  async #resolve(window: Window): Promise<Resolved | undefined> {
+  async #resolve(window: Window, tell = true): Promise<Resolved | undefined> {
     try {
       return await this.#o.resolve(window)
     } catch (error) {
       if (!(error instanceof UserError)) throw error
-      this.#say('trouble', `${window.name}: ${error.message.split('\n')[0]}`, { window: window.name })
+      if (tell) this.#say('trouble', `${window.name}: ${error.message.split('\n')[0]}`, { window: window.name })
       return undefined
     }
   }
@@ -294,13 +304,7 @@ export class Daemon {
   }
 
   /** It stays closed. */
-  #pass(
-    window: Window,
-    occurrence: Occurrence,
-    status: 'missed' | 'skipped',
-    reason: string,
-    actor = 'schedule',
-  ): void {
+  #pass(window: Window, occurrence: Occurrence, status: 'missed' | 'skipped', reason: string, actor = SCHEDULE): void {
     this.#o.state.open(this.#record(occurrence, status, reason, actor, ''), [], window.playbook)
     const text = `${window.name} of ${window.zone.format(occurrence.opens)} was ${status}: ${reason}`
     this.#say(status, text, { window: window.name, id: occurrenceId(occurrence) })
@@ -345,6 +349,11 @@ export class Daemon {
     const now = this.#o.clock.now()
     if (!always && Math.abs(now - this.#seenWritten) < SEEN_EVERY) return
     this.#seenWritten = now
-    for (const [name, at] of this.#seen) this.#o.state.setFact(`seen ${name}`, String(at))
+    for (const [name, at] of this.#seen) {
+      // What waits was not dealt with: a daemon after a crash must find it.
+      const waiting = this.#queue.filter(({ window, actor }) => window.name === name && actor === SCHEDULE)
+      const seen = Math.min(at, ...waiting.map(({ occurrence }) => occurrence.opens - 1))
+      this.#o.state.setFact(`seen ${name}`, String(seen))
+    }
   }
 }

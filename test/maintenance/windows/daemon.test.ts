@@ -6,7 +6,7 @@ import { openScheduleDatabase } from '../../../src/maintenance/windows/database.
 import type { ScheduleEvent } from '../../../src/maintenance/windows/events.ts'
 import { readSchedule } from '../../../src/maintenance/windows/schema.ts'
 import { State } from '../../../src/maintenance/windows/state.ts'
-import type { Problem } from '../../../src/shared/errors.ts'
+import { type Problem, UserError } from '../../../src/shared/errors.ts'
 import { parseYaml } from '../../../src/shared/yaml.ts'
 import { FakeClock, type FakeNode, FakeNodes } from './fake.ts'
 
@@ -29,6 +29,7 @@ function site(start: string, { yaml, hosts = ['n1', 'n2', 'n3'], plan = () => ({
   let hash = 'plan'
   let alive = 0
   let noInventory: Problem[] | undefined
+  let file = yaml
   const begin = () => {
     const mine = ++alive
     const leave = new AbortController()
@@ -44,11 +45,12 @@ function site(start: string, { yaml, hosts = ['n1', 'n2', 'n3'], plan = () => ({
         },
       },
       load: async () => {
-        const read = readSchedule(parseYaml({ path: 'maintenance.yml', text: yaml }), clock.now())
+        const read = readSchedule(parseYaml({ path: 'maintenance.yml', text: file }), clock.now())
         if (noInventory === undefined) return read
         return { ...read, windows: [], bad: [{ name: 'inventory', problems: noInventory }], noInventory }
       },
       resolve: async (window) => {
+        if (noInventory) throw new UserError(noInventory)
         const last = state.lastDone(window.name)
         return { hosts: hosts.toSorted((a, b) => (last.get(a) ?? 0) - (last.get(b) ?? 0)), plan: hash }
       },
@@ -77,6 +79,9 @@ function site(start: string, { yaml, hosts = ['n1', 'n2', 'n3'], plan = () => ({
     },
     change: () => {
       hash = 'another plan'
+    },
+    write: (text: string) => {
+      file = text
     },
     /** The inventory can be read, or not. */
     inventory: (isThere: boolean) => {
@@ -420,6 +425,54 @@ t.test('an inventory that cannot be read for a while takes no windows with it', 
   t.equal(daemon.trouble, undefined)
   t.same(s.history(), ['2026-01-04T01:30 workers done'])
   t.equal(s.said('trouble').length, 2)
+})
+
+t.test('hosts that cannot be read when a window opens are read again while there is time', async (t) => {
+  const start = '2026-01-03T12:00:00Z'
+  const fails = async (s: ReturnType<typeof site>): Promise<void> => {
+    s.begin()
+    await s.clock.runUntil('2026-01-04T01:29:00Z')
+    s.inventory(false)
+    await s.clock.runUntil('2026-01-04T01:45:00Z')
+  }
+  await t.test('it opens late', async (t) => {
+    const s = site(start, { yaml: WINDOW, hosts: ['n1'] })
+    await fails(s)
+    t.same(s.history(), [])
+    s.inventory(true)
+    await s.clock.runUntil('2026-01-04T12:00:00Z')
+    t.same([s.of(), s.history()], [{ n1: 'done' }, ['2026-01-04T01:30 workers done']])
+    t.equal(s.said('trouble').length, 1)
+  })
+  await t.test('until there is none any more', async (t) => {
+    const s = site(start, { yaml: WINDOW, hosts: ['n1'] })
+    await fails(s)
+    await s.clock.runUntil('2026-01-04T12:00:00Z')
+    t.same(s.history(), ['2026-01-04T01:30 workers missed'])
+    t.match(s.said('missed')[0], /its hosts or its playbook could not be read, and no node could be finished any more/)
+    t.equal(s.said('trouble').length, 1)
+  })
+  await t.test('its window is taken out of the file meanwhile', async (t) => {
+    const s = site(start, { yaml: WINDOW, hosts: ['n1'] })
+    const { daemon } = s.begin()
+    await s.clock.runUntil('2026-01-04T01:29:00Z')
+    s.inventory(false)
+    await s.clock.runUntil('2026-01-04T01:45:00Z')
+    s.inventory(true)
+    s.write('windows: []\n')
+    daemon.reload()
+    await s.clock.runUntil('2026-01-04T12:00:00Z')
+    t.same([s.nodes.started, s.history()], [[], ['2026-01-04T01:30 workers skipped']])
+  })
+  await t.test('the daemon dies meanwhile: the next one knows of it', async (t) => {
+    const s = site(start, { yaml: WINDOW.replace('overrun', 'missed: catch_up\n    overrun'), hosts: ['n1'] })
+    await fails(s)
+    s.crash()
+    s.inventory(true)
+    s.begin()
+    await s.clock.runUntil('2026-01-04T12:00:00Z')
+    t.same(s.history(), ['2026-01-04T01:30 workers done'])
+  })
 })
 
 t.test('leaving: the node under way comes to its end, and the next daemon goes on', async (t) => {

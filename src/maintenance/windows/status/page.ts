@@ -92,7 +92,9 @@ function attention({ running, history, bad, trouble, now }: View): Html | undefi
       : []),
     ...finishing.map((node) => html`<li><b>${node.host}</b> is being finished, past the end of the window</li>`),
     ...(trouble
-      ? [html`<li><b>maintenance.yml or the inventory cannot be read</b>; what was read before stands<pre>${trouble}</pre></li>`]
+      ? [
+          html`<li><b>maintenance.yml or the inventory cannot be read</b>; what was read before stands<pre>${trouble}</pre></li>`,
+        ]
       : []),
     ...bad.map(({ name, text }) => html`<li><b>${name}</b> is left out<pre>${text}</pre></li>`),
   ]
