@@ -123,8 +123,8 @@ export class Journal {
       this.#file = file
       this.#length = bytes.length
       this.#allocated = bytes.length
-      await syncFolder(dirname(this.#path))
       await old.close()
+      await syncFolder(dirname(this.#path))
     } catch (error) {
       if (this.#file !== file) await file.close()
       throw error
