@@ -102,13 +102,16 @@ export default defineModule({
 
 type Wanted = change.Attributes
 
+/** Root follows no planted link to where a name is made or taken away; what the name itself leads to is left alone. */
+const folderOf = (path: string): string => path.replace(/\/[^/]*$/, '') || '/'
+
 /**
  * Refuses to reach through a mount point: `rm -r` would empty the file system that is mounted there. The kernel lists
  * mounts by their real paths (a blank is `\040`, proc_pid_mountinfo(5)), so links on the way are followed first.
  */
 function remove(path: string, folder: boolean): Change {
   const q = quote(path)
-  const above = quote(path.replace(/\/[^/]*$/, '') || '/')
+  const above = quote(folderOf(path))
   const name = quote(path.replace(/^.*\//, ''))
   const guard = folder
     ? `r=$(cd -P -- ${above} && pwd -P) || exit 1
@@ -119,7 +122,7 @@ while read -r _ _ _ _ m _; do case $m in "$r"|"$r"/*) echo "$m is a mount point:
   return {
     summary: `remove ${folder ? 'folder ' : ''}${path}`,
     touches: [`file:${path}`, `file:${path}/*`],
-    script: `${guard}rm -rf -- ${q}`,
+    script: `rb_trust ${above} || exit 1\n${guard}rm -rf -- ${q}`,
   }
 }
 
@@ -154,6 +157,7 @@ function link(path: string, src: string, force: boolean, a: Wanted, own: read.Fi
   }
   const q = quote(path)
   const steps = [
+    `rb_trust ${quote(folderOf(path))}`,
     own?.type === 'directory' && `rmdir -- ${q}`,
     `ln -sfn -- ${quote(src)} ${q}`,
     owner && `chown -h -- ${quote(owner)} ${q}`,
@@ -180,7 +184,7 @@ function hard(
     summary: `hard link ${path} = ${src}`,
     diff: { kind: 'value', from: own?.inode, to: source.inode },
     touches: [`file:${path}`, `file:${src}`],
-    script: `ln -f -- ${quote(src)} ${quote(path)}`,
+    script: `rb_trust ${quote(folderOf(path))} && ln -f -- ${quote(src)} ${quote(path)}`,
   }
   return [made, ...change.attributes(path, a, source)]
 }
@@ -200,7 +204,7 @@ function recursive(path: string, a: Wanted, tree: readonly read.TreeEntry[]): Ch
       summary: `chown ${owner} ${path} and below (${files(foreign)})`,
       diff: { kind: 'value', from: [...new Set(foreign.map((e) => `${e.owner}:${e.group}`))].join(', '), to: owner },
       touches,
-      script: `chown -hR -- ${quote(owner)} ${q}`,
+      script: `rb_trust ${q} && chown -hR -- ${quote(owner)} ${q}`,
     })
   }
   if (a.mode === undefined) return changes
@@ -224,7 +228,7 @@ function recursive(path: string, a: Wanted, tree: readonly read.TreeEntry[]): Ch
       summary: `chmod ${a.mode} ${path} and below (${files(wrong)})`,
       diff: { kind: 'value', from: [...new Set(wrong.map((e) => change.octal(e.mode)))].join(', '), to: a.mode },
       touches,
-      script: [...commands].join(' && '),
+      script: [`rb_trust ${q}`, ...commands].join(' && '),
     })
   }
   return changes

@@ -50,13 +50,13 @@ export default defineModule({
     },
     { name: 'Take an export away', yaml: 'mount:\n  path: /mnt/old\n  state: absent' },
   ],
-  probe: ({ path, src, opts, fstab }) => {
+  probe: ({ path, src, opts, fstab, state }) => {
     const bind = isBind(opts)
     const device = src !== undefined && !bind && (src.startsWith('/') || /^(PART)?(UUID|LABEL)=/.test(src))
     return {
       fstab: read.text(fstab),
       mounts: read.mounts(),
-      real: map(read.script(realScript(path), [`file:${path}`]), ({ out, rc }) =>
+      real: map(read.script(realScript(path, /^(absent|unmounted)$/.test(state)), [`file:${path}`]), ({ out, rc }) =>
         rc === 0 && out.length > 0 ? out.toString('utf8').replace(/\n$/, '') : path,
       ),
       device: device ? read.device(src) : undefined,
@@ -115,12 +115,17 @@ interface Found {
 
 /**
  * The path under which the kernel would list the mount: without links (/var/run, and /mnt, /home, /opt where the system is
- * an ostree). One that is listed as it stands is not looked at: it may be a stale NFS mount.
+ * an ostree). One that is listed as it stands is not looked at: it may be a stale NFS mount. What is to be unmounted may be a
+ * link itself by now, and where that leads is another mount: only the links in front of it are followed.
  */
-const realScript = (path: string): string =>
-  `while read -r _ _ _ _ m _; do [ "$m" != ${quote(escapeSpace(path))} ] || exit 0; done </proc/self/mountinfo
-readlink -f -- ${quote(path)}`
+function realScript(path: string, unmounts: boolean): string {
+  const name = path.replace(/^.*\//, '')
+  const real = unmounts ? `r=$(readlink -f -- ${quote(folderOf(path))}) && printf '%s/%s' "\${r%/}" ${quote(name)}` : ''
+  return `while read -r _ _ _ _ m _; do [ "$m" != ${quote(escapeSpace(path))} ] || exit 0; done </proc/self/mountinfo
+${real || `readlink -f -- ${quote(path)}`}`
+}
 
+const folderOf = (path: string): string => path.replace(/\/[^/]*$/, '') || '/'
 const trim = (path: string): string => path.replace(/(.)\/+$/, '$1')
 
 const isBind = (opts: string): boolean => /(^|,)r?bind(,|$)/.test(opts)
@@ -174,7 +179,7 @@ function mount({ path, src, fstype, opts }: Args & { src: string; fstype: string
   return {
     summary: `mount ${src} on ${path}`,
     touches: [`mount:${path}`, `file:${path}`, `file:${path}/*`],
-    script: `rb_mkdir ${quote(path)} '' '' && ${quoteAll(words)}`,
+    script: `rb_trust ${quote(path)} && rb_mkdir ${quote(path)} '' '' && ${quoteAll(words)}`,
   }
 }
 
@@ -199,7 +204,8 @@ function unmount(path: string): Change {
   return {
     summary: `unmount ${path}`,
     touches: [`mount:${path}`, `file:${path}`, `file:${path}/*`],
-    script: `umount -- ${quote(path)}`,
+    // Not the path itself: a stale NFS mount would hang.
+    script: `rb_trust ${quote(folderOf(path))} && umount -- ${quote(path)}`,
   }
 }
 

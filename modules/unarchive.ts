@@ -143,6 +143,7 @@ function unpack(a: Args, key: string, differing: readonly string[]): Change {
   const steps = [
     `a=${quote(archive)}`,
     onHost ? '' : `trap 'rm -f -- "$a"' EXIT`,
+    `rb_trust ${quote(a.dest)} || exit 1`,
     fetch,
     `rb_manifest ${manifestName(a)}`,
     // What an interrupted run has half unpacked must not look done.

@@ -242,7 +242,7 @@ function makeHome(name: string, home: string): Change {
   return {
     summary: `create home folder ${home} of ${name}`,
     touches: [`file:${home}`, `file:${home}/*`, 'user:*'],
-    script: `[ -d ${path} ] || { mkdir -p -- ${path} && chmod 0700 ${path} && { [ ! -d /etc/skel ] || cp -R /etc/skel/. ${path}; } && chown -R ${user}: ${path}; }`,
+    script: `[ -d ${path} ] || { rb_trust ${path} && mkdir -p -- ${path} && chmod 0700 ${path} && { [ ! -d /etc/skel ] || cp -R /etc/skel/. ${path}; } && chown -R ${user}: ${path}; }`,
   }
 }
 

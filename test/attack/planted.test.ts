@@ -3,6 +3,7 @@
  * root's own files are safe; what must not happen is that root writes through a link, or leaves a file to the planter.
  */
 
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -119,7 +120,15 @@ t.test('root follows no link that somebody else has made to what is not theirs',
     { file: { path: join(home, '.ssh'), state: 'directory', owner } },
     { file: { path: join(home, '.ssh/made'), state: 'directory', owner } },
     { file: { path: join(home, '.ssh/made'), state: 'touch' } },
+    { file: { path: join(home, '.ssh/made'), src: 'x', state: 'link' } },
+    { file: { path: join(home, '.ssh/made'), src: shadow, state: 'hard' } },
+    { file: { path: join(home, '.ssh/shadow'), state: 'absent' } },
+    { file: { path: join(home, '.ssh/real'), state: 'absent' } },
+    { file: { path: join(home, '.ssh/real'), recurse: true, owner } },
+    { file: { path: join(home, '.ssh/real'), recurse: true, mode: 'a+rwX' } },
+    { unarchive: { src: 'x.tar', dest: join(home, '.ssh'), owner } },
   ]
+  execFileSync('tar', ['-cf', join(folder, 'x.tar'), '-C', etc, 'real'])
   for (const task of refused) {
     const { results } = await runHere(folder, [task])
     t.match(
@@ -131,6 +140,7 @@ t.test('root follows no link that somebody else has made to what is not theirs',
   t.match(statSync(shadow), { uid: 0, mode: 0o100600 })
   t.equal(readFileSync(shadow, 'utf8'), 'precious')
   t.strictSame(readdirSync(etc).sort(), ['real', 'shadow'])
+  t.match(statSync(join(etc, 'real')), { uid: 0, mode: 0o40755 })
   const done = [
     { copy: { content: 'x', dest: join(home, 'own') } },
     { copy: { content: 'x', dest: join(folder, 'etc-link/passwd') } },

@@ -131,6 +131,10 @@ inEachShell('mount', async (t, bench) => {
   await converge(t, bench, mount, { ...args, opts: 'size=1m,noatime' })
   t.ok(options()?.includes('rw') && !options()?.includes('noexec'))
   t.equal((await apply(bench, mount, { path, state: 'remounted', opts: 'rw' })).changes.length, 1)
+  // What was a mount point once, and leads to another one now.
+  fs.symlinkSync(path, join(bench.host, 'old'))
+  await converge(t, bench, mount, { path: join(bench.host, 'old'), state: 'absent', fstab: table })
+  t.ok(options(), 'still mounted')
   fs.mkdirSync(join(bench.host, 'source'))
   fs.writeFileSync(join(bench.host, 'source/file'), 'here')
   const bind = { path: bound, src: join(bench.host, 'source'), fstype: 'none', opts: 'bind', fstab: table }

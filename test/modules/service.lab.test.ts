@@ -55,6 +55,24 @@ onLab('service and systemd_unit', async (t, host) => {
     await t.rejects(host.check(service, { name: 'rb-none', state: 'started' }), /there is no unit rb-none.service/)
   })
 
+  await t.test('a template of units, and an instance of it', async (t) => {
+    const content = UNIT.replace('600', '%i')
+    t.same(await host.converge(t, systemdUnit, { name: 'rb-of@.service', content }), [
+      'create /etc/systemd/system/rb-of@.service (0644 root:root)',
+      'systemctl daemon-reload',
+    ])
+    await host.converge(t, systemdUnit, { name: 'rb-of@.service', drop_ins: { nice: '[Service]\nNice=5' } })
+    await host.converge(t, service, { name: ['cron', 'rb-of@700'], state: 'started', enabled: true })
+    t.equal(await show('rb-of@700'), 'active enabled')
+    t.equal(await host.sh('systemctl show -P Nice rb-of@700'), '5\n')
+    t.same(await host.converge(t, service, { name: ['cron', 'rb-of@.service'], masked: false }), [])
+    await t.rejects(host.check(service, { name: 'rb-non@.service', enabled: true }), /there is no unit rb-non@.service/)
+    await host.converge(t, service, { name: 'rb-of@700', state: 'stopped', enabled: false })
+    await host.converge(t, systemdUnit, { name: 'rb-of@.service', state: 'absent' })
+    await host.converge(t, systemdUnit, { name: 'rb-of@.service', masked: true })
+    t.equal((await host.sh('systemctl is-enabled rb-of@.service || :')).trim(), 'masked')
+  })
+
   await t.test('masked by hand, and gone', async (t) => {
     await host.converge(t, systemdUnit, { name: 'rb-own.service', state: 'absent' })
     t.match(await show('rb-own'), /^inactive *$/)

@@ -1,4 +1,4 @@
-import { quoteAll } from '../../shared/quote.ts'
+import { quote, quoteAll } from '../../shared/quote.ts'
 import { type AskKind, ask, type Read, ReadError } from '../read.ts'
 
 /** What systemd says of a unit. */
@@ -25,6 +25,10 @@ export interface UnitState {
 const UNIT_PROPERTIES =
   'Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,MainPID,CanReload,Type,RemainAfterExit'
 
+/** `getty@.service`: systemd knows no state of it, but of its instances: one that nobody has says where its files stand. */
+const isTemplate = (name: string): boolean => name.includes('@.')
+const LOOKS = '@runbook-looks.'
+
 const unitKind: AskKind<string, UnitState> = {
   name: 'unit',
   // A file that is written there changes what systemd says of a unit (systemd.unit(5), "Unit File Load Path"); what its
@@ -40,9 +44,16 @@ const unitKind: AskKind<string, UnitState> = {
     'file:/etc/init.d/*',
   ],
   sections: () => 1,
-  script: (names) =>
-    `if [ -d /run/systemd/system ]; then systemctl show --no-pager -p ${UNIT_PROPERTIES} -- ${quoteAll(names)} 2>&1; ` +
-    'else echo "!$(cat /proc/1/comm)"; fi; rb_mark\n',
+  script: (names) => {
+    const shown = names.map((name) => (isTemplate(name) ? name.replace('@.', LOOKS) : name))
+    const states = names
+      .filter(isTemplate)
+      .map((name) => `echo; echo "UnitFileState=$(systemctl is-enabled -- ${quote(name)} 2>/dev/null)"; `)
+    return (
+      `if [ -d /run/systemd/system ]; then systemctl show --no-pager -p ${UNIT_PROPERTIES} -- ${quoteAll(shown)} 2>&1; ` +
+      `${states.join('')}else echo "!$(cat /proc/1/comm)"; fi; rb_mark\n`
+    )
+  },
   parse: ([section], names) => {
     const out = (section?.out.toString('utf8') ?? '').replace(/\n$/, '')
     if (out.startsWith('!')) {
@@ -51,10 +62,14 @@ const unitKind: AskKind<string, UnitState> = {
       )
     }
     const blocks = out.split('\n\n')
-    if (blocks.length !== names.length || !out.includes('LoadState=')) {
+    const templates = names.filter(isTemplate)
+    if (blocks.length !== names.length + templates.length || !out.includes('LoadState=')) {
       throw new ReadError(`systemctl show ${names.join(' ')}: ${out.trim() || 'no answer'}`)
     }
-    return names.map((name, i) => parseUnit(name, blocks[i]!))
+    const states = blocks.slice(names.length)
+    return names.map((name, i) =>
+      parseUnit(name, isTemplate(name) ? `${blocks[i]}\n${states[templates.indexOf(name)]}` : blocks[i]!),
+    )
   },
 }
 
