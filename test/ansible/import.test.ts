@@ -137,7 +137,11 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     '- apt_key: {url: "https://example.org/{{ word }}/gpg"}',
     /dest: '\/etc\/apt\/trusted\.gpg\.d\/example_org_\{\{ regex_replace word .*\}\}_?\.asc/,
   ],
-  ['the text of a key', '- apt_key: {data: "{{ word }}"}', /copy: \{ ?content: "\{\{ word \}\}", dest/],
+  [
+    'the text of a key',
+    '- apt_key: {data: "{{ word }}"}',
+    /copy: \{ ?content: "\{\{ word \}\}", dest: \/etc\/apt\/trusted\.gpg\.d\/key_[0-9a-f]{12}\.asc/,
+  ],
   [
     'a keyring that apt-key makes',
     '- apt_key: {url: "http://a/b", keyring: /etc/apt/keyrings/a.gpg}',
