@@ -1,6 +1,6 @@
 import { args, type Change, change, defineModule, map, quoteAll, ReadError, read, TaskFailure, z } from '#module'
 
-const TOUCHES = ['fact:firewalld']
+const TOUCHES = ['fact:firewalld', 'file:/etc/firewalld/*']
 
 const word = z.string().regex(/^[^\s=-][^\s=]*$/, 'may hold no blanks')
 const port = z

@@ -1,8 +1,8 @@
 import { args, type Change, change, defineModule, each, map, quoteAll, type Read, ReadError, read, z } from '#module'
 
 const TOUCHES = ['fact:netfilter']
-/** A rule may name a user, a host of /etc/hosts, and what a module of the kernel brings. */
-const READS = [...TOUCHES, 'user:*', 'group:*', 'module:*', 'file:/etc/hosts']
+/** A rule may name a user, a host of /etc/hosts, and what a module of the kernel brings; ufw and firewalld have rules, too. */
+const READS = [...TOUCHES, 'fact:ufw', 'fact:firewalld', 'user:*', 'group:*', 'module:*', 'file:/etc/hosts']
 const PROGRAMS = { ipv4: ['iptables'], ipv6: ['ip6tables'], both: ['iptables', 'ip6tables'] } as const
 
 /** The value of an option; `!` before it turns it round. */

@@ -78,10 +78,6 @@ export class Call {
     return text === undefined || this.isTemplate(name) ? undefined : /^(yes|on|1|true)$/i.test(text)
   }
 
-  get taskName(): string {
-    return textOf(this.task, 'name') ?? 'key'
-  }
-
   /** A keyword of the task, set where it is not there. */
   keyword(name: string, value: unknown): void {
     if (!entry(this.task, name)) this.task.items.push(pairOf(this.doc, name, value) as never)

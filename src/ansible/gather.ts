@@ -45,8 +45,7 @@ export function gatherPlaybook(types: VariableTypes, plays: unknown, into: Gathe
     gatherRoles(types, play.roles, into)
     for (const file of Array.isArray(play.vars_files) ? play.vars_files.flat() : [])
       if (typeof file === 'string') into.varsFiles.add(file)
-    for (const prompt of Array.isArray(play.vars_prompt) ? play.vars_prompt : [])
-      if (isMap(prompt)) types.type(String(prompt.name), STRING)
+    for (const prompt of [play.vars_prompt].flat()) if (isMap(prompt)) types.type(String(prompt.name), STRING)
   }
 }
 

@@ -1,4 +1,5 @@
 /** What Ansible’s package managers mean where ours would mean something else. */
+import { createHash } from 'node:crypto'
 import type { Call } from './call.ts'
 import { isText } from './document.ts'
 import { isTemplate } from './jinja/template.ts'
@@ -168,12 +169,20 @@ export function aptKey(call: Call): void {
 function keyFile(call: Call, source: string, keyring: string | undefined): void {
   const text = call.text(source)!
   call.drop('state', 'keyring')
-  call.set('dest', keyring ?? `/etc/apt/trusted.gpg.d/${nameOfKey(source === 'data' ? call.taskName : text)}`)
+  call.set(
+    'dest',
+    keyring ?? `/etc/apt/trusted.gpg.d/${source === 'data' ? `key_${digest(text)}.asc` : nameOfKey(text)}`,
+  )
   if (source === 'url') call.set('timeout', 10)
   else call.become('copy')
   if (source === 'file') call.set('remote_src', true)
   if (source !== 'url') call.rename(source, source === 'data' ? 'content' : 'src')
   call.set('mode', '0644')
+}
+
+/** Two keys never get one name, whatever their tasks are called. */
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 12)
 }
 
 /** Letters and digits of where a key comes from; what is a template stays one. */

@@ -44,7 +44,8 @@ function rewritePlay(context: TaskContext, play: YAMLMap): void {
   }
   // A group that is missing from the inventory must not match all hosts.
   keywords(doc, play, env)
-  for (const { key, value } of [...entriesOf(play)]) {
+  for (const pair of [...entriesOf(play)]) {
+    const { key, value } = pair
     const name = key.value
     if (SECTIONS.includes(name)) rewriteTasks(context, value)
     else if (name === 'roles') rewriteRoles(context, value)
@@ -54,7 +55,11 @@ function rewritePlay(context: TaskContext, play: YAMLMap): void {
       doc.refuse(key, name, new Refused('facts of files on the host', 'read them with slurp'))
     else if (name === 'user') key.value = 'remote_user'
     else if (name === 'strategy') strategy(context, { key, value } as Entry)
-    else if (name === 'vars_prompt') prompts(context, value)
+    else if (name === 'vars_prompt') {
+      // One question needs no list in Ansible.
+      if (isMap(value)) pair.value = doc.root.createNode([value]) as unknown as Node
+      prompts(context, pair.value)
+    }
     if (name === 'vars_files' && isSeq(value) && value.items.some((item) => isSeq(item)))
       doc.refuse(key, name, new Refused('the first of several files', 'name one'))
   }

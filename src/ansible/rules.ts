@@ -22,6 +22,10 @@ export function service(call: Call): void {
     call.keyword('changed_when', false)
     return
   }
+  if (!['state', 'enabled', 'masked'].some((name) => call.has(name))) {
+    call.refuse('a unit that is only asked about', 'use service_facts, or command: systemctl show')
+    return
+  }
   // systemd is told of new unit files by our module itself.
   call.drop('daemon_reload')
   const name = call.node('name')

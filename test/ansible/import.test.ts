@@ -94,6 +94,7 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ['a file from nowhere', '- copy: {dest: ./a, content: b}', /unfinished_dest: \.\/a/],
   ['a job with a newline', '- cron:\n    name: a\n    job: |\n      b\n', /job: ("b"|b\n|\|-?\n\s+b\n)/],
   ['units that are read again', '- systemd: {name: a, daemon_reload: yes}', /command: systemctl daemon-reload/],
+  ['a unit that is asked about', '- systemd: {name: a}\n  register: r', /unfinished_systemd/],
   ['a pattern of packages', '- yum: {name: "kernel*3.10*", state: absent}', /unfinished_name/],
   ['a version with a pattern', '- apt: {name: "kubelet=1.34.*"}', /name: "?kubelet=1\.34\.\*/],
   [
@@ -136,7 +137,11 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     '- apt_key: {url: "https://example.org/{{ word }}/gpg"}',
     /dest: '\/etc\/apt\/trusted\.gpg\.d\/example_org_\{\{ regex_replace word .*\}\}_?\.asc/,
   ],
-  ['the text of a key', '- apt_key: {data: "{{ word }}"}', /copy: \{ ?content: "\{\{ word \}\}", dest/],
+  [
+    'the text of a key',
+    '- apt_key: {data: "{{ word }}"}',
+    /copy: \{ ?content: "\{\{ word \}\}", dest: \/etc\/apt\/trusted\.gpg\.d\/key_[0-9a-f]{12}\.asc/,
+  ],
   [
     'a keyring that apt-key makes',
     '- apt_key: {url: "http://a/b", keyring: /etc/apt/keyrings/a.gpg}',
@@ -320,6 +325,19 @@ t.test('comments and order stay, and a mark stands where it belongs', async (t) 
   )
   t.match(report.findings, [{ level: 'edit', file: 'tasks/main.yml', line: 7, what: 'when' }])
   t.match(report, { tasks: 2, finished: 1 })
+})
+
+t.test('one question needs no list', async (t) => {
+  const folder = folderOf(t, {
+    'site.yml':
+      '- hosts: all\n  vars_prompt:\n    name: sure\n    prompt: Sure?\n    private: no\n  tasks:\n    - fail: msg=no\n      when: sure != "yes"\n',
+  })
+  const made = await runbook(['import', 'ansible', join(folder, 'site.yml'), '-o', join(folder, 'out')])
+  t.equal(made.code, 0, made.stdout)
+  t.match(
+    readFileSync(join(folder, 'out/site.yml'), 'utf8'),
+    /vars_prompt:\n\s+- name: sure\n\s+prompt: Sure\?\n\s+private: false/,
+  )
 })
 
 t.test('a default that the specs of the role refuse', async (t) => {

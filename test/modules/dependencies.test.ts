@@ -18,6 +18,8 @@ const missing = { exists: false, text: '', stat: undefined, content: undefined }
 const STATES: Readonly<Record<string, object>> = {
   copy: { direct: { path: '', ...missing }, within: undefined, source: undefined },
   file: { own: undefined, followed: undefined, link: undefined },
+  firewalld: { now: { running: true, permanent: false, immediate: false } },
+  ufw: { now: { status: 'inactive', policies: {}, logging: 'off' } },
   get_url: { direct: undefined, within: undefined },
   lineinfile: { file: { exists: true, text: 'a\n', stat: file } },
   mount: { fstab: { exists: true, text: '', stat: file }, mounts: [] },
@@ -55,6 +57,17 @@ const ROWS: readonly [string, Call, Call][] = [
   ['the keys of a user that is made', app, ['authorized_key', { user: 'app', key: KEY }]],
   ['the facts of a user that is made', app, ['facts', {}]],
   ['a rule about a user that is made', app, ['iptables', { chain: 'OUTPUT', uid_owner: 'app', jump: 'DROP' }]],
+  ['a rule beside those of ufw', ['ufw', { state: 'enabled' }], ['iptables', { chain: 'INPUT', flush: true }]],
+  [
+    'a rule beside those of firewalld',
+    ['firewalld', { port: '1/tcp', state: 'enabled' }],
+    ['iptables', { chain: 'INPUT', flush: true }],
+  ],
+  [
+    'a zone that a file brings',
+    ['copy', { dest: '/etc/firewalld/zones/x.xml', content: 'x' }],
+    ['firewalld', { port: '1/tcp', state: 'enabled' }],
+  ],
   ['a file below a link', link, ['copy', { dest: '/opt/app/conf/x', content: 'x' }]],
   ['a line below a link', link, ['lineinfile', { path: '/opt/app/conf', line: 'x' }]],
   ['what a command makes below a link', link, ['command', { cmd: 'make', creates: '/opt/app/made' }]],
