@@ -24,7 +24,7 @@ await build({
   external: ['ssh2', '@kubernetes/client-node'],
   alias: { '#module': join(root, 'src/module/index.ts') },
   // CommonJS libraries inside the bundle ask for Node's own modules.
-  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  banner: { js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);" },
   minifyWhitespace: true,
   logLevel: 'warning',
 })

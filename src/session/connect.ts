@@ -1,3 +1,4 @@
+import { connect as netConnect, type Socket } from 'node:net'
 import { userInfo } from 'node:os'
 import { UserError } from '../shared/errors.ts'
 import { makeConnection } from './connection.ts'
@@ -24,8 +25,8 @@ export const connect: Connect = async (target, options = {}) => {
       return makeConnection(await openOpenssh(target, options), options)
     case 'ssh2': {
       const hops = planHops(target, options)
-      const { ssh2Transport } = await ssh2()
-      return makeConnection(ssh2Transport(hops.at(-1)!, await connectThrough(hops, options.signal)), options)
+      const [client, { ssh2Transport }] = await Promise.all([connectThrough(hops, options.signal), ssh2()])
+      return makeConnection(ssh2Transport(hops.at(-1)!, client), options)
     }
   }
 }
@@ -35,8 +36,12 @@ const ssh2 = () => import('./ssh2.ts')
 
 /** Connects hop by hop; each hop but the last is shared by all hosts behind it. */
 async function connectThrough(hops: readonly Hop[], signal?: AbortSignal): Promise<Ssh2Client> {
+  if (hops.length === 1) {
+    const sock = dial(hops[0]!)
+    const { connectHop } = await ssh2()
+    return connectHop(hops[0]!, sock, signal)
+  }
   const { connectHop, forward } = await ssh2()
-  if (hops.length === 1) return connectHop(hops[0]!, undefined, signal)
   const [before, hop] = [hops.slice(0, -1), hops.at(-1)!]
   const jump = await shareJump(before).catch((error) => {
     // The attempt may have been another host's; the trouble is ours too.
@@ -54,6 +59,11 @@ async function connectThrough(hops: readonly Hop[], signal?: AbortSignal): Promi
     jump.release()
     throw error
   }
+}
+
+/** The host starts a process for us while we load what talks to it. Why there is no connection stands in `errored`. */
+function dial({ address, port }: Hop): Socket {
+  return netConnect({ host: address, port, noDelay: true }).on('error', () => {})
 }
 
 interface Jump {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
-import ssh2, { type ParsedKey } from 'ssh2'
+import type { BaseAgent, ParsedKey } from 'ssh2'
 import type { Prompt } from './session.ts'
+import { OpenSSHAgent, parseKey } from './ssh2-parts.ts'
 
 /** What stands behind an IdentityFile. */
 export interface Identity {
@@ -80,7 +81,7 @@ export function unlock(file: string, { passphrase, prompt, addSecret }: Opener):
 
 function parse(text: string | Error, passphrase?: string): ParsedKey | Error {
   if (text instanceof Error) return text
-  const key = ssh2.utils.parseKey(text, passphrase)
+  const key = parseKey(text, passphrase)
   return Array.isArray(key) ? key[0] : key
 }
 
@@ -116,7 +117,7 @@ export async function readAgent(socket: string, tried: string[]): Promise<Parsed
   let keys = agents.get(socket)
   if (!keys) {
     keys = new Promise<ParsedKey[]>((resolve, reject) => {
-      new ssh2.OpenSSHAgent(socket).getIdentities((error, found) => {
+      new OpenSSHAgent(socket).getIdentities((error, found) => {
         if (error) reject(error)
         else resolve((found ?? []) as ParsedKey[])
       })
@@ -133,8 +134,8 @@ export async function readAgent(socket: string, tried: string[]): Promise<Parsed
 }
 
 /** The agent with some of its keys only. */
-export function agentWith(socket: string, keys: ParsedKey[]): ssh2.BaseAgent<ParsedKey> {
-  const agent = new ssh2.OpenSSHAgent(socket)
+export function agentWith(socket: string, keys: ParsedKey[]): BaseAgent<ParsedKey> {
+  const agent = new OpenSSHAgent(socket)
   agent.getIdentities = (done) => done(undefined, keys)
   return agent
 }

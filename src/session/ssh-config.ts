@@ -82,8 +82,8 @@ class Found {
       const folder = path === SYSTEM || path.startsWith('/etc/ssh/') ? '/etc/ssh' : join(HOME, '.ssh')
       for (const word of words) {
         const pattern = expandHome(word)
-        const files = globSync(isAbsolute(pattern) ? pattern : join(folder, pattern)).sort()
-        for (const file of files) this.read(file, false, depth + 1)
+        for (const file of included(isAbsolute(pattern) ? pattern : join(folder, pattern)))
+          this.read(file, false, depth + 1)
       }
     } else if (words.length > 0) {
       const earlier = this.#values.get(key)
@@ -213,6 +213,17 @@ function wordsOf(value: string | readonly { val: string }[]): string[] {
 
 /** Parsed once a process. */
 const parsed = new Map<string, SSHConfig>()
+const inclusions = new Map<string, readonly string[]>()
+
+/** The files that an Include means; like their text, looked for once a process. */
+function included(pattern: string): readonly string[] {
+  let files = inclusions.get(pattern)
+  if (!files) {
+    files = globSync(pattern).sort()
+    inclusions.set(pattern, files)
+  }
+  return files
+}
 
 function load(path: string, mustExist: boolean): SSHConfig {
   const known = parsed.get(path)

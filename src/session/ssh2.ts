@@ -1,12 +1,13 @@
-import { connect as netConnect, Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import ssh2, { type Client, type ClientChannel, type ServerHostKeyAlgorithm } from 'ssh2'
+import type { ClientChannel, ServerHostKeyAlgorithm, Client as SshClient } from 'ssh2'
 import { type Authenticator, authenticator, type Login } from './auth.ts'
 import type { Channel, Transport } from './channel.ts'
 import { ChannelSlots } from './channel-slots.ts'
 import { checkHostKey, type HostKeys, keyAlgorithms } from './host-key.ts'
 import { SessionError } from './session.ts'
+import { Client } from './ssh2-parts.ts'
 
 /** One hop: where to connect, who logs in, whose key is expected. */
 export interface Hop {
@@ -22,7 +23,7 @@ export interface Hop {
 
 /** An authenticated client; `end` says why it ended. */
 export interface Ssh2Client {
-  readonly client: Client
+  readonly client: SshClient
   readonly closed: Promise<Error | undefined>
   close(): Promise<void>
 }
@@ -30,16 +31,15 @@ export interface Ssh2Client {
 /** How long the peer may take to answer our goodbye. */
 const GOODBYE_MS = 500
 
-/** Connects and logs in, directly or through `through` (a channel of the hop before). */
-export async function connectHop(hop: Hop, through?: Duplex, signal?: AbortSignal): Promise<Ssh2Client> {
+/** Logs in over `sock`: a TCP connection, which may still be under way, or a channel of the hop before. */
+export async function connectHop(hop: Hop, sock: Duplex, signal?: AbortSignal): Promise<Ssh2Client> {
   const { name, address, port, login } = hop
-  const client = new ssh2.Client()
+  const client = new Client()
   const closed = Promise.withResolvers<Error | undefined>()
   const ready = Promise.withResolvers<void>()
   let failure: Error | undefined
   let ours = false
   let hostKeyError: SessionError | undefined
-  const sock = through ?? netConnect({ host: address, port, noDelay: true })
   // ssh2 reports an agent's trouble as `error` and then goes on to the next method; those are no ends.
   client.on('error', (error: Error & { level?: string }) => {
     if (error.level === 'agent') return
@@ -62,6 +62,7 @@ export async function connectHop(hop: Hop, through?: Duplex, signal?: AbortSigna
   signal?.addEventListener('abort', abort, { once: true })
   try {
     signal?.throwIfAborted()
+    if (sock.errored) throw sock.errored
     client.connect({
       sock: sock as never,
       username: login.user,
@@ -193,7 +194,7 @@ const PASSING_REASONS = new Set<unknown>([1, 2, 4])
 const MAX_WAIT_MS = 300
 
 /** A channel that sshd has closed still counts against MaxSessions for a moment, so `open failed` is tried again. */
-async function openRetrying(client: Client, host: string, command: string, timeoutMs: number, signal?: AbortSignal) {
+async function openRetrying(client: SshClient, host: string, command: string, timeoutMs: number, signal?: AbortSignal) {
   const end = performance.now() + timeoutMs
   for (let wait = 20; ; wait = Math.min(2 * wait, MAX_WAIT_MS)) {
     try {
@@ -211,7 +212,7 @@ async function openRetrying(client: Client, host: string, command: string, timeo
 }
 
 function openOnce(
-  client: Client,
+  client: SshClient,
   host: string,
   command: string,
   timeoutMs: number,
