@@ -209,7 +209,8 @@ export class Desk {
       return 'gone'
     }
     this.#event(machine.name, `reads ${file}`)
-    if (!profile.reports) {
+    // A distribution's installer says nothing more until it is done.
+    if (!profile.reports || machines.state(machine.name)?.phase === 'booting') {
       machines.apply(machine.name, { type: 'progress', at: this.#now(), token: grant.repave, step: `reads ${file}` })
     }
     if (text !== undefined) return text

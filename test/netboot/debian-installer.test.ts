@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { gunzipSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { sources } from '../lab/image.ts'
 import { ensureNetbootFiles } from './disk-image.ts'
@@ -30,9 +31,21 @@ const PACKAGE = 'debian-installer-12-netboot-amd64'
 const IMAGES = './usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64'
 const MIRROR = '10.77.0.1:3142'
 
+async function siteOfMirror(): Promise<string> {
+  return /^deb (\S+)/.exec((await sources())[0] ?? '')?.[1]?.replace(/\/$/, '') ?? 'http://deb.debian.org/debian'
+}
+
+/** Whether the mirror has the installer's own packages (.udeb), which some proxies of packages do not know. */
+async function hasInstallersPackages(site: string): Promise<boolean> {
+  const index = await fetch(`${site}/dists/bookworm/main/debian-installer/binary-amd64/Packages.gz`)
+  if (!index.ok) return false
+  const text = gunzipSync(Buffer.from(await index.arrayBuffer())).toString()
+  const [, path] = /^Filename: (.*)$/m.exec(text) ?? []
+  return path !== undefined && (await fetch(`${site}/${path}`, { method: 'HEAD' })).ok
+}
+
 /** Debian's mirror at an address of the rack. */
-async function mirror(t: Test, rack: Rack): Promise<void> {
-  const [, site] = /^deb (\S+)/.exec((await sources())[0] ?? 'deb http://deb.debian.org/debian')!
+async function mirror(t: Test, rack: Rack, site: string): Promise<void> {
   const server = createServer(async ({ url = '/', method = 'GET', headers: { range } }, response) => {
     try {
       const answer = await fetch(new URL(url, site), {
@@ -90,6 +103,8 @@ function example(rack: Rack): void {
   const path = join(rack.folder, 'netboot.yml')
   const own = readFileSync(path, 'utf8')
     .replace(/^files: .*$/m, 'files: files')
+    // Without a way out the installer asks whether to go on.
+    .replace('10.77.0.0/24,', '10.77.0.0/24, router: 10.77.0.1, dns: [10.77.0.1],')
     .replace(/^profiles:[\s\S]*/m, '')
   const here = profile
     .replace('/dev/sda', '/dev/vda')
@@ -115,15 +130,20 @@ firmwareTest(
     truncateSync(join(rack.folder, 'disk.raw'), 6 * 2 ** 30)
     await filesOf(rack, say)
     example(rack)
-    await mirror(t, rack)
+    const site = await siteOfMirror()
+    await mirror(t, rack, site)
     await rack.serve()
     t.match(await rack.runbook(['netboot', 'repave', 'n1']), { code: 0 })
     await rack.power('on')
-    await rack.until(/n1 .*GET \/seed\/.*preseed\.cfg 200/)
-    await rack.until(/n1 .* installed/, 5400)
-    await rack.until(/n1 .*site\.yml applied/, 1200)
-    t.equal(await rack.ssh('cat /etc/applied'), 'by runbook\n')
-    t.match(await rack.runbook(['netboot', 'status', 'n1']), { code: 0, out: /n1 +reachable/ })
+    await rack.until(/n1 .*reads preseed\.cfg/)
+    t.match(await rack.runbook(['netboot', 'status', 'n1']), { code: 0, out: /n1 +installing .*reads preseed\.cfg/s })
+    const skip = !(await hasInstallersPackages(site)) && `${site} has no packages of the installer (.udeb)`
+    await t.test('to the applied playbook', { skip }, async (t) => {
+      await rack.until(/n1 .* installed/, 5400)
+      await rack.until(/n1 .*site\.yml applied/, 1200)
+      t.equal(await rack.ssh('cat /etc/applied'), 'by runbook\n')
+      t.match(await rack.runbook(['netboot', 'status', 'n1']), { code: 0, out: /n1 +reachable/ })
+    })
   },
   { full: true },
 )
