@@ -64,13 +64,18 @@ export default defineModule({
     link: state === 'link' ? read.link(path) : undefined,
     source: state === 'hard' ? read.stat(src!) : undefined,
     tree: recurse ? read.tree(path) : undefined,
+    mounts: state === 'absent' ? read.mounts() : undefined,
   }),
   plan: (a, state) => {
     const { path } = a
     const there = state.followed
     switch (a.state) {
-      case 'absent':
+      case 'absent': {
+        // Where a link is on the way, the kernel has another path: then the host itself refuses.
+        const mount = state.own && state.mounts?.find((m) => `${m.path}/`.startsWith(`${path}/`))
+        if (mount) throw new TaskFailure(`${mount.path} is a mount point: unmount it first`)
         return state.own ? [remove(path, state.own.type === 'directory')] : []
+      }
       case 'directory':
         if (!there) {
           if (state.own) throw new TaskFailure(`${path} is a link to something that does not exist`)

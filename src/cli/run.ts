@@ -147,6 +147,9 @@ export async function run({ flags, playbooks: paths, texts, command }: RunReques
       }
       if (event.type === 'recap') exitCode = exitCodeOf(event, { detailed: flags.detailedExitcode })
       reporter.event(event)
+      // An empty group is no mistake, and a slip in --limit must not look like a run that found all in order.
+      if (event.type === 'recap' && Object.keys(event.hosts).length === 0)
+        reporter.warn(`nothing was done: no play has a host${flags.limit === undefined ? '' : ` that --limit leaves`}`)
       junit?.event(event)
       report?.event(event)
     }

@@ -238,3 +238,11 @@ t.test('--step needs a terminal', async (t) => {
   t.match(await runbook(['apply', 'site.yml', '--step'], folder), { code: 3, out: '', err: /--step needs a terminal/ })
   t.notOk(existsSync(join(folder, 'there')))
 })
+
+t.test('a run without a host says that nothing was done', async (t) => {
+  const site = '- {hosts: two, gather_facts: false, tasks: [{debug: {msg: x}}]}\n'
+  const folder = t.testdir({ ...FILES, 'site.yml': site })
+  const limited = await runbook(['apply', 'site.yml', '--limit', 'one'], folder)
+  t.match(limited, { code: 0, err: /warning: nothing was done: no play has a host that --limit leaves/ })
+  t.match(await runbook(['apply', 'site.yml', '--limit', 'two'], folder), { code: 0, err: /^$/ })
+})

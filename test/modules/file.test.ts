@@ -62,6 +62,18 @@ table(file, [
     changes: [],
   },
   { name: 'a number for a mode', args: { path: '/a', mode: 644 }, state: {}, invalid: /quoted string/ },
+  {
+    name: 'check mode sees a mount point too',
+    args: { path: '/srv/a', state: 'absent' },
+    state: { own: stat('directory', 0o755), mounts: [{ path: '/srv/ab' }, { path: '/srv/a/b' }] },
+    fails: /^\/srv\/a\/b is a mount point: unmount it first$/,
+  },
+  {
+    name: 'one beside it is none of its business',
+    args: { path: '/srv/a', state: 'absent' },
+    state: { own: stat('directory', 0o755), mounts: [{ path: '/srv/ab' }, { path: '/srv' }] },
+    changes: ['remove folder /srv/a'],
+  },
   { name: 'never the root', args: { path: '//', state: 'absent' }, state: {}, invalid: /cannot be absent/ },
   { name: 'recurse without x', args: { path: '/a', recurse: true, mode: '0644' }, state: {}, invalid: /u=rwX/ },
   {
