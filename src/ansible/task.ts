@@ -119,7 +119,7 @@ function rewriteTask(context: TaskContext, task: YAMLMap): void {
   }
   const loopNames = rewriteLoop(doc, task, types.env(report))
   const own = new Map(loopNames)
-  for (const [name, value] of varsOf(task)) own.set(name, types.typeOf(name) ?? (value ? ANY : ANY))
+  for (const name of varNames(task)) own.set(name, types.typeOf(name) ?? ANY)
   const env = types.env(report, own)
   keywords(doc, task, env)
   const becomes = doc.becomes
@@ -130,9 +130,9 @@ function rewriteTask(context: TaskContext, task: YAMLMap): void {
   doc.becomes = becomes
 }
 
-function varsOf(task: YAMLMap): [string, unknown][] {
+function varNames(task: YAMLMap): string[] {
   const vars = entry(task, 'vars')?.value
-  return isMap(vars) ? entriesOf(vars).map(({ key, value }) => [key.value, value]) : []
+  return isMap(vars) ? entriesOf(vars).map(({ key }) => key.value) : []
 }
 
 /** The keywords that tasks, blocks, roles and plays share. */
