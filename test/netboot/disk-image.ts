@@ -14,7 +14,7 @@ const PACKAGES = [
   ...['linux-image-cloud-amd64', 'initramfs-tools'],
 ]
 /** What Debian's own cloud images have. */
-const CLOUD_PACKAGES = ['cloud-init', 'cloud-guest-utils', 'netplan.io', 'sudo']
+const CLOUD_PACKAGES = ['cloud-init', 'cloud-guest-utils', 'netplan.io', 'sudo', 'locales']
 /** MiB of the EFI system partition and of the root file system. */
 const ESP = 16
 const ROOT = { plain: 640, cloud: 880 } as const
