@@ -1,9 +1,10 @@
 /** The real Ansible, from the Python package index, in an environment of its own; made once and kept in the user's cache. */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process'
-import { existsSync, globSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { takeLock } from '../lab/lock.ts'
 
 /** Another name for each choice of what is unpacked: an older environment stays as it is. */
 export const COLLECTIONS_FOLDER = 'collections-2'
@@ -28,11 +29,12 @@ export function skipWithoutPython(): string | false {
 }
 
 /** The folder of the environment. `collections` adds ansible.posix and community.general's modprobe and pam_limits. */
-export function ansibleFolder({ collections = false } = {}): string {
+export async function ansibleFolder({ collections = false } = {}): Promise<string> {
   const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runbook-test')
   const folder = join(cache, CORE.replace('==', '-'))
+  // Several test files begin at once, and the first makes it for all.
+  await using _ = await takeLock(`${folder}.lock`)
   if (!existsSync(join(folder, 'complete'))) {
-    mkdirSync(cache, { recursive: true })
     execFileSync('python3', ['-m', 'venv', '--clear', folder], { stdio: 'inherit' })
     execFileSync(join(folder, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', CORE], {
       stdio: 'inherit',

@@ -43,7 +43,7 @@ async function compare(theirs: string, ours: string): Promise<number> {
     const before = await Promise.all([stateOf(lab, 'n1'), stateOf(lab, 'n2')])
     const unlike = differences(...before)
     const more = (values['extra-vars'] ?? []).flatMap((one) => ['-e', one])
-    const ansible = ansibleFolder({ collections: true })
+    const ansible = await ansibleFolder({ collections: true })
     for (const run of ['first', 'second']) {
       const made = await runAnsible(ansible, theirs, inventoryOf(lab, 'n1', folder, groups), more)
       console.log(`--- ansible-playbook, ${run} run: ${made.rc}\n${made.out}`)

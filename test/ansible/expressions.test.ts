@@ -356,7 +356,7 @@ const TEXTS = [
 ]
 
 t.test('a table of expressions, beside the real Ansible', { skip: skipWithoutPython() }, async (t) => {
-  await using templar = new Templar(ansibleFolder())
+  await using templar = new Templar(await ansibleFolder())
   const count = { same: 0, refused: 0, stricter: 0 }
   for (const known of [Object.keys(VARS), []]) {
     for (const [kind, list] of [
@@ -474,7 +474,7 @@ const scope = fc.record({
 })
 
 t.test('generated conditions over generated variables', { skip: skipWithoutPython() }, async (t) => {
-  await using templar = new Templar(ansibleFolder())
+  await using templar = new Templar(await ansibleFolder())
   let same = 0
   await fc.assert(
     fc.asyncProperty(boolean, scope, fc.boolean(), async (source, given, typed) => {

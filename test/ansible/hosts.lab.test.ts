@@ -15,7 +15,7 @@ t.test(
   'a host that ansible-playbook made, and one of the imported playbook',
   { skip: skipWithoutLab() || skipWithoutPython() },
   async (t) => {
-    const ansible = ansibleFolder({ collections: true })
+    const ansible = await ansibleFolder({ collections: true })
     const folder = mkdtempSync(join(tmpdir(), 'runbook-import-'))
     t.teardown(() => rmSync(folder, { recursive: true, force: true }))
     const playbook = join(import.meta.dirname, 'fixtures/site.yml')

@@ -438,7 +438,7 @@ const TEMPLATES = [
 ]
 
 t.test('template files print what Jinja prints', { skip: skipWithoutPython() }, async (t) => {
-  await using templar = new Templar(ansibleFolder())
+  await using templar = new Templar(await ansibleFolder())
   let same = 0
   for (const flag of [true, false]) {
     const vars = {

@@ -57,7 +57,7 @@ t.test('items of loops over several lists, beside the real Ansible', { skip: ski
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   mkdirSync(join(folder, 'role/tasks'), { recursive: true })
   mkdirSync(join(folder, 'role/defaults'))
-  await using templar = new Templar(ansibleFolder())
+  await using templar = new Templar(await ansibleFolder())
   const scope = makeScope([{ name: 'test', vars: VARS }])
   for (const known of [VARS, {}]) {
     writeFileSync(join(folder, 'role/defaults/main.yml'), JSON.stringify(known))
