@@ -14,7 +14,7 @@ const PACKAGES = [
   ...['linux-image-cloud-amd64', 'initramfs-tools'],
 ]
 /** What Debian's own cloud images have. */
-const CLOUD_PACKAGES = ['cloud-init', 'cloud-guest-utils', 'netplan.io', 'sudo', 'locales']
+const CLOUD_PACKAGES = ['cloud-init', 'cloud-guest-utils', 'netplan.io', 'sudo']
 /** MiB of the EFI system partition and of the root file system. */
 const ESP = 16
 const ROOT = { plain: 640, cloud: 880 } as const
@@ -42,6 +42,13 @@ const FILES: Readonly<Record<string, string>> = {
     '[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=60\n',
 }
 
+/** There are no locales to choose from. */
+const CLOUD_FILES: Readonly<Record<string, string>> = { 'etc/cloud/cloud.cfg.d/90_image.cfg': 'locale: false\n' }
+
+function filesOf(kind: ImageKind): Readonly<Record<string, string>> {
+  return kind === 'cloud' ? { ...FILES, ...CLOUD_FILES } : FILES
+}
+
 function packagesOf(kind: ImageKind): string[] {
   return [...PACKAGES, ...(kind === 'cloud' ? CLOUD_PACKAGES : [])]
 }
@@ -49,7 +56,7 @@ function packagesOf(kind: ImageKind): string[] {
 /** Changes with what goes into the image. */
 function key(kind: ImageKind): string {
   return createHash('sha256')
-    .update(JSON.stringify([packagesOf(kind), ESP, ROOT[kind], GRUB, FILES, 3]))
+    .update(JSON.stringify([packagesOf(kind), ESP, ROOT[kind], GRUB, filesOf(kind), 3]))
     .digest('hex')
     .slice(0, 12)
 }
@@ -154,7 +161,7 @@ async function buildImage(kind: ImageKind, cache: string, file: string): Promise
     ],
     { timeoutMs: TIMEOUT },
   )
-  for (const [path, text] of Object.entries(FILES)) {
+  for (const [path, text] of Object.entries(filesOf(kind))) {
     await mkdir(join(root, path, '..'), { recursive: true })
     await writeFile(join(root, path), text)
   }
