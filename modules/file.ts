@@ -1,4 +1,5 @@
-import { args, type Change, change, defineModule, quote, read, TaskFailure, z } from '#module'
+import { basename, dirname } from 'node:path/posix'
+import { args, type Change, change, defineModule, fileTree, quote, read, TaskFailure, z } from '#module'
 
 const time = z.enum(['now', 'preserve'])
 
@@ -107,17 +108,15 @@ export default defineModule({
 
 type Wanted = change.Attributes
 
-/** Root follows no planted link to where a name is made or taken away; what the name itself leads to is left alone. */
-const folderOf = (path: string): string => path.replace(/\/[^/]*$/, '') || '/'
-
 /**
  * Refuses to reach through a mount point: `rm -r` would empty the file system that is mounted there. The kernel lists
- * mounts by their real paths (a blank is `\040`, proc_pid_mountinfo(5)), so links on the way are followed first.
+ * mounts by their real paths (a blank is `\040`, proc_pid_mountinfo(5)), so links on the way are followed first. As elsewhere
+ * here, root follows no planted link to where the name is (rb_trust); what the name itself leads to is left alone.
  */
 function remove(path: string, folder: boolean): Change {
   const q = quote(path)
-  const above = quote(folderOf(path))
-  const name = quote(path.replace(/^.*\//, ''))
+  const above = quote(dirname(path))
+  const name = quote(basename(path))
   const guard = folder
     ? `r=$(cd -P -- ${above} && pwd -P) || exit 1
 r=$(printf %s "\${r%/}/"${name} | sed 's/\\\\/\\\\134/g; s/ /\\\\040/g')
@@ -126,7 +125,7 @@ while read -r _ _ _ _ m _; do case $m in "$r"|"$r"/*) echo "$m is a mount point:
     : ''
   return {
     summary: `remove ${folder ? 'folder ' : ''}${path}`,
-    touches: [`file:${path}`, `file:${path}/*`],
+    touches: fileTree(path),
     script: `rb_trust ${above} || exit 1\n${guard}rm -rf -- ${q}`,
   }
 }
@@ -162,13 +161,13 @@ function link(path: string, src: string, force: boolean, a: Wanted, own: read.Fi
   }
   const q = quote(path)
   const steps = [
-    `rb_trust ${quote(folderOf(path))}`,
+    `rb_trust ${quote(dirname(path))}`,
     own?.type === 'directory' && `rmdir -- ${q}`,
     `ln -sfn -- ${quote(src)} ${q}`,
     owner && `chown -h -- ${quote(owner)} ${q}`,
   ]
   // What lies below it by name is something else now.
-  const touches = [`file:${path}`, `file:${path}/*`]
+  const touches = fileTree(path)
   return [{ summary: `link ${path} -> ${src}`, touches, script: steps.filter(Boolean).join(' && ') }]
 }
 
@@ -189,7 +188,7 @@ function hard(
     summary: `hard link ${path} = ${src}`,
     diff: { kind: 'value', from: own?.inode, to: source.inode },
     touches: [`file:${path}`, `file:${src}`],
-    script: `rb_trust ${quote(folderOf(path))} && ln -f -- ${quote(src)} ${quote(path)}`,
+    script: `rb_trust ${quote(dirname(path))} && ln -f -- ${quote(src)} ${quote(path)}`,
   }
   return [made, ...change.attributes(path, a, source)]
 }
@@ -200,7 +199,7 @@ function hard(
  */
 function recursive(path: string, a: Wanted, tree: readonly read.TreeEntry[]): Change[] {
   const q = quote(path)
-  const touches = [`file:${path}`, `file:${path === '/' ? '' : path}/*`]
+  const touches = fileTree(path)
   const changes: Change[] = []
   const foreign = tree.filter((e) => change.ownership(change.differing(a, e)) !== '')
   const owner = change.ownership(a)

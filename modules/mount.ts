@@ -1,4 +1,5 @@
-import { args, type Change, change, defineModule, map, quote, quoteAll, read, TaskFailure, z } from '#module'
+import { basename, dirname } from 'node:path/posix'
+import { args, type Change, change, defineModule, fileTree, map, quote, quoteAll, read, TaskFailure, z } from '#module'
 
 const word = z.string().regex(/^[^\0\n]+$/, 'may not be empty or hold a line break')
 
@@ -119,13 +120,13 @@ interface Found {
  * link itself by now, and where that leads is another mount: only the links in front of it are followed.
  */
 function realScript(path: string, unmounts: boolean): string {
-  const name = path.replace(/^.*\//, '')
-  const real = unmounts ? `r=$(readlink -f -- ${quote(folderOf(path))}) && printf '%s/%s' "\${r%/}" ${quote(name)}` : ''
+  const real = unmounts
+    ? `r=$(readlink -f -- ${quote(dirname(path))}) && printf '%s/%s' "\${r%/}" ${quote(basename(path))}`
+    : ''
   return `while read -r _ _ _ _ m _; do [ "$m" != ${quote(escapeSpace(path))} ] || exit 0; done </proc/self/mountinfo
 ${real || `readlink -f -- ${quote(path)}`}`
 }
 
-const folderOf = (path: string): string => path.replace(/\/[^/]*$/, '') || '/'
 const trim = (path: string): string => path.replace(/(.)\/+$/, '$1')
 
 const isBind = (opts: string): boolean => /(^|,)r?bind(,|$)/.test(opts)
@@ -178,7 +179,7 @@ function mount({ path, src, fstype, opts }: Args & { src: string; fstype: string
   ]
   return {
     summary: `mount ${src} on ${path}`,
-    touches: [`mount:${path}`, `file:${path}`, `file:${path}/*`],
+    touches: [`mount:${path}`, ...fileTree(path)],
     script: `rb_trust ${quote(path)} && rb_mkdir ${quote(path)} '' '' && ${quoteAll(words)}`,
   }
 }
@@ -203,9 +204,9 @@ function remount(path: string, opts: string, live: read.Mount, transient: boolea
 function unmount(path: string): Change {
   return {
     summary: `unmount ${path}`,
-    touches: [`mount:${path}`, `file:${path}`, `file:${path}/*`],
+    touches: [`mount:${path}`, ...fileTree(path)],
     // Not the path itself: a stale NFS mount would hang.
-    script: `rb_trust ${quote(folderOf(path))} && umount -- ${quote(path)}`,
+    script: `rb_trust ${quote(dirname(path))} && umount -- ${quote(path)}`,
   }
 }
 

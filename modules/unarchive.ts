@@ -3,6 +3,7 @@ import {
   type Change,
   change,
   defineModule,
+  fileTree,
   type LoadedFile,
   quote,
   quoteAll,
@@ -163,7 +164,7 @@ function unpack(a: Args, key: string, differing: readonly string[]): Change {
       differing.length === 0
         ? undefined
         : { kind: 'value', from: `changed: ${differing.join(', ')}`, to: 'as unpacked' },
-    touches: [`file:${a.dest}`, `file:${a.dest === '/' ? '' : a.dest}/*`],
+    touches: fileTree(a.dest),
     script: steps.filter(Boolean).join('\n'),
     ...(file
       ? {

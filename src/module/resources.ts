@@ -5,6 +5,9 @@
 
 export const EVERYTHING = '*'
 
+/** A file, or a folder and all below it. */
+export const fileTree = (path: string): string[] => [`file:${path}`, `file:${path === '/' ? '' : path}/*`]
+
 /** Whether two resource names can mean the same thing. A folder's file does not touch the folder. */
 export function overlap(a: string, b: string): boolean {
   if (a.endsWith('*')) {

@@ -1,5 +1,6 @@
 import { quote } from '../../shared/quote.ts'
 import { type AskKind, ask, type Read } from '../read.ts'
+import { fileTree } from '../resources.ts'
 
 /** What was unpacked into a folder, as the manifest that unpacking left on the host says. */
 export interface Unpacked {
@@ -35,7 +36,7 @@ rb_statall() { tr '\\n' '\\0' | xargs -0 stat -c "%f$1 %s %Y %n" -- 2>/dev/null 
 
 const manifestKind: AskKind<ManifestKey, Unpacked | undefined> = {
   name: 'unpacked',
-  reads: ({ dest }) => [`file:${dest}`, `file:${dest === '/' ? '' : dest}/*`],
+  reads: ({ dest }) => fileTree(dest),
   sections: (keys) => keys.length,
   prelude: `${MANIFEST_PRELUDE}
 rb_unpacked() (

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { quote, quoteAll } from '../../shared/quote.ts'
 import { type AskKind, all, ask, each, map, type Read, ReadError, type Section } from '../read.ts'
+import { fileTree } from '../resources.ts'
 
 export type FileType = 'file' | 'directory' | 'link' | 'socket' | 'fifo' | 'char' | 'block'
 
@@ -132,7 +133,7 @@ export interface TreeEntry extends Pick<FileStat, 'type' | 'mode' | 'uid' | 'gid
 /** Which combinations of type, mode and owner there are, not which file has which: short however large the tree is. */
 const treeKind: AskKind<string, readonly TreeEntry[]> = {
   name: 'tree',
-  reads: (path) => [`file:${path}`, `file:${path === '/' ? '' : path}/*`],
+  reads: fileTree,
   sections: (keys) => keys.length,
   script: (keys) =>
     keys

@@ -1,5 +1,6 @@
 import { quote, quoteAll } from '../../shared/quote.ts'
 import { type AskKind, ask, map, type Read, ReadError } from '../read.ts'
+import { fileTree } from '../resources.ts'
 import { type FileStat, STAT_FORMAT, statLines } from './files.ts'
 
 export interface Search {
@@ -16,7 +17,7 @@ export interface FoundFile extends FileStat {
 
 const findKind: AskKind<Search, readonly FoundFile[] | ReadError> = {
   name: 'find',
-  reads: ({ paths }) => paths.flatMap((path) => [`file:${path}`, `file:${path === '/' ? '' : path}/*`]),
+  reads: ({ paths }) => paths.flatMap(fileTree),
   sections: (keys) => keys.length,
   script: (keys) =>
     keys
