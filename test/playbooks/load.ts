@@ -12,15 +12,18 @@ export interface Load {
 /** Seconds that one client sends for. */
 const SLICE = 10
 
-/** Waits until a host gets an answer from a URL; throws when there is none for a minute. */
+/**
+ * Waits until a host gets an answer from the URL of a service; throws when there is none for a minute. A connection that is tried
+ * before the service has its rules on the host is remembered without them for two minutes (nf_conntrack_tcp_timeout_syn_sent): a later one
+ * from the same port would be lost, so these are forgotten.
+ */
 export async function reaches(lab: KubernetesLab, host: string, url: string): Promise<void> {
-  const { rc, stderr } = await lab.lab.exec(host, [
-    path.join(lab.kubernetes.shared.bin, 'test-server'),
-    'get',
-    url,
-    '60',
-  ])
-  if (rc !== 0) throw new Error(`${host} does not reach ${url}: ${stderr}`)
+  const client = path.join(lab.kubernetes.shared.bin, 'test-server')
+  const answer = await lab.lab.exec(host, [client, 'get', url, '60'])
+  if (answer.rc !== 0) throw new Error(`${host} does not reach ${url}: ${answer.stderr}`)
+  const tried = ['conntrack', '-D', '-p', 'tcp', '--state', 'SYN_SENT', '-d', new URL(url).hostname]
+  const { stderr } = await lab.lab.exec(host, tried)
+  if (!/\d+ flow entries have been deleted/.test(stderr)) throw new Error(`${tried.join(' ')} on ${host}: ${stderr}`)
 }
 
 /**
