@@ -258,7 +258,7 @@ function putKey(a: Args, key: read.FileState, folderExists: boolean): Change[] {
   return [...folder, change.download(from, change.asidePath(key.path, digest), key.path, key.stat, attributes)]
 }
 
-/** A line that some list has already stays where it is; one of this file that is commented out is taken in again. */
+/** A line that some list has already stays where it is. */
 function planLine(
   a: Args,
   repo: string,
@@ -269,31 +269,16 @@ function planLine(
   const path = sourcePath(a)
   const there = lines.filter(({ text }) => sourcesList.activeSource(text) === repo)
   if (a.state === 'absent')
-    return [...new Set(there.map((one) => one.path))].map((file) => withoutLine(file, repo, lines))
+    return [...new Set(there.map((one) => one.path))].map((file) => sourcesList.dropSource(file, repo, lines))
   const elsewhere = there.some((one) => one.path !== path)
   if (there.length > 0) return a.update_cache && !elsewhere && !listed && repo.startsWith('deb ') ? [update(a)] : []
-  const old = list.text === '' ? [] : list.text.replace(/\n$/, '').split('\n')
-  const asleep = old.some((line) => sourcesList.inactiveSource(line) === repo)
-  const after = asleep
-    ? old.map((line) => (sourcesList.inactiveSource(line) === repo ? line.trim().replace(/^#\s*/, '') : line))
-    : [...old, repo]
-  const edit = change.editText(path, list, `${after.join('\n')}\n`, list.exists ? {} : { mode: a.mode ?? '0644' })
+  const edit = change.editText(
+    path,
+    list,
+    sourcesList.addSource(list.text, repo),
+    list.exists ? {} : { mode: a.mode ?? '0644' },
+  )
   return [...edit, ...(a.update_cache && repo.startsWith('deb ') ? [update(a)] : [])]
-}
-
-/** A file that has nothing else goes with its line. */
-function withoutLine(path: string, repo: string, lines: readonly sourcesList.SourceLine[]): Change {
-  const mine = lines.filter((one) => one.path === path)
-  const gone = mine.filter(({ text }) => sourcesList.activeSource(text) === repo)
-  const isAll = mine.every((one) => gone.includes(one) || one.text.trim() === '')
-  const argv = isAll
-    ? ['rm', '-f', '--', path]
-    : ['sed', '-i', ...gone.flatMap(({ line }) => ['-e', `${line}d`]), '--', path]
-  return change.run(argv, {
-    summary: isAll ? `remove ${path}` : `remove the repository from ${path}`,
-    diff: { kind: 'value', from: repo, to: undefined },
-    touches: [`file:${path}`, 'file:/etc/apt/sources.list.d/*', 'package-lists', 'package:*'],
-  })
 }
 
 function render(a: Args): string {

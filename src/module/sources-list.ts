@@ -1,4 +1,5 @@
 /** sources.list(5) in its one-line form, as Ansible's apt_repository reads and writes it (ansible-core: modules/apt_repository.py). */
+import { type Change, run } from './change.ts'
 
 /** One line of sources.list or a .list file. */
 export interface SourceLine {
@@ -41,5 +42,30 @@ export function parseLines(text: string): SourceLine[] {
   return text.split('\n').flatMap((one) => {
     const m = /^([^:]+):(\d+):(.*)$/.exec(one)
     return m ? [{ path: m[1]!, line: Number(m[2]), text: m[3]! }] : []
+  })
+}
+
+/** The text of a list with the repository: a line of it that is commented out is taken in again, else it gets one at the end. */
+export function addSource(text: string, repo: string): string {
+  const lines = text === '' ? [] : text.replace(/\n$/, '').split('\n')
+  const isAsleep = (line: string): boolean => inactiveSource(line) === repo
+  const after = lines.some(isAsleep)
+    ? lines.map((line) => (isAsleep(line) ? line.trim().replace(/^#\s*/, '') : line))
+    : [...lines, repo]
+  return `${after.join('\n')}\n`
+}
+
+/** Takes a repository out of a file, of which `lines` holds every line; one that has nothing else goes with it. */
+export function dropSource(path: string, repo: string, lines: readonly SourceLine[]): Change {
+  const mine = lines.filter((one) => one.path === path)
+  const gone = mine.filter(({ text }) => activeSource(text) === repo)
+  const isAll = mine.every((one) => gone.includes(one) || one.text.trim() === '')
+  const argv = isAll
+    ? ['rm', '-f', '--', path]
+    : ['sed', '-i', ...gone.flatMap(({ line }) => ['-e', `${line}d`]), '--', path]
+  return run(argv, {
+    summary: isAll ? `remove ${path}` : `remove the repository from ${path}`,
+    diff: { kind: 'value', from: repo, to: undefined },
+    touches: [`file:${path}`, 'file:/etc/apt/sources.list.d/*', 'package-lists', 'package:*'],
   })
 }
