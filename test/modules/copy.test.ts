@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import copy from '../../modules/copy.ts'
 import template from '../../modules/template.ts'
+import { INLINE_BINARY_LIMIT, INLINE_LIMIT } from '../../src/module/changes/files.ts'
+import fc from '../property.ts'
 import { apply, type Bench, check, converge, inEachShell, modeOf } from './drive.ts'
 import { table } from './table.ts'
 
@@ -153,6 +155,24 @@ async function folders(t: Test, bench: Bench) {
     t.equal(changes.length, 1, 'only what differs')
   })
 }
+
+inEachShell('bytes of every kind arrive as they are, in the script or beside it', async (t, bench) => {
+  const any = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 300 }), { numRuns: 40, seed: 7 })
+  const files = [
+    ...any,
+    Buffer.from(Array.from({ length: 256 }, (_, i) => i)),
+    ...["-n\0%s'", '%d%%\0\\c', '\0', '\\0101\xff', '\x80\n\n'].map((text) => Buffer.from(text, 'latin1')),
+    randomBytes(INLINE_BINARY_LIMIT),
+    randomBytes(INLINE_BINARY_LIMIT + 1),
+    Buffer.from('%s\n'.repeat(INLINE_LIMIT / 3)),
+  ]
+  fs.mkdirSync(join(bench.controller, 'files'))
+  for (const [i, bytes] of files.entries()) fs.writeFileSync(join(bench.controller, 'files', `f${i}`), bytes)
+  const { changes } = await converge(t, bench, copy, { src: 'files/', dest: bench.host })
+  t.equal(changes.filter(({ upload }) => upload).length, 1, 'only the longest goes over a channel of its own')
+  for (const [i, bytes] of files.entries())
+    t.ok(fs.readFileSync(join(bench.host, `f${i}`)).equals(bytes), `f${i}, ${bytes.length} bytes`)
+})
 
 inEachShell('template', async (t, bench) => {
   fs.mkdirSync(join(bench.controller, 'templates'))

@@ -5,8 +5,10 @@ import type { Change, Diff } from '../change.ts'
 import { type LoadedFile, TaskFailure } from '../define.ts'
 import type { FileStat, FileState } from '../reads/files.ts'
 
-/** Files up to this many bytes ride inside the script; larger ones and binary ones go over a channel of their own. */
+/** Text up to this many bytes rides inside the script; what is larger goes over a channel of its own. */
 export const INLINE_LIMIT = 64 * 1024
+/** The same for other bytes, of which most take four characters there. */
+export const INLINE_BINARY_LIMIT = 16 * 1024
 
 /** Who owns a file and what its permissions are; what is undefined stays as it is. */
 export interface Attributes {
@@ -50,10 +52,8 @@ export function write(path: string, content: string | Buffer | LoadedFile, optio
     touches: options.touches ?? [`file:${path}`],
   }
   const bytes = bytesOf(content)
-  if (bytes && bytes.length <= INLINE_LIMIT && isPlainText(bytes)) {
-    const text = quote(bytes.toString('utf8'))
-    return { ...base, script: `rb_write ${quote(path)} ${placeWords(options)} ${text}` }
-  }
+  const inline = bytes && inlineWords(bytes)
+  if (inline) return { ...base, script: `rb_write ${quote(path)} ${placeWords(options)} ${inline}` }
   const source = bytes
     ? { content: bytes }
     : { file: (content as LoadedFile).path, sha256: sha256Of(content), size: (content as LoadedFile).size }
@@ -63,6 +63,15 @@ export function write(path: string, content: string | Buffer | LoadedFile, optio
     upload: { path: beside, source, mode: 0o600 },
     script: place(beside, path, options),
   }
+}
+
+/** The content as the last words of `rb_write`: a text as it is, or a format of printf(1); undefined when it is too long. */
+function inlineWords(bytes: Buffer): string | undefined {
+  if (bytes.length > INLINE_LIMIT) return undefined
+  if (isPlainText(bytes)) return quote(bytes.toString('utf8'))
+  if (bytes.length > INLINE_BINARY_LIMIT) return undefined
+  const octal = (byte: string): string => `\\${byte.charCodeAt(0).toString(8).padStart(3, '0')}`
+  return `'' ${quote(bytes.toString('latin1').replace(/[^ -~]|[%'\\]|^-/g, octal))}`
 }
 
 /** Where an upload waits beside its target; the same for the same content, so that an interrupted one is overwritten. */
@@ -227,26 +236,28 @@ function ancestors(path: string): string[] {
 }
 
 /**
- * `rb_write PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT CONTENT`: the temporary name (it holds a part of the request's nonce: the
+ * `rb_write PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT TEXT [FORMAT]`: the temporary name (it holds a part of the request's nonce: the
  * whole must stay unknown) is opened with noclobber (O_EXCL), so nobody can plant a link there; a link at PATH is
  * followed, as editors do. `rb_trust PATH`: root follows no link that another user has made, unless to what is theirs: in
  * a home folder or /tmp it would have root write, chown or chmod what its maker wants.
  * `rb_place TEMP PATH MODE OWNER GROUP BACKUP VALIDATE EXPECT` puts a file that stands beside PATH in its place. A PATH that is a
  * mount point of its own (/etc/hosts in a container) cannot be renamed over and is written in place. `restorecon` runs
- * only where SELinux is on. `rb_keep OLD NEW` takes over access control lists and extended attributes (chown(2) behind it
- * takes capabilities off, as a write would have). All work with coreutils and with busybox.
+ * only where SELinux is on. `rb_keep` takes over access control lists and extended attributes. All work with coreutils and with
+ * busybox, and start as few programs as they can: two for a new file, five for one that is replaced.
  */
 export const FILE_PRELUDE = `
+RB_U=$(id -u)
 rb_trust() (
-  [ "$(id -u)" = 0 ] || exit 0
-  r=$(readlink -f -- "$1") && [ "$r" != "$1" ] || exit 0
-  e=$(stat -c %u -- "$r" 2>/dev/null) || e=$(stat -c %u -- "\${r%/*}/") || exit 1
-  at= to=$1 n=0
+  at= to=$1 n=0 e=
   while [ -n "$to" ]; do
     c=\${to%%/*}
     case $to in */*) to=\${to#*/} ;; *) to= ;; esac
     case $c in ''|.) continue ;; ..) at=\${at%/*}; continue ;; esac
     if ! [ -L "$at/$c" ]; then at=$at/$c; continue; fi
+    if [ -z "$e" ]; then
+      [ "$RB_U" = 0 ] && r=$(readlink -f -- "$1") || exit 0
+      e=$(stat -c %u -- "$r" 2>/dev/null) || e=$(stat -c %u -- "\${r%/*}/") || exit 1
+    fi
     u=$(stat -c %u -- "$at/$c") || exit 1
     n=$((n + 1))
     if [ $n -gt 40 ] || { [ "$u" != 0 ] && [ "$u" != "$e" ]; }; then
@@ -269,32 +280,31 @@ rb_write() (
   rb_target "$1" || exit 1
   t=\${p%/*}/.rb-\${RB_N%??????????}-\${p##*/}
   trap 'rm -f -- "$t"' EXIT
-  (set -C; umask 077; printf %s "$8" > "$t") || {
+  (set -C; umask 077; if [ $# = 8 ]; then printf %s "$8"; else printf "$9"; fi > "$t") || {
     # All that a shell says of a full disk is "I/O error".
     [ ! -e "$t" ] || echo "cannot write into \${p%/*}: is the file system full, or over a quota? The file is as it was" >&2
     exit 1
   }
-  rb_place "$t" "$p" "$2" "$3" "$4" "$5" "$6" "$7"
+  rb_replace "$2" "$3" "$4" "$5" "$6" "$7"
 )
 rb_place() (
   t=$1
   trap 'rm -f -- "$t"' EXIT
   rb_target "$2" || exit 1
-  m=$3
-  if [ -e "$p" ]; then
-    rb_keep "$p" "$t"
-    [ "$(id -u)" != 0 ] || chown "$(stat -c %u:%g -- "$p")" "$t" || exit 1
-    [ -n "$m" ] || m=$(stat -c %a -- "$p") || exit 1
-  fi
-  [ -z "$4$5" ] || chown -- "$4\${5:+:$5}" "$t" || exit 1
+  rb_replace "$3" "$4" "$5" "$6" "$7" "$8"
+)
+rb_replace() {
+  m=$1 u=$2 g=$3
+  if [ -e "$p" ]; then rb_keep $(stat -c '%h %u %g %a' -- "$p") || exit 1; fi
+  [ -z "$u$g" ] || chown -- "$u\${g:+:$g}" "$t" || exit 1
   chmod "\${m:-$(printf %o $((0666 & ~$(umask))))}" "$t" || exit 1
-  if [ -n "$7" ]; then rb_validate "$7" "$t" || { echo "validate refused the new content of $p: $7" >&2; exit 1; }; fi
-  if [ -n "$8" ]; then
+  if [ -n "$5" ]; then rb_validate "$5" "$t" || { echo "validate refused the new content of $p: $5" >&2; exit 1; }; fi
+  if [ -n "$6" ]; then
     h=-
     [ ! -e "$p" ] || h=$(sha256sum < "$p") || exit 1
-    [ "\${h%% *}" = "$8" ] || { echo "$p has changed since it was read" >&2; exit ${STALE}; }
+    [ "\${h%% *}" = "$6" ] || { echo "$p has changed since it was read" >&2; exit ${STALE}; }
   fi
-  if [ -n "$6" ] && [ -e "$p" ]; then
+  if [ -n "$4" ] && [ -e "$p" ]; then
     b=$p.$(date +%Y-%m-%d@%H:%M:%S) n=
     until (set -C; umask 077; : > "$b$n~") 2>/dev/null; do
       [ "$n" != -9 ] || { echo "cannot write $b~" >&2; exit 1; }
@@ -302,16 +312,22 @@ rb_place() (
     done
     cp -p -- "$p" "$b$n~" && printf '%s\\n' "$b$n~" || exit 1
   fi
-  if grep -qsF -- " $p " /proc/self/mountinfo; then cat -- "$t" > "$p" || exit 1; else mv -f -- "$t" "$p" || exit 1; fi
+  if mv -f -- "$t" "$p" 2>/dev/null; then trap - EXIT
+  elif grep -qsF -- " $p " /proc/self/mountinfo; then cat -- "$t" > "$p" || exit 1
+  else mv -f -- "$t" "$p" || exit 1; fi
   [ ! -e /sys/fs/selinux/enforce ] || restorecon "$p" 2>/dev/null || :
-)
+}
 rb_keep() {
-  [ "$(stat -c %h -- "$1")" = 1 ] || echo "note: $1 has other names (hard links); they keep the old content" >&2
-  cp --attributes-only --preserve=mode,xattr -- "$1" "$2" 2>/dev/null && return
+  [ $# = 4 ] || return 1
+  [ "$1" = 1 ] || echo "note: $p has other names (hard links); they keep the old content" >&2
+  # Root's file gets the owner of the old one: chown(2) also takes capabilities off, as a write would have.
+  if [ "$RB_U" = 0 ]; then u=\${u:-$2} g=\${g:-$3}; fi
+  m=\${m:-$4}
+  cp --attributes-only --preserve=mode,xattr -- "$p" "$t" 2>/dev/null && return
   if command -v getfacl >/dev/null && command -v setfacl >/dev/null; then
-    getfacl -cE -- "$1" 2>/dev/null | setfacl --set-file=- -- "$2" 2>/dev/null && return
+    getfacl -cE -- "$p" 2>/dev/null | setfacl --set-file=- -- "$t" 2>/dev/null && return
   fi
-  case $(ls -ld -- "$1") in ??????????+*) echo "note: the access control list of $1 is lost: this host has neither GNU cp nor setfacl" >&2 ;; esac
+  case $(ls -ld -- "$p") in ??????????+*) echo "note: the access control list of $p is lost: this host has neither GNU cp nor setfacl" >&2 ;; esac
 }
 rb_validate() {
   case $1 in *%s*) ;; *) echo "validate must contain %s" >&2; return 1 ;; esac
