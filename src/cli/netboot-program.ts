@@ -9,6 +9,13 @@ interface Flags {
   site?: string
 }
 
+type ExplainFlags = Flags & {
+  mac: string
+  arch?: number
+  client: 'ipxe' | 'uefi' | 'bios' | 'http'
+  relay?: string
+}
+
 /** Adds the commands below `parent`; `done` is told the exit code of the one that ran. */
 export function addNetboot(parent: Command, command: AddCommand, done: (exitCode: number) => void): void {
   inputs(command(parent, 'serve', 'Serve DHCP, TFTP and HTTP until Ctrl-C', '  runbook netboot serve -c netboot.yml'))
@@ -115,7 +122,8 @@ export function addNetboot(parent: Command, command: AddCommand, done: (exitCode
     .requiredOption('--mac <mac>', 'the MAC address that asks')
     .option('--arch <code>', 'its architecture, option 93: 0 BIOS, 7 x64, 11 arm64, 16 x64 by HTTP, …', code)
     .addOption(new Option('--client <kind>', 'what asks').choices(['ipxe', 'uefi', 'bios', 'http']).default('uefi'))
-    .action(async (flags: Flags & { mac: string; arch?: number; client: 'ipxe' | 'uefi' | 'bios' | 'http' }) => {
+    .option('--relay <address>', 'the DHCP relay that it is heard through')
+    .action(async (flags: ExplainFlags) => {
       const { explain } = await import('./commands/netboot.ts')
       done(await explain(flags))
     })

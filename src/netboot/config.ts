@@ -6,7 +6,7 @@ import { didYouMean, Problems } from '../shared/errors.ts'
 import { checkSettings, placeAt } from '../shared/settings.ts'
 import type { Place } from '../shared/source.ts'
 import { readYaml } from '../shared/yaml.ts'
-import { formatIp4, type Ip4, inSubnet, parseIp4, parseSubnet, type Range } from './address.ts'
+import { formatIp4, type Ip4, inSubnet, parseIp4, parseSubnet, type Range, type Subnet } from './address.ts'
 import type { DhcpSettings, Network } from './dhcp/network.ts'
 import type { WishSettings } from './machines.ts'
 import type { NetbootMachine, Profile } from './profile.ts'
@@ -35,6 +35,9 @@ export interface NetbootConfig {
 }
 
 const ip4 = z.string().refine((text) => parseIp4(text) !== undefined, 'must be an IPv4 address, e.g. 10.77.0.1')
+const relay = z
+  .string()
+  .refine((text) => parseRelay(text) !== undefined, 'must be an address or a network, e.g. 10.88.0.1 or 10.88.0.0/24')
 const subnet = z.string().refine((text) => parseSubnet(text) !== undefined, 'must be a subnet, e.g. 10.77.0.0/24')
 const range = z
   .string()
@@ -74,6 +77,10 @@ const CONFIG = z.strictObject({
     .default(false)
     .describe('tell machines that there is no IPv6 router, for which iPXE waits 13 s; where there is none'),
   networks: z.array(NETWORK).min(1),
+  relays: z
+    .array(relay)
+    .optional()
+    .describe('addresses or networks of DHCP relays; if not given, those inside the networks are believed'),
   files: z.string().min(1).describe('folder of loaders, kernels and images, beside netboot.yml'),
   http: z
     .strictObject({
@@ -153,7 +160,12 @@ export function readConfig(path: string): NetbootConfig {
   problems.throwIfAny()
   return {
     interfaces: data.interfaces,
-    dhcp: { mode: data.mode, unknown: data.unknown, networks },
+    dhcp: {
+      mode: data.mode,
+      unknown: data.unknown,
+      networks,
+      relays: data.relays?.map((text) => parseRelay(text)!),
+    },
     http: data.http,
     files,
     profiles,
@@ -212,6 +224,11 @@ function parseRange(text: string): Range | undefined {
   const from = parseIp4(first)
   const to = parseIp4(last)
   return from === undefined || to === undefined || rest !== undefined || from > to ? undefined : { from, to }
+}
+
+/** A network, or the network of one address. */
+function parseRelay(text: string): Subnet | undefined {
+  return parseSubnet(text.includes('/') ? text : `${text}/32`)
 }
 
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3600_000, d: 86_400_000 }

@@ -29,6 +29,7 @@ export async function examine(config: NetbootConfig): Promise<Finding[]> {
   const served = await Promise.all(addresses.map((address) => isServing(address, config.http.port)))
   return [
     ...interfaces(config),
+    ...relays(config, addresses),
     ...(await ports(config, addresses, served)),
     ...(await firewall(config)),
     ...(await others(config)),
@@ -55,6 +56,23 @@ function interfaces({ interfaces, dhcp }: NetbootConfig): Finding[] {
       hint: 'networks: in netboot.yml',
     }
   })
+}
+
+/** Networks that none of our interfaces is in are reached through relays, which may say what they like. */
+function relays({ dhcp }: NetbootConfig, addresses: readonly string[]): Finding[] {
+  const what = 'relays'
+  const { networks, relays } = dhcp
+  const far = networks.filter(({ subnet }) => !addresses.some((one) => inSubnet(subnet, parseIp4(one)!)))
+  if (relays === undefined) {
+    if (far.length === 0) return []
+    const seen = `whoever sends from inside the networks is believed to be one; ${far.map(({ name }) => name).join(', ')} is behind one`
+    return [{ what, verdict: 'unknown', seen, hint: 'name those that there are: relays: in netboot.yml' }]
+  }
+  const listed = relays.map((one) => (one.prefix === 32 ? formatIp4(one.address) : formatSubnet(one))).join(', ')
+  if (far.length === 0 || relays.length > 0)
+    return [{ what, verdict: 'ok', seen: listed ? `believed: ${listed}` : 'none is believed' }]
+  const seen = `none is believed, and ${far.map(({ name }) => name).join(', ')} is on none of our interfaces`
+  return [{ what, verdict: 'wrong', seen, hint: 'relays: in netboot.yml, or an address there for an interface' }]
 }
 
 async function isServing(address: string, port: number): Promise<boolean> {

@@ -62,6 +62,12 @@ t.test('a whole one', async (t) => {
     image: { file: 'debian.raw.zst', sha256: 'a'.repeat(64), disk: 'serial:S1', wipe: false, inject: true, grow: true },
     apply: join(folder, 'site.yml'),
   })
+  t.equal(config.dhcp.relays, undefined)
+  const more = t.testdir({ 'netboot.yml': `${GOOD}relays: [10.88.0.1, 10.89.0.0/16]` })
+  t.strictSame(readConfig(join(more, 'netboot.yml')).dhcp.relays, [
+    { address: 0x0a580001, prefix: 32 },
+    { address: 0x0a590000, prefix: 16 },
+  ])
   for (const [one, name] of [
     [machine('n1', { groups: ['workers'] }), 'talos'],
     [machine('n2', { groups: ['workers'] }), 'debian'],
@@ -84,6 +90,7 @@ t.test('what is wrong, and where', async (t) => {
     [['10.77.0.100-', '10.78.0.100-'], /must be a range/],
     [['-10.77.0.199', '-10.78.0.199'], /is not inside 10\.77\.0\.0\/24/],
     [['router: 10.77.0.1', 'router: 10.1.0.1'], /:6:13: the router is not inside/],
+    [['files: boot', 'files: boot\nrelays: [10.88.0.1, router]'], /:10:21: relays\.1: must be an address or a network/],
     [['lease: 10m', 'lease: soon'], /must be a duration/],
     [
       ['files: boot', '  - subnet: 10.77.0.128/25\nfiles: boot'],

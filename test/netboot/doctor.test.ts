@@ -15,7 +15,7 @@ labTest('what keeps machines from booting, and what they do', ['dnsmasq', 'curl'
   const folder = t.testdir({
     'netboot.yml': `
 interfaces: [sv0]
-networks: [{subnet: 10.77.0.0/24}]
+networks: [{subnet: 10.77.0.0/24}, {subnet: 10.88.0.0/24}]
 files: boot
 profiles:
   disk: {image: i.raw, sha256: ${createHash('sha256').update(IMAGE).digest('hex')}, disk: smallest}
@@ -46,6 +46,7 @@ assign: {default: disk}
   await ours.run('nft', ['add rule inet t in accept'])
   found = await examine()
   t.strictSame(found('interface sv0'), ['ok: 10.77.0.1'])
+  t.match(found('relays'), [/^unknown: .*; 10\.88\.0\.0\/24 is behind one/])
   t.match(found('the server'), [/^wrong: nothing answers at http:\/\/10\.77\.0\.1:80\/healthz/])
   t.strictSame(found('UDP port 67 on 10.77.0.1'), ['ok: free'])
   t.match(found('firewall'), [/^wrong: drops by default, and no rule names port 67, 69, 4011, 80/])

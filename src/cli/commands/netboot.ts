@@ -1,7 +1,7 @@
 /** `runbook netboot …`. */
 import { dirname } from 'node:path'
 import { Document } from 'yaml'
-import { addressesOf, formatIp4, formatMac, parseMac } from '../../netboot/address.ts'
+import { addressesOf, formatIp4, formatMac, parseIp4, parseMac } from '../../netboot/address.ts'
 import { type NetbootConfig, readConfig } from '../../netboot/config.ts'
 import { openNetbootDatabase } from '../../netboot/database.ts'
 import { Directory } from '../../netboot/directory.ts'
@@ -168,14 +168,16 @@ const left = (since = 0, timeout: number, now: number): string => duration(Math.
 
 /** `netboot explain --mac M`: the offer, the file and the script, without a packet. */
 export async function explain(
-  flags: NetbootFlags & { mac: string; arch?: number; client: 'ipxe' | 'uefi' | 'bios' | 'http' },
+  flags: NetbootFlags & { mac: string; arch?: number; client: 'ipxe' | 'uefi' | 'bios' | 'http'; relay?: string },
 ): Promise<number> {
   using opened = await open(flags)
   const bytes = parseMac(flags.mac)
   if (bytes === undefined) throw new UserError(`"${flags.mac}" is no MAC address`)
   const mac = formatMac(bytes)
+  const relay = flags.relay === undefined ? undefined : parseIp4(flags.relay)
+  if (flags.relay !== undefined && relay === undefined) throw new UserError(`"${flags.relay}" is no IPv4 address`)
   const locals = likelyAddresses(opened.config)
-  const found = explainBoot({ mac, client: flags.client, arch: flags.arch }, opened, locals)!
+  const found = explainBoot({ mac, client: flags.client, arch: flags.arch, relay }, opened, locals)!
   const { machine, profile, client, offers } = found
   write(
     `${mac}: ${machine ? `machine ${machine}, profile ${profile ?? '(none)'}` : 'not in the inventory'}; ${client}\n`,

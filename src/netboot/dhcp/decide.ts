@@ -8,7 +8,15 @@ import { type Endpoint, replyTo } from './addressing.ts'
 import type { Boot } from './boot.ts'
 import type { Client } from './client.ts'
 import type { Lease, LeaseView } from './leases.ts'
-import { DEFAULT_LEASE_TIME, type DhcpSettings, type Link, type Machine, type Network } from './network.ts'
+import {
+  believes,
+  DEFAULT_LEASE_TIME,
+  type DhcpSettings,
+  type Link,
+  type Machine,
+  type Network,
+  networkOf,
+} from './network.ts'
 import { MESSAGE, OPTION, readIp4 } from './options.ts'
 import { BOOTREQUEST, type Packet } from './packet.ts'
 import { bootReply, lease as leaseReply, nak } from './reply.ts'
@@ -32,6 +40,8 @@ export interface Decision {
   readonly lease?: Lease | undefined
   /** Why, for the operator. */
   readonly reason: string
+  /** Counted under this name, too. */
+  readonly counted?: string | undefined
 }
 
 /** How long an offered address waits for its REQUEST. Firmware takes 4 to 32 seconds to choose (EDK2). */
@@ -46,19 +56,22 @@ export function decide(packet: Packet, client: Client, context: Context): Decisi
   if (packet.op !== BOOTREQUEST) return silent('not a request')
   if (packet.chaddr.length === 0) return silent('no hardware address')
   if (type === undefined) return silent('BOOTP without a DHCP message type')
+  if (isStrangeRelay(packet, settings)) return strangeRelay(packet, settings)
   const refused = refusal(client, context)
   if (refused !== undefined) return silent(refused)
   if (settings.mode === 'proxy') return proxy(packet, type, client, context)
 
   const server = readIp4(packet.options, OPTION.serverIdentifier)
   const held = leases.of(client.mac)
-  if (server !== undefined && server !== link.address) {
+  if (server !== undefined && server !== link.address && server !== link.identifier) {
     const withdrawn = held?.state === 'offered' ? { ...held, expires: now } : undefined
     return { reason: `meant for another server, ${formatIp4(server)}`, lease: withdrawn }
   }
   const { network } = link
   if (network === undefined) {
-    return silent(packet.giaddr ? `no network for relay ${formatIp4(packet.giaddr)}` : 'no network on this interface')
+    return silent(
+      packet.giaddr ? `no network for what relay ${formatIp4(packet.giaddr)} sends` : 'no network on this interface',
+    )
   }
   switch (type) {
     case MESSAGE.discover:
@@ -84,15 +97,43 @@ export function decideBootServer(packet: Packet, client: Client, context: Contex
   if (packet.op !== BOOTREQUEST || (type !== MESSAGE.request && type !== MESSAGE.inform)) {
     return silent('not a boot server request')
   }
+  const { settings, machine } = context
+  if (isStrangeRelay(packet, settings)) return strangeRelay(packet, settings)
   const refused = refusal(client, context)
   if (refused !== undefined) return silent(refused)
+  // Asked by unicast, which comes from anywhere: who is elsewhere is not told what a machine of ours boots.
+  const address = packet.ciaddr || from.address
+  const network = networkOf(settings.networks, address)
+  if (network === undefined) return silent(`${formatIp4(address)} is in none of the networks`)
+  // Beside another DHCP server, that one decides on addresses.
+  if (settings.mode === 'server' && !belongs(machine, network)) return silent(notItsOwn(address, machine!))
   const reply = bootReply(packet, client, MESSAGE.ack, 'boot-server', context)
   if (reply === undefined) return silent(noBoot(client))
-  return { reply, to: { ...from, address: packet.ciaddr || from.address }, reason: 'boot server' }
+  return { reply, to: { ...from, address }, reason: 'boot server' }
 }
 
 function silent(reason: string): Decision {
   return { reason }
+}
+
+function isStrangeRelay({ giaddr }: Packet, settings: DhcpSettings): boolean {
+  return giaddr !== 0 && !believes(settings, giaddr)
+}
+
+function strangeRelay({ giaddr }: Packet, { relays }: DhcpSettings): Decision {
+  const why = relays
+    ? 'is not in relays: of netboot.yml'
+    : 'is in none of the networks; relays: in netboot.yml can name it'
+  return { reason: `relay ${formatIp4(giaddr)} ${why}`, counted: 'strange_relay' }
+}
+
+/** Whether a machine with an address of its own has it in this network. */
+function belongs(machine: Machine | undefined, { subnet }: Network): boolean {
+  return machine?.address === undefined || inSubnet(subnet, machine.address)
+}
+
+function notItsOwn(address: Ip4, { address: own }: Machine): string {
+  return `asks from ${formatIp4(address)}, and is configured in another network, with ${formatIp4(own!)}`
 }
 
 function noBoot({ kind }: Client): string {
@@ -141,7 +182,7 @@ function request(packet: Packet, client: Client, network: Network, context: Cont
   const wanted = packet.ciaddr || readIp4(packet.options, OPTION.requestedAddress)
   if (wanted === undefined || wanted === 0) return silent('REQUEST without an address')
   const refuse = (reason: string): Decision => ({
-    reply: nak(packet, reason, context.link.address),
+    reply: nak(packet, reason, context.link),
     to: replyTo(packet, MESSAGE.nak),
     reason,
   })
@@ -170,7 +211,11 @@ function request(packet: Packet, client: Client, network: Network, context: Cont
 
 /** RFC 2131 section 4.3.5: parameters for a client that has its address elsewhere: no lease, no `yiaddr`. */
 function inform(packet: Packet, client: Client, network: Network, context: Context): Decision {
-  if (packet.ciaddr === 0) return silent('INFORM without an address')
+  const { ciaddr } = packet
+  if (ciaddr === 0) return silent('INFORM without an address')
+  // The answer goes there, with what the machine boots in it.
+  if (!inSubnet(network.subnet, ciaddr)) return silent(`INFORM from ${formatIp4(ciaddr)}, outside ${network.name}`)
+  if (!belongs(context.machine, network)) return silent(notItsOwn(ciaddr, context.machine!))
   return {
     reply: leaseReply(packet, client, MESSAGE.ack, undefined, network, context),
     to: replyTo(packet, MESSAGE.inform),

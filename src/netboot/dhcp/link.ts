@@ -2,7 +2,7 @@
 import { type Ip4, inSubnet } from '../address.ts'
 import type { Lease } from './leases.ts'
 import { type DhcpSettings, type Link, type Machine, networkOf } from './network.ts'
-import { OPTION, readIp4, readSubOptions } from './options.ts'
+import { OPTION, type Options, RELAY_OPTION, readIp4, readSubOptions } from './options.ts'
 import type { Packet } from './packet.ts'
 
 export interface Arrival {
@@ -26,7 +26,12 @@ export function linksFor(
   const here = at ?? locals[0]
   if (here === undefined) return []
   if (packet.giaddr !== 0) {
-    return [{ address: here, network: networkOf(networks, linkSelection(packet) ?? packet.giaddr) }]
+    const relay = readRelayOptions(packet)
+    // The link that the relay names comes before the one that the client wants (RFC 3527, section 3).
+    const link =
+      readIp4(relay, RELAY_OPTION.linkSelection) ?? readIp4(packet.options, OPTION.subnetSelection) ?? packet.giaddr
+    const identifier = readIp4(relay, RELAY_OPTION.serverIdentifierOverride)
+    return [{ address: here, network: networkOf(networks, link), identifier }]
   }
   if (at !== undefined) {
     // A renewal reaches us by routing, from a network that may be behind a relay.
@@ -49,9 +54,8 @@ export function linksFor(
   return []
 }
 
-/** RFC 3527: a relay whose own address is in another network than the client's says which one is meant. */
-function linkSelection({ options }: Packet): Ip4 | undefined {
+/** Empty for a relay that says nothing, or what makes no sense. */
+function readRelayOptions({ options }: Packet): Options {
   const information = options.get(OPTION.relayAgentInformation)
-  const parts = information && readSubOptions(information)
-  return parts && readIp4(parts, 5)
+  return (information && readSubOptions(information)) ?? new Map()
 }

@@ -38,16 +38,25 @@ export interface DhcpSettings {
    */
   readonly unknown: 'ignore' | 'enroll' | 'pool'
   readonly networks: readonly Network[]
+  /** Relays that are believed, by the address that answers go to (`giaddr`); if not given, those inside the networks. */
+  readonly relays?: readonly Subnet[] | undefined
 }
 
 /** Where a packet came from: our address there, and the network if it is one that we serve. */
 export interface Link {
-  /** Server identifier of the replies, and the address that they are sent from. */
+  /** The address that replies are sent from, and their server identifier. */
   readonly address: Ip4
   readonly network?: Network | undefined
+  /** Server identifier of the replies, where a relay wants its own there (RFC 5107). */
+  readonly identifier?: Ip4 | undefined
 }
 
 export const DEFAULT_LEASE_TIME = 3600
+
+/** Whether a relay is believed: what it says decides on which network's addresses and boot files somebody gets. */
+export function believes({ relays, networks }: DhcpSettings, relay: Ip4): boolean {
+  return relays?.some((one) => inSubnet(one, relay)) ?? networkOf(networks, relay) !== undefined
+}
 
 export function networkOf(networks: readonly Network[], address: Ip4): Network | undefined {
   return networks.find(({ subnet }) => inSubnet(subnet, address))

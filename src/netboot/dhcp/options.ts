@@ -35,9 +35,19 @@ export const OPTION = {
   clientArchitecture: 93,
   clientInterface: 94,
   clientMachineId: 97,
+  /** RFC 3011 */
+  subnetSelection: 118,
   /** iPXE's encapsulated options (the number Etherboot took; not in the registry). */
   ipxe: 175,
   end: 255,
+} as const
+
+/** Sub-options of option 82. */
+export const RELAY_OPTION = {
+  /** RFC 3527 */
+  linkSelection: 5,
+  /** RFC 5107 */
+  serverIdentifierOverride: 11,
 } as const
 
 /** Option 53, RFC 2132 section 9.6. */

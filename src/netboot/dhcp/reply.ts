@@ -3,7 +3,7 @@ import { broadcastOf, formatIp4, type Ip4, netmask } from '../address.ts'
 import { addVendorOptions, type BootRole, bootfileFor } from './boot.ts'
 import type { Client } from './client.ts'
 import type { Context } from './decide.ts'
-import { DEFAULT_LEASE_TIME, type Network } from './network.ts'
+import { DEFAULT_LEASE_TIME, type Link, type Network } from './network.ts'
 import {
   bootfileOption,
   byteOption,
@@ -30,7 +30,7 @@ export function lease(
   network: Network,
   context: Context,
 ): Packet {
-  const options = begin(type, context.link.address)
+  const options = begin(type, context.link)
   if (address !== undefined) addTimes(options, network.leaseTime ?? DEFAULT_LEASE_TIME)
   const asked = request.options.get(OPTION.parameterRequestList)
   // The boot answer comes before what can be left out of a packet that is too long.
@@ -58,7 +58,7 @@ export function bootReply(
   role: BootRole,
   context: Context,
 ): Packet | undefined {
-  const options = begin(type, context.link.address)
+  const options = begin(type, context.link)
   const boot = addBoot(options, client, role, context, request.options.get(OPTION.parameterRequestList))
   if (boot === undefined) return undefined
   echo(options, request)
@@ -67,8 +67,8 @@ export function bootReply(
 }
 
 /** RFC 2131 table 3: a NAK has no address and hardly any options; a relay must broadcast it (section 4.3.2). */
-export function nak(request: Packet, reason: string, server: Ip4): Packet {
-  const options = begin(MESSAGE.nak, server)
+export function nak(request: Packet, reason: string, link: Link): Packet {
+  const options = begin(MESSAGE.nak, link)
   options.set(OPTION.message, textOption(reason))
   echoOne(options, request, OPTION.clientIdentifier)
   echoOne(options, request, OPTION.relayAgentInformation)
@@ -76,10 +76,10 @@ export function nak(request: Packet, reason: string, server: Ip4): Packet {
   return request.giaddr === 0 ? packet : { ...packet, flags: packet.flags | FLAG_BROADCAST }
 }
 
-function begin(type: number, server: Ip4): Options {
+function begin(type: number, { address, identifier = address }: Link): Options {
   return new Map([
     [OPTION.messageType, TYPE_VALUES[type]!],
-    [OPTION.serverIdentifier, uint32Option(server)],
+    [OPTION.serverIdentifier, uint32Option(identifier)],
   ])
 }
 
@@ -125,6 +125,7 @@ function addBoot(options: Options, client: Client, role: BootRole, context: Cont
 function echo(options: Options, request: Packet): void {
   echoOne(options, request, OPTION.clientIdentifier) // RFC 6842
   echoOne(options, request, OPTION.clientMachineId) // RFC 4578 section 2.3
+  if (request.giaddr !== 0) echoOne(options, request, OPTION.subnetSelection) // RFC 3011: it was heeded
   echoOne(options, request, OPTION.relayAgentInformation) // RFC 3046
 }
 

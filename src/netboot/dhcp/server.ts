@@ -168,9 +168,10 @@ export class DhcpServer {
     this.#event(exchange, decision)
   }
 
-  #event({ packet, client, machine, name }: Exchange, { reply, reason }: Decision): void {
+  #event({ packet, client, machine, name }: Exchange, { reply, reason, counted }: Decision): void {
     const answer = reply && messageName(reply.options.get(OPTION.messageType)?.[0])
     this.#count(answer ?? 'silent')
+    if (counted) this.#count(counted)
     const { onEvent } = this.#options
     if (onEvent === undefined) return
     onEvent({

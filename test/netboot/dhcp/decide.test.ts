@@ -5,7 +5,7 @@ import { decide } from '../../../src/netboot/dhcp/decide.ts'
 import type { Lease } from '../../../src/netboot/dhcp/leases.ts'
 import { messageName, OPTION } from '../../../src/netboot/dhcp/options.ts'
 import type { Packet } from '../../../src/netboot/dhcp/packet.ts'
-import { firmware, makePacket } from './packets.ts'
+import { firmware, IPXE, makePacket } from './packets.ts'
 import { contextOf, far, farMachine, held, ip, NOW, OTHER, option, pooled, SERVER, type Setting } from './setting.ts'
 
 /** `OFFER 10.77.0.10 -> 255.255.255.255:68 | reason | bound 10.77.0.10`, which is all of a decision in a line. */
@@ -117,8 +117,38 @@ t.test('decisions', async (t) => {
     [
       'no network for a relay',
       makePacket('discover', [], { giaddr: ip('10.66.0.1') }),
-      { network: undefined },
-      'silence | no network for relay 10.66.0.1',
+      { network: undefined, relays: ['10.66.0.0/16'] },
+      'silence | no network for what relay 10.66.0.1 sends',
+    ],
+    [
+      'a relay that nobody named',
+      makePacket('discover', [], { giaddr: ip('10.66.0.1') }),
+      {},
+      'silence | relay 10.66.0.1 is in none of the networks; relays: in netboot.yml can name it',
+    ],
+    [
+      'a relay that is not among those named, in a network of ours',
+      makePacket('discover', [], { giaddr: ip('10.77.0.253') }),
+      { relays: ['10.77.0.254/32'] },
+      'silence | relay 10.77.0.253 is not in relays: of netboot.yml',
+    ],
+    [
+      'a relay that was named',
+      makePacket('discover', [], { giaddr: ip('10.77.0.254') }),
+      { relays: ['10.77.0.254/32'] },
+      'OFFER 10.77.0.10 -> 10.77.0.254:67 | configured address | offered 10.77.0.10 60s',
+    ],
+    [
+      'where no relay is believed',
+      makePacket('discover', [], { giaddr: ip('10.77.0.254') }),
+      { relays: [] },
+      'silence | relay 10.77.0.254 is not in relays: of netboot.yml',
+    ],
+    [
+      'proxy: a relay that nobody named',
+      makePacket('discover', firmware(7), { giaddr: ip('10.66.0.1') }),
+      { mode: 'proxy' },
+      'silence | relay 10.66.0.1 is in none of the networks; relays: in netboot.yml can name it',
     ],
     [
       'through a relay',
@@ -182,6 +212,18 @@ t.test('decisions', async (t) => {
       { machine: pooled, leases: [other('10.77.0.100')] },
       `NAK 0.0.0.0 -> ${all} | has 10.77.0.101, not 10.77.0.100`,
     ],
+    [
+      'takes the offer, which a relay gave as its own',
+      makePacket('request', [from('10.77.0.254'), wants('10.77.0.10')], { giaddr: ip('10.77.0.254') }),
+      { identifier: '10.77.0.254' },
+      'ACK 10.77.0.10 -> 10.77.0.254:67 | took the offer | bound 10.77.0.10 600s',
+    ],
+    [
+      'takes the offer, made before the relay gave them as its own',
+      makePacket('request', [from(SERVER), wants('10.77.0.10')], { giaddr: ip('10.77.0.254') }),
+      { identifier: '10.77.0.254' },
+      'ACK 10.77.0.10 -> 10.77.0.254:67 | took the offer | bound 10.77.0.10 600s',
+    ],
     ['takes nothing', makePacket('request', [from(SERVER)]), {}, 'silence | REQUEST without an address'],
     // REQUEST, INIT-REBOOT
     [
@@ -230,6 +272,18 @@ t.test('decisions', async (t) => {
       'ACK 0.0.0.0 -> 10.77.0.77:68 | parameters only',
     ],
     ['INFORM without an address', makePacket('inform'), {}, 'silence | INFORM without an address'],
+    [
+      'INFORM from anywhere',
+      makePacket('inform', IPXE, { ciaddr: ip('192.168.1.5') }),
+      {},
+      'silence | INFORM from 192.168.1.5, outside rack',
+    ],
+    [
+      'INFORM as a machine of another network',
+      makePacket('inform', IPXE, { ciaddr: ip('10.77.0.77') }),
+      { machine: farMachine },
+      'silence | asks from 10.77.0.77, and is configured in another network, with 10.88.0.7',
+    ],
     [
       'DECLINE',
       makePacket('decline', [from(SERVER), wants('10.77.0.10')]),

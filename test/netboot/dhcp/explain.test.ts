@@ -55,5 +55,7 @@ t.test('each kind of client, and a relay', async (t) => {
     t.equal(decisions[0]?.reply?.file, file, JSON.stringify(question))
   }
   t.equal(explain({ mac: '52:54:00:00:00:01', client: 'uefi' }, known)?.decisions[0]?.reason, 'unknown machine')
+  const strange = explain({ mac: '52:54:00:aa:bb:00', client: 'uefi', relay: parseIp4('10.66.0.1')! }, known)
+  t.match(strange?.decisions[0]?.reason, /relay 10\.66\.0\.1 is in none of the networks/)
   t.equal(explain({ mac: 'nonsense', client: 'uefi' }, known), undefined)
 })

@@ -3,6 +3,7 @@ import { formatIp4 } from '../../../src/netboot/address.ts'
 import { linksFor } from '../../../src/netboot/dhcp/link.ts'
 import type { DhcpSettings } from '../../../src/netboot/dhcp/network.ts'
 import { OPTION, subOptions } from '../../../src/netboot/dhcp/options.ts'
+import type { Packet } from '../../../src/netboot/dhcp/packet.ts'
 import { makePacket } from './packets.ts'
 import { far, farMachine, held, ip, machine, option, rack } from './setting.ts'
 
@@ -19,6 +20,15 @@ t.test('links', async (t) => {
     linksFor(...args)
       .map(({ address, network }) => `${formatIp4(address)} ${network?.name ?? '-'}`)
       .join(', ')
+  const viaLoopback = (options: [number, Buffer][]): Packet =>
+    makePacket('discover', options, { giaddr: ip('172.16.0.1') })
+  const wantsLink = viaLoopback([[OPTION.subnetSelection, option('10.77.0.0')]])
+  const both = viaLoopback([
+    [OPTION.subnetSelection, option('10.77.0.0')],
+    [OPTION.relayAgentInformation, subOptions([[5, option('10.88.0.0')]])],
+  ])
+  const nonsense = viaLoopback([[OPTION.relayAgentInformation, Buffer.of(5, 9, 1)]])
+  const alone = makePacket('discover', [[OPTION.subnetSelection, option('10.88.0.0')]])
   const packet = makePacket('discover')
   for (const [name, actual, expected] of [
     [
@@ -45,6 +55,14 @@ t.test('links', async (t) => {
     [
       'a relay with link selection',
       show(selected, undefined, undefined, settings, { ...two, at: ip('10.77.0.1') }),
+      '10.77.0.1 rack',
+    ],
+    ['a client with subnet selection', show(wantsLink, undefined, undefined, settings, two), '10.77.0.1 rack'],
+    ['the relay knows better', show(both, undefined, undefined, settings, two), '10.77.0.1 far'],
+    ['a relay that makes no sense', show(nonsense, undefined, undefined, settings, two), '10.77.0.1 -'],
+    [
+      'subnet selection without a relay is not heeded',
+      show(alone, undefined, undefined, settings, { ...two, locals: [ip('10.77.0.1')] }),
       '10.77.0.1 rack',
     ],
     [

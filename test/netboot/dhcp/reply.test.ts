@@ -71,6 +71,25 @@ t.test('what firmware needs to see', async (t) => {
       t.equal(reply?.file, 'ipxe.efi')
       t.equal(reply?.options.get(OPTION.vendorClass)?.toString(), 'PXEClient')
     }
+    const ask = makePacket('request', firmware(7))
+    for (const [from, giaddr, setting, expected] of [
+      ['192.168.1.5', 0, { mode: 'proxy' }, '192.168.1.5 is in none of the networks'],
+      ['10.88.0.9', 0, {}, 'asks from 10.88.0.9, and is configured in another network, with 10.77.0.10'],
+      ['10.88.0.9', 0, { mode: 'proxy' }, 'boot server'],
+      [
+        '10.77.0.9',
+        ip('10.66.0.1'),
+        {},
+        'relay 10.66.0.1 is in none of the networks; relays: in netboot.yml can name it',
+      ],
+    ] as [string, number, Setting, string][]) {
+      const { reply, to, reason } = decideBootServer({ ...ask, giaddr }, identify(ask), contextOf(setting), {
+        address: ip(from),
+        port: 4011,
+      })
+      t.equal(reason, expected)
+      t.strictSame(to, reply && { address: ip(from), port: 4011 })
+    }
     for (const [packet, setting] of [
       [makePacket('discover', firmware(7), { ciaddr }), {}],
       [makePacket('request', firmware(7), { ciaddr }), unknown],
@@ -94,6 +113,24 @@ t.test('fields and options of replies', async (t) => {
     t.equal(offer.giaddr, giaddr)
     t.equal(offer.xid, 0x12345678)
     t.equal(offer.flags, 0)
+  })
+
+  t.test('a relay that stands for the server, and a subnet that was chosen', async (t) => {
+    const selection: [number, Buffer] = [OPTION.subnetSelection, option('10.77.0.0')]
+    for (const packet of [
+      makePacket('discover', [selection], { giaddr }),
+      makePacket('request', [selection, wants('10.77.0.10')], { giaddr }),
+      makePacket('request', [selection, wants('10.1.1.1')], { giaddr }),
+    ]) {
+      const reply = replyOf(packet, { identifier: '10.77.0.254' })
+      t.strictSame(reply.options.get(OPTION.serverIdentifier), option('10.77.0.254'))
+      const isNak = reply.options.get(OPTION.messageType)?.[0] === 6
+      t.strictSame(reply.options.get(OPTION.subnetSelection), isNak ? undefined : selection[1])
+    }
+    const boots = replyOf(makePacket('discover', firmware(7), { giaddr }), { identifier: '10.77.0.254' })
+    t.equal(formatIp4(boots.siaddr), SERVER, 'files come from us')
+    const direct = replyOf(makePacket('discover', [selection]))
+    t.notOk(direct.options.has(OPTION.subnetSelection), 'it was not heeded')
   })
 
   t.test('a NAK has an identifier, a reason, and no address', async (t) => {

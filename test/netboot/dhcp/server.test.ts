@@ -112,6 +112,15 @@ t.test('unknown machines are seen, and not answered', async (t) => {
   t.match(events, [{ mac: '52:54:00:00:00:01', kind: 'ipxe', answer: undefined, reason: 'unknown machine' }])
 })
 
+t.test('a relay that is not believed is told of and counted', async (t) => {
+  const { transport, events, server } = await serve(t, { relays: [parseSubnet('10.77.0.254/32')!] })
+  for (const giaddr of [ip('10.77.0.253'), ip('10.77.0.254')])
+    transport.deliver(encode(makePacket('discover', IPXE, { giaddr })), { at: ip('10.77.0.1') })
+  t.match(transport.sent, [{ to: { address: ip('10.77.0.254'), port: 67 } }])
+  t.match(server.counters, { DISCOVER: 2, OFFER: 1, strange_relay: 1 })
+  t.match(events[0], { machine: 'node-1', relay: '10.77.0.253', reason: /10\.77\.0\.253 is not in relays:/ })
+})
+
 t.test('our own search for other servers is nobody who wants to boot', async (t) => {
   const { transport, events, server } = await serve(t, { unknown: 'pool' })
   const discover = encode(makePacket('discover', IPXE, { chaddr: Buffer.from('525400000001', 'hex') }))
@@ -122,7 +131,7 @@ t.test('our own search for other servers is nobody who wants to boot', async (t)
 })
 
 t.test('port 4011 answers from port 4011, to where the question came from', async (t) => {
-  const { transport } = await serve(t, { mode: 'proxy', networks: [] })
+  const { transport } = await serve(t, { mode: 'proxy' })
   const question = readPcap('proxy').find(({ port }) => port === 4011)!
   const at = ip('10.77.0.1')
   const client = { address: ip('10.77.0.10'), port: 4011 }
@@ -154,7 +163,7 @@ t.test('what goes wrong with one packet is told, and the next one is answered', 
 })
 
 t.test('a sender that claims port 0, which nothing can be sent to, is nobody', async (t) => {
-  const { transport, server } = await serve(t, { mode: 'proxy', networks: [] })
+  const { transport, server } = await serve(t, { mode: 'proxy' })
   const question = readPcap('proxy').find(({ port }) => port === 4011)!
   const from = { address: ip('10.77.0.10'), port: 0 }
   transport.deliver(Buffer.from(question.payload), { port: 4011, at: ip('10.77.0.1'), from })

@@ -39,6 +39,9 @@ export interface Setting {
   local?: boolean
   /** Another loader than iPXE. */
   file?: string | undefined
+  relays?: readonly string[]
+  /** Server identifier that a relay wants. */
+  identifier?: string
 }
 
 export function contextOf({
@@ -47,13 +50,19 @@ export function contextOf({
   leases = [],
   local,
   file,
+  relays,
+  identifier,
   ...rest
 }: Setting): Context {
   const table = new LeaseTable((address) => address === machine.address)
   for (const lease of leases) table.set(lease)
   return {
-    settings: { mode, unknown, networks: [rack, far] },
-    link: { address: ip(SERVER), network: 'network' in rest ? rest.network : rack },
+    settings: { mode, unknown, networks: [rack, far], relays: relays?.map((one) => parseSubnet(one)!) },
+    link: {
+      address: ip(SERVER),
+      network: 'network' in rest ? rest.network : rack,
+      identifier: identifier === undefined ? undefined : ip(identifier),
+    },
     machine: 'machine' in rest ? rest.machine : machine,
     leases: table,
     boot: local ? () => undefined : file ? () => ({ file }) : defaultBoot({ port: 8080 }),
