@@ -47,7 +47,9 @@ const inKubernetes = (file: string): boolean =>
   file.startsWith('test/lab/kubernetes/') || file.endsWith('.kubernetes.test.ts')
 
 const isFirmware = (file: string): boolean =>
-  /^test\/netboot\/(debian-installer|firmware|first-boot|install(-more|-script)?)\.|\.firmware\.test\.ts$/.test(file)
+  /^test\/netboot\/(debian-installer|firmware|first-boot|install(-file-systems|-more|-script)?)\.|\.firmware\.test\.ts$/.test(
+    file,
+  )
 
 const isFuzz = (file: string): boolean =>
   /^test\/netboot\/(dhcp\/(packet|server)|tftp\/packet|parsers)\.test\.ts$/.test(file)

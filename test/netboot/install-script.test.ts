@@ -1,15 +1,15 @@
 /**
  * install.sh of the installer with its own busybox and zstd, in a chroot where a file stands for the disk, against a web
- * server that misbehaves. What needs a kernel of its own (drivers, DHCP, partitions, the injection) is install.test.ts.
+ * server that misbehaves. Partitions and file systems are install-file-systems.test.ts; what needs a kernel of its own (drivers,
+ * DHCP, the reboot to the disk) is install.test.ts.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import t, { type Test } from 'tap'
 import { run as runCommand } from '../lab/run.ts'
-import { ensureNetbootFiles } from './disk-image.ts'
+import { COMMAND_LINE, installerRoot, tellInstaller, writeDiskFiles } from './installer-root.ts'
 import { firmwareTest, Namespace } from './lab.ts'
 import { RACK_COMMANDS } from './rack.ts'
 
@@ -20,54 +20,6 @@ const DISK = 48 << 20
 const RAW = Buffer.concat([Buffer.alloc(512, 7), randomBytes(40_000_000)])
 const IMAGE = zstdCompressSync(RAW)
 const SHA256 = createHash('sha256').update(IMAGE).digest('hex')
-
-/** The web server, as a program: `MODE` is how it misbehaves. */
-const SERVER = `
-const data = require('fs').readFileSync(process.env.IMAGE)
-let asked = 0
-require('http').createServer((q, r) => {
-  let body = ''
-  q.on('data', (part) => (body += part))
-  q.on('end', () => {
-    console.log([q.method, q.url, q.headers.range, body].filter(Boolean).join(' '))
-    if (q.url === '/s/install') return r.end(process.env.ORDERS)
-    if (q.url !== '/image') return r.end('ok')
-    asked++
-    const [, first, last] = /bytes=(\\d+)-(\\d+)/.exec(q.headers.range)
-    const [from, to] = [Number(first), Math.min(Number(last), data.length - 1)]
-    const mode = process.env.MODE
-    if (mode === 'busy' && asked % 2 === 0) return r.writeHead(503).end()
-    const etag = mode === 'other' && asked > 2 ? '"two"' : '"one"'
-    r.writeHead(206, { etag, 'content-range': 'bytes ' + from + '-' + to + '/' + data.length, 'content-length': to - from + 1 })
-    // Part by part, as a server does that reads a file: what the client does meanwhile has an effect.
-    const end = mode === 'breaks' && asked % 3 === 2 ? Math.min(to + 1, from + 7e6) : to + 1
-    const send = (at) => {
-      if (at < end) return r.write(data.subarray(at, Math.min(at + (512 << 10), end)), () => send(at + (512 << 10)))
-      if (end === to + 1) r.end()
-      else r.destroy()
-    }
-    send(from)
-  })
-}).listen(80, '127.0.0.1', () => console.log('listening'))
-`
-
-let template: Promise<string> | undefined
-/** The RAM disk of the installer, without its kernel modules. */
-function unpacked(): Promise<string> {
-  template ??= (async () => {
-    const { folder } = await ensureNetbootFiles((line) => t.comment(line))
-    const root = mkdtempSync(join(tmpdir(), 'runbook-install-'))
-    t.teardown(() => rmSync(root, { recursive: true, force: true }))
-    const wanted = "init 'bin/*' 'usr/*' 'lib/lib*' 'lib64/*' 'runbook/*'"
-    await runCommand([
-      'sh',
-      '-c',
-      `zstd -dcq '${folder}/installer/initrd' | (cd '${root}' && busybox cpio -idm ${wanted} 2>/dev/null)`,
-    ])
-    return root
-  })()
-  return template
-}
 
 interface Installed {
   readonly code: number | null
@@ -86,52 +38,23 @@ async function install(
   }: { mode?: string; orders?: Record<string, string>; disks?: Record<string, number> },
   prepare: (root: string) => void = () => {},
 ): Promise<Installed> {
-  const root = mkdtempSync(join(tmpdir(), 'runbook-install-'))
-  t.teardown(() => rmSync(root, { recursive: true, force: true }))
-  await runCommand(['cp', '-a', `${await unpacked()}/.`, root])
-  for (const one of ['dev', 'proc', 'run', 'tmp']) mkdirSync(join(root, one), { recursive: true })
+  const root = await installerRoot(t)
   await runCommand(['mknod', '-m', '666', join(root, 'dev/null'), 'c', '1', '3'])
   await runCommand(['mknod', '-m', '666', join(root, 'dev/zero'), 'c', '1', '5'])
+  writeDiskFiles(root, disks)
   for (const [name, size] of Object.entries(disks)) {
-    const sys = join(root, 'sys/block', name)
-    mkdirSync(sys, { recursive: true })
-    for (const [file, text] of Object.entries({ size: size / 512, ro: 0, removable: 0, serial: `SERIAL-${name}` }))
-      writeFileSync(join(sys, file), `${text}`)
     writeFileSync(join(root, 'dev', name), '')
     truncateSync(join(root, 'dev', name), size)
   }
   prepare(root)
   for (const file of ['mounts', 'swaps']) writeFileSync(join(root, 'proc', file), '')
-  writeFileSync(join(root, 'proc/cmdline'), 'runbook.seed=http://127.0.0.1/s runbook.report=http://127.0.0.1/r\n')
-  // There is no kernel of its own here whose NICs could be brought up.
-  writeFileSync(join(root, 'runbook/common.sh'), 'network() { split_url "$1"; }\n', { flag: 'a' })
-  await runCommand(['chroot', root, '/bin/busybox', '--install', '-s', '/bin'])
+  writeFileSync(join(root, 'proc/cmdline'), COMMAND_LINE)
   writeFileSync(join(root, 'image'), IMAGE)
 
   const space = new Namespace(t)
-  const all = {
-    image: 'http://127.0.0.1/image',
-    sha256: SHA256,
-    disk: 'smallest',
-    wipe: 'no',
-    inject: 'no',
-    grow: 'no',
-    name: 'n1',
-    ...orders,
-  }
-  const text = Object.entries(all)
-    .map(([key, value]) => `${key}=${value}\n`)
-    .join('')
-  const env = [`ORDERS=${text}`, `MODE=${mode}`, `IMAGE=${join(root, 'image')}`]
-  const server = space.start('env', [...env, process.execPath, '-e', SERVER])
-  let log = ''
-  await new Promise<void>((listening) => {
-    server.stdout?.on('data', (part) => {
-      log += part
-      if (log.includes('listening')) listening()
-    })
-  })
+  const told = await tellInstaller(space, { image: join(root, 'image'), sha256: SHA256, mode, orders })
   const { code, out } = await space.run('chroot', [root, '/bin/busybox', 'sh', '/runbook/install.sh'], 120)
+  const log = told()
   t.comment(`${log}\n${out}`)
   const contents = Object.keys(disks).map((name) => [name, readFileSync(join(root, 'dev', name))] as const)
   return { code, disks: new Map(contents), log }

@@ -19,6 +19,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   ipmitool: 'usr/bin/ipmitool',
   fdisk: 'sbin/sfdisk',
   e2fsprogs: 'sbin/resize2fs',
+  xfsprogs: 'usr/sbin/xfs_growfs',
+  'btrfs-progs': 'bin/btrfs',
 }
 const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   libc6: ['ld-linux-x86-64.so.2', 'libc.so.6', 'libm.so.6'],
@@ -37,6 +39,10 @@ const LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   libuuid1: ['libuuid.so.1'],
   libext2fs2: ['libext2fs.so.2', 'libe2p.so.2'],
   'libcom-err2': ['libcom_err.so.2'],
+  liburcu8: ['liburcu.so.8'],
+  libudev1: ['libudev.so.1'],
+  'liblzo2-2': ['liblzo2.so.2'],
+  libzstd1: ['libzstd.so.1'],
 }
 
 const SCRIPT_NAMES = [

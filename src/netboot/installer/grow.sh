@@ -1,12 +1,17 @@
-# Gives the system's partition, and its ext4, the space up to the next partition or the end of the disk, as cloud-init does
+# Gives the system's partition, and its file system, the space up to the next partition or the end of the disk, as cloud-init does
 # where there is one. Read by inject.sh: $part is mounted as $kind at /mnt, and the first MiB of $disk is in /run/first.
 table_value() { sed -n "s/^$1: *//p" /run/table; }
 
+# All three while they are mounted; xfs and btrfs know no other way.
+grow_file_system() {
+  case $kind in
+    ext4) resize2fs "/dev/$part" ;;
+    xfs) xfs_growfs /mnt ;;
+    btrfs) btrfs filesystem resize max /mnt ;;
+  esac
+}
+
 grow() {
-  if [ "$kind" != ext4 ]; then
-    report installing "$part is $kind and keeps its size; only ext4 is grown"
-    return
-  fi
   umount /mnt || fail "$part cannot be unmounted"
   dd if=/run/first of="/dev/$disk" bs=1M conv=notrunc,fsync 2>/dev/null || fail "$disk cannot be written to"
   # It also moves GPT's second table to the end of the disk, where it belongs.
@@ -21,8 +26,8 @@ grow() {
     dd if="/dev/$disk" of=/run/table-end bs=512 skip=$table_end 2>/dev/null || fail "$disk cannot be read at its end"
     dd if=/dev/zero of="/dev/$disk" bs=512 seek=$table_end count=$((sectors - table_end)) conv=notrunc,fsync 2>/dev/null
   fi
-  mount -t ext4 "/dev/$part" /mnt && resize2fs "/dev/$part" >/run/resize2fs 2>&1 ||
-    fail "the file system on $part cannot be grown (the profile can say grow: false): $(tail -n 1 /run/resize2fs)"
-  report installing "$part has $(($(cat "/sys/class/block/$part/size") / 2048)) MiB"
+  mount -t "$kind" "/dev/$part" /mnt && grow_file_system >/run/resize 2>&1 ||
+    fail "the $kind on $part cannot be grown (the profile can say grow: false): $(tr '\n' ' ' </run/resize)"
+  report installing "$part ($kind) has $(($(cat "/sys/class/block/$part/size") / 2048)) MiB"
 }
 grow

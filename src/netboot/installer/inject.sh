@@ -6,17 +6,58 @@ for part in "/sys/block/$disk/$disk"*; do
   [ -e "/dev/$part" ] || continue
   for kind in ext4 xfs btrfs; do
     mount -t $kind "/dev/$part" /mnt 2>/dev/null || continue
-    for root in /mnt /mnt/@; do
+    # The top of the file system, or the subvolume that openSUSE and Ubuntu (@) or Fedora (root) boot.
+    for root in /mnt /mnt/@ /mnt/root; do
       [ -d $root/etc ] && { [ -e $root/etc/os-release ] || [ -e $root/usr/lib/os-release ]; } && break 3
     done
     root=
     umount /mnt
   done
 done
-[ -n "$root" ] || fail "no system was found on the partitions of $disk; the profile can say inject: false"
+
+# What $1, a partition or the beginning of one, holds: for who has to make another image.
+contents() {
+  case $(dd if="$1" bs=512 count=4 2>/dev/null | tr -cd '\040-\176') in
+    *LABELONE*LVM2*) echo LVM && return ;;
+    LUKS*) echo 'encrypted (LUKS)' && return ;;
+    XFSB*) echo 'an xfs' && return ;;
+  esac
+  # The superblock of md, version 1.2, is at 4 KiB.
+  [ "$(xxd -p -s 4096 -l 4 "$1")" != fc4e2ba9 ] || { echo 'software RAID' && return; }
+  echo 'something else'
+}
+
+if [ -z "$root" ]; then
+  held=$(for part in "/sys/block/$disk/$disk"*; do
+    part=${part##*/}
+    [ ! -e "/dev/$part" ] || echo "$part is $(contents "/dev/$part")"
+  done)
+  if [ -z "$held" ]; then
+    sector=$(cat "/sys/block/$disk/queue/logical_block_size")
+    why="its sectors have $sector bytes: is the image made for such a disk?"
+    [ "$(contents /run/first)" = 'something else' ] || why="all of it is $(contents /run/first)."
+    fail "no partitions were found on $disk: $why The profile can say inject: false"
+  fi
+  held=$(echo "$held" | tr '\n' ',' | sed 's/,$//; s/,/, /g')
+  fail "no system was found: $held. Only ext4, xfs and btrfs on a partition are looked into; the profile can say inject: false"
+fi
 
 [ "$job_grow" != yes ] || [ -x $root/usr/bin/cloud-init ] || . /runbook/grow.sh
 report installing "configures $job_name"
+# A /var of its own would hide what is written below the system's.
+var=$(awk '$2 == "/var" { print $1, $3, $4 }' $root/etc/fstab 2>/dev/null | head -n 1)
+if [ -n "$var" ]; then
+  # shellcheck disable=SC2086
+  set -- $var
+  device=$1
+  case $1 in UUID=* | LABEL=*) device=$(findfs "$1") ;; esac
+  # A subvolume of the same file system; what else stands there is not for us.
+  subvolume=$(echo "$3" | tr , '\n' | grep '^subvol=') || :
+  # Another disk may hold an older copy of this image.
+  [ -n "$device" ] && [ -e "/sys/block/$disk/${device##*/}" ] ||
+    fail "the image has a /var of its own, $1, which is not on $disk; the profile can say inject: false"
+  mount -t "$2" ${subvolume:+-o "$subvolume"} "$device" $root/var || fail "$1, the image's /var, cannot be mounted"
+fi
 nocloud=$root/var/lib/cloud/seed/nocloud
 mkdir -p $nocloud || fail 'the image cannot be written to'
 for name in meta-data user-data vendor-data network-config; do
@@ -55,5 +96,8 @@ else
   mkdir -p $root/etc/systemd/system/multi-user.target.wants
   ln -sf ../runbook-phone-home.service $root/etc/systemd/system/multi-user.target.wants/
 fi
+# What is written here has no labels, and is denied to most of such a system, until it has labelled all of itself.
+grep -Eq '^SELINUX=(enforcing|permissive)' $root/etc/selinux/config 2>/dev/null && : >$root/.autorelabel
 sync
+[ -z "$var" ] || umount $root/var || fail "the image's /var cannot be unmounted"
 umount /mnt || fail 'the system on the disk cannot be unmounted'
