@@ -75,7 +75,8 @@ function relays({ dhcp }: NetbootConfig, addresses: readonly string[]): Finding[
   return [{ what, verdict: 'wrong', seen, hint: 'relays: in netboot.yml, or an address there for an interface' }]
 }
 
-async function isServing(address: string, port: number): Promise<boolean> {
+/** Whether one of us answers at an address of ours. */
+export async function isServing(address: string, port: number): Promise<boolean> {
   const response = await fetch(`http://${address}:${port}/healthz`, { signal: AbortSignal.timeout(3000) }).catch(
     () => undefined,
   )

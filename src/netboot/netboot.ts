@@ -11,6 +11,7 @@ import { type HttpEvent, HttpServer } from './http/server.ts'
 import { followAddresses } from './later-addresses.ts'
 import type { Late, Machines } from './machines.ts'
 import { RouterAdvertiser } from './router-advertisement.ts'
+import { Strangers } from './strangers.ts'
 import { type TftpEvent, TftpServer } from './tftp/server.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -80,6 +81,7 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
   const reserved = (address: Ip4): boolean => ours.has(address) || directory.reserved(address)
   const leases = stack.use(await Leases.open(options.leases, reserved))
   if (leases.damaged > 0) onTrouble(`${leases.damaged} lines of ${options.leases} cannot be read and are left out`)
+  const strangers = new Strangers(machines, (machine, what) => on?.boot?.({ time: Date.now(), machine, what }))
   const dhcp = stack.use(
     new DhcpServer({
       settings: config.dhcp,
@@ -87,7 +89,10 @@ export async function startNetboot(options: NetbootOptions): Promise<AsyncDispos
       leases,
       machine: (client) => directory.machineOf(client),
       boot: desk.dhcp,
-      ...(on?.dhcp && { onEvent: on.dhcp }),
+      onEvent: (event) => {
+        strangers.see(event)
+        on?.dhcp?.(event)
+      },
       onTrouble,
     }),
   )

@@ -6,7 +6,7 @@ import { examine } from '../../netboot/doctor.ts'
 import { duration } from '../../report/duration.ts'
 import { EXIT } from '../exit.ts'
 import { watchTable } from '../watch-table.ts'
-import { expected, type NetbootFlags, namesOf, open, write } from './netboot.ts'
+import { expected, type NetbootFlags, namesOf, open, warnUnlessServing, write } from './netboot.ts'
 
 /** Milliseconds between looks. */
 const PERIOD = 500
@@ -16,6 +16,7 @@ export async function watch(names: readonly string[], flags: NetbootFlags): Prom
   using opened = await open(flags)
   const { config, machines, db } = opened
   const shown = namesOf(names, opened)
+  await warnUnlessServing(config)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   const isTerminal = process.stdout.isTTY

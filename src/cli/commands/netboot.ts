@@ -5,13 +5,15 @@ import { addressesOf, formatIp4, formatMac, parseIp4, parseMac } from '../../net
 import { type NetbootConfig, readConfig } from '../../netboot/config.ts'
 import { openNetbootDatabase } from '../../netboot/database.ts'
 import { Directory } from '../../netboot/directory.ts'
+import { isServing } from '../../netboot/doctor.ts'
 import { explainBoot } from '../../netboot/explain.ts'
 import { describeFacts, hostOf } from '../../netboot/facts.ts'
-import { type MachineState, repavePending, restartPending } from '../../netboot/life-cycle.ts'
+import { type MachineState, PHASES, repavePending, restartPending } from '../../netboot/life-cycle.ts'
 import { Machines, type Wishes } from '../../netboot/machines.ts'
 import { likelyAddresses } from '../../netboot/netboot.ts'
 import { Tokens } from '../../netboot/tokens.ts'
 import { duration } from '../../report/duration.ts'
+import { cut } from '../../report/text.ts'
 import { didYouMean, UserError } from '../../shared/errors.ts'
 import { EXIT } from '../exit.ts'
 import { openInventory } from '../inputs.ts'
@@ -41,16 +43,17 @@ export async function open(
   return { config, inventory, directory, folder, db, machines, tokens, trouble, [Symbol.dispose]: () => db.close() }
 }
 
+type Opened = Awaited<ReturnType<typeof open>>
+
 /** `netboot machines`: those of the inventory, and those that were only seen. */
 export async function listMachines(flags: NetbootFlags & { json: boolean; asInventory: boolean }): Promise<number> {
   using opened = await open(flags)
   const { directory, machines } = opened
   const states = machines.all()
-  // Those that were put into the inventory since are its machines.
-  const strangers = [...states].filter(([name]) => parseMac(name) !== undefined && !directory.find({ mac: name }))
+  const unknown = strangers(states, directory)
   if (flags.asInventory) {
     const document = new Document({ all: { hosts: {} } })
-    for (const [mac] of strangers) {
+    for (const [mac] of unknown) {
       const facts = machines.facts(mac)
       const host = document.createNode(hostOf(mac, facts))
       // For who chooses a profile and a disk.
@@ -67,7 +70,7 @@ export async function listMachines(flags: NetbootFlags & { json: boolean; asInve
     profile: directory.profileOf(one)?.name,
     state: states.get(one.name),
   }))
-  const seen = strangers.map(([mac, state]) => ({
+  const seen = unknown.map(([mac, state]) => ({
     name: undefined,
     macs: [mac],
     address: undefined,
@@ -135,6 +138,7 @@ export async function status(
     write(`${JSON.stringify(all, undefined, 2)}\n`)
     return EXIT.done
   }
+  await warnUnlessServing(config)
   table(
     ['MACHINE', 'PHASE', 'SINCE', 'NEXT', 'LAST'],
     shown.map((name) => {
@@ -143,12 +147,55 @@ export async function status(
       return [name, state?.phase ?? '-', since, expected(state, config, now), state?.detail ?? '']
     }),
   )
+  if (names.length === 0) write(`\n${summary(shown, opened, now)}`)
   for (const name of names) {
     write(`\n${name}\n`)
     for (const { at, what } of machines.history(name)) write(`  ${new Date(at).toISOString()}  ${what}\n`)
     for (const key of machines.hostKeys(name)) write(`  host key ${key}\n`)
   }
   return EXIT.done
+}
+
+/** Names of machines in a line for people, at most. */
+const MOST_NAMED = 8
+
+/** What an operator would count for himself: machines by phase, which of them failed, and who asked that nobody knows. */
+function summary(names: readonly string[], { machines, directory }: Opened, now: number): string {
+  const states = machines.all()
+  const counts = new Map<string, number>()
+  for (const name of names) {
+    const phase = states.get(name)?.phase ?? 'not seen'
+    counts.set(phase, (counts.get(phase) ?? 0) + 1)
+  }
+  const phases = ['not seen', ...PHASES].flatMap((phase) => (counts.has(phase) ? `${counts.get(phase)} ${phase}` : []))
+  const lines = [`${names.length} machines: ${phases.join(', ')}`]
+  const failed = names.filter((name) => states.get(name)?.phase === 'failed')
+  if (failed.length > 0) {
+    const more = failed.length > MOST_NAMED ? ` and ${failed.length - MOST_NAMED} more` : ''
+    lines.push(`failed: ${failed.slice(0, MOST_NAMED).join(', ')}${more}`)
+  }
+  const unknown = strangers(states, directory).sort(([, a], [, b]) => b.since - a.since)
+  if (unknown.length > 0) {
+    const [mac, { since }] = unknown[0]!
+    lines.push(
+      `not in the inventory: ${unknown.length} that asked to boot, the newest ${mac} ${duration(now - since)} ago; see runbook netboot machines`,
+    )
+  }
+  return lines.map((line) => `${line}\n`).join('')
+}
+
+/** Machines that were seen and are not in the inventory. Those that were put into it since are its machines. */
+function strangers(states: ReadonlyMap<string, MachineState>, directory: Directory): [string, MachineState][] {
+  return [...states].filter(([name]) => parseMac(name) !== undefined && !directory.find({ mac: name }))
+}
+
+/** What the states of machines say is old where nobody serves. */
+export async function warnUnlessServing({ interfaces, http }: NetbootConfig): Promise<void> {
+  const addresses = addressesOf(interfaces)
+  const answers = await Promise.all(addresses.map((address) => isServing(address, http.port)))
+  if (answers.includes(true)) return
+  const where = addresses.map((address) => `http://${address}:${http.port}`).join(', ') || interfaces.join(', ')
+  process.stderr.write(`warning: no server answers on ${where}: nothing boots; see runbook netboot doctor\n`)
 }
 
 /** What comes next from a machine, for people. */
@@ -165,6 +212,9 @@ export function expected(state: MachineState | undefined, { repave: settings, re
 }
 
 const left = (since = 0, timeout: number, now: number): string => duration(Math.max(0, since + timeout - now))
+
+const UNKNOWN = `  netboot_mac: of a host in the inventory makes it a machine; unknown: enroll or pool in netboot.yml answers strangers
+`
 
 /** `netboot explain --mac M`: the offer, the file and the script, without a packet. */
 export async function explain(
@@ -192,6 +242,7 @@ export async function explain(
   for (const { answer, reason, packet, file, script } of offers) {
     if (answer === undefined) {
       write(`no answer: ${reason}\n`)
+      if (reason.startsWith('unknown machine')) write(UNKNOWN)
       continue
     }
     write(`\n${answer}: ${reason}\n${packet.map((line) => `  ${line}\n`).join('')}`)
@@ -203,11 +254,13 @@ export async function explain(
 
 function table(head: string[], rows: string[][]): void {
   const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => row[i]!.length)))
-  for (const row of [head, ...rows])
-    write(
-      `${row
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join('  ')
-        .trimEnd()}\n`,
-    )
+  // A line that goes round the end of a terminal hides the columns of the others.
+  const { isTTY, columns } = process.stdout
+  for (const row of [head, ...rows]) {
+    const line = row
+      .map((cell, i) => cell.padEnd(widths[i]!))
+      .join('  ')
+      .trimEnd()
+    write(`${isTTY ? cut(line, columns) : line}\n`)
+  }
 }

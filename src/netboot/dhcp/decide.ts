@@ -41,7 +41,7 @@ export interface Decision {
   /** Why, for the operator. */
   readonly reason: string
   /** Counted under this name, too. */
-  readonly counted?: string | undefined
+  readonly counted?: 'stranger' | 'strange_relay' | undefined
 }
 
 /** How long an offered address waits for its REQUEST. Firmware takes 4 to 32 seconds to choose (EDK2). */
@@ -58,7 +58,7 @@ export function decide(packet: Packet, client: Client, context: Context): Decisi
   if (type === undefined) return silent('BOOTP without a DHCP message type')
   if (isStrangeRelay(packet, settings)) return strangeRelay(packet, settings)
   const refused = refusal(client, context)
-  if (refused !== undefined) return silent(refused)
+  if (refused !== undefined) return refused
   if (settings.mode === 'proxy') return proxy(packet, type, client, context)
 
   const server = readIp4(packet.options, OPTION.serverIdentifier)
@@ -100,7 +100,7 @@ export function decideBootServer(packet: Packet, client: Client, context: Contex
   const { settings, machine } = context
   if (isStrangeRelay(packet, settings)) return strangeRelay(packet, settings)
   const refused = refusal(client, context)
-  if (refused !== undefined) return silent(refused)
+  if (refused !== undefined) return refused
   // Asked by unicast, which comes from anywhere: who is elsewhere is not told what a machine of ours boots.
   const address = packet.ciaddr || from.address
   const network = networkOf(settings.networks, address)
@@ -141,13 +141,14 @@ function noBoot({ kind }: Client): string {
 }
 
 /** Why a sender gets nothing; undefined for those who may be answered. */
-function refusal(client: Client, { settings, machine, leases, now }: Context): string | undefined {
-  if (machine?.elsewhere) return 'machine of another site'
+function refusal(client: Client, { settings, machine, leases, now }: Context): Decision | undefined {
+  if (machine?.elsewhere) return silent('machine of another site')
   if (machine !== undefined || settings.unknown === 'pool') return undefined
-  if (settings.unknown === 'ignore') return 'unknown machine'
+  if (settings.unknown === 'ignore') return { reason: 'unknown machine', counted: 'stranger' }
   const lease = leases.of(client.mac)
   const enrolled = lease?.state === 'bound' && lease.expires > now
-  return client.kind === 'os' && !enrolled ? 'unknown machine, not booting from the network' : undefined
+  if (client.kind !== 'os' || enrolled) return undefined
+  return { reason: 'unknown machine, not booting from the network', counted: 'stranger' }
 }
 
 function proxy(packet: Packet, type: number, client: Client, context: Context): Decision {

@@ -26,6 +26,8 @@ export interface DhcpEvent {
   readonly file: string | undefined
   readonly relay: string | undefined
   readonly reason: string
+  /** What it is counted as, beside its message and its answer. */
+  readonly counted: 'stranger' | 'strange_relay' | undefined
 }
 
 export interface DhcpServerOptions {
@@ -186,6 +188,7 @@ export class DhcpServer {
       file: reply && (readText(reply.options, OPTION.bootfileName) ?? (reply.file || undefined)),
       relay: packet.giaddr === 0 ? undefined : formatIp4(packet.giaddr),
       reason,
+      counted,
     })
   }
 }
