@@ -3,7 +3,7 @@ import { didYouMean, Problems } from '../shared/errors.ts'
 import { broadcastOf, formatMac, type Ip4, parseIp4, parseMac } from './address.ts'
 import { type NetbootConfig, profileNameOf } from './config.ts'
 import type { Client } from './dhcp/client.ts'
-import type { Machine, Network } from './dhcp/network.ts'
+import { type Machine, type Network, networkOf } from './dhcp/network.ts'
 import type { NetbootMachine, Profile } from './profile.ts'
 
 interface Known {
@@ -53,6 +53,13 @@ export class Directory {
     const name = profileNameOf(this.#config, machine)
     const profile = name === undefined ? undefined : this.#config.profiles.get(name)
     return name === undefined || profile === undefined ? undefined : { name, profile }
+  }
+
+  /** Why DHCP will not answer a machine, whatever it asks; undefined where it can. */
+  unanswered({ address }: NetbootMachine): string | undefined {
+    const { mode, networks } = this.#config.dhcp
+    if (mode === 'proxy' || address === undefined || networkOf(networks, parseIp4(address)!)) return undefined
+    return `its address ${address} is in none of the networks: netboot_address, or networks: in netboot.yml`
   }
 
   /** For DHCP. The address is that of the first NIC; two NICs of a machine cannot have the same. */

@@ -30,6 +30,7 @@ export async function examine(config: NetbootConfig): Promise<Finding[]> {
   return [
     ...interfaces(config),
     ...relays(config, addresses),
+    ...elsewhere(config),
     ...(await ports(config, addresses, served)),
     ...(await firewall(config)),
     ...(await others(config)),
@@ -81,6 +82,20 @@ export async function isServing(address: string, port: number): Promise<boolean>
     () => undefined,
   )
   return response?.status === 200 && (await response.text()) === 'ok'
+}
+
+/** Node cannot tell on which interface a broadcast came in; those of others are strangers' of ours. */
+function elsewhere({ interfaces, dhcp }: NetbootConfig): Finding[] {
+  if (dhcp.unknown === 'ignore') return []
+  const others = Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+    !interfaces.includes(name) && addresses.some(({ family, internal }) => family === 'IPv4' && !internal)
+      ? [name]
+      : [],
+  )
+  if (others.length === 0) return []
+  const seen = `${others.join(', ')}: who asks for an address there is heard too, and taken for a stranger`
+  const hint = `drop UDP port ${SERVER_PORT} from there, e.g. nft add rule inet filter input iifname ${others[0]} udp dport ${SERVER_PORT} drop`
+  return [{ what: 'other interfaces', verdict: 'unknown', seen, hint }]
 }
 
 async function ports(config: NetbootConfig, addresses: string[], served: boolean[]): Promise<Finding[]> {

@@ -17,7 +17,10 @@ export interface UnitOptions {
   readonly rawSockets: boolean
 }
 
-/** What it needs and no more: ports below 1024, its folder, the network. V8 writes code, so MemoryDenyWriteExecute cannot be. */
+/**
+ * What it needs and no more: ports below 1024, its folder, the network. V8 writes code, so MemoryDenyWriteExecute cannot be; Node
+ * lets itself have more files than 1024, so @resources is allowed; playbooks that follow may look at this machine, so all of /proc is.
+ */
 export function unitText({ program, file, inventory, site, user, ssh, rawSockets }: UnitOptions): string {
   const folder = dirname(file)
   const more = site === undefined ? [] : ['--site', site]
@@ -44,6 +47,7 @@ ProtectHome=read-only
 ReadWritePaths=${unitWord(folder)} ${unitWord(`-${ssh}`)}
 PrivateTmp=${inTmp ? 'no' : 'yes'}
 PrivateDevices=yes
+PrivateMounts=yes
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
@@ -59,6 +63,7 @@ RemoveIPC=yes
 LockPersonality=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
+SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
 
 [Install]

@@ -174,6 +174,9 @@ t.test('machines are found by MAC in any spelling, and by UUID in both byte orde
   t.strictSame(directory.machineOf({ ...client, mac: '52:54:00:aa:bb:01' }), { name: 'n1', address: 0x0a4d000b })
   t.strictSame(directory.machineOf({ ...client, mac: '52:54:00:aa:bb:02' }), { name: 'n1', address: undefined })
   t.ok(directory.reserved(0x0a4d000b))
+  t.equal(directory.unanswered(machine('n1', { address: '10.77.0.11' })), undefined)
+  t.equal(directory.unanswered(machine('n1')), undefined)
+  t.match(directory.unanswered(machine('n1', { address: '192.168.1.5' })), /192\.168\.1\.5 is in none of the networks/)
   t.throws(
     () =>
       new Directory(config, [machine('a', { macs: ['525400aabb03'] }), machine('b', { macs: ['52:54:00:aa:bb:03'] })]),

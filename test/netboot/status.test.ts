@@ -31,6 +31,9 @@ t.test('three hundred machines', async (t) => {
     machines.apply(name, { type: 'failed', at, token: token!, reason: 'no disk fits' })
   }
   machines.repave('n013', at, DEFAULT_WISH)
+  machines.repave('n014', at - 7_200_000, DEFAULT_WISH)
+  const installs = machines.boot('n014', at - 7_200_000)
+  machines.apply('n014', { type: 'installed', at: at - 7_200_000, token: installs.token! })
   machines.discover('52:54:00:99:00:01', at - 7_200_000)
   machines.discover('52:54:00:99:00:02', at - 60_000)
   // Since then it was put into the inventory.
@@ -47,9 +50,10 @@ t.test('three hundred machines', async (t) => {
   const lines = stdout.trimEnd().split('\n')
   t.match(lines[1], /^n001 +failed +\S+ +repave it +no disk fits$/)
   t.match(lines[13], /^n013 +discovered +\S+ +its network boot: power it on/)
+  t.match(lines[14], /^n014 +installed +2h 00m +its phone-home \(waited 2h 00m\)$/)
   t.strictSame(lines.slice(-4, -1), [
     '',
-    '300 machines: 287 not seen, 1 discovered, 12 failed',
+    '300 machines: 286 not seen, 1 discovered, 1 installed, 12 failed',
     'failed: n001, n002, n003, n004, n005, n006, n007, n008 and 4 more',
   ])
   t.match(

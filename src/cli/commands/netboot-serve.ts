@@ -147,11 +147,13 @@ async function readAgain(
   }
 }
 
-/** Machines whose profile cannot be filled in are not installed, and the others are. */
+/** Machines whose profile cannot be filled in are not installed, and those whose address is nowhere get none; the others do. */
 function checkProfiles(opened: Awaited<ReturnType<typeof open>>): void {
   const desk = new Desk(opened)
   const wrong: string[] = []
-  for (const name of opened.directory.machines.keys()) {
+  for (const [name, machine] of opened.directory.machines) {
+    const unanswered = opened.directory.unanswered(machine)
+    if (unanswered) wrong.push(`${name} gets no answer: ${unanswered}`)
     try {
       desk.check(name)
     } catch (error) {

@@ -207,7 +207,8 @@ export function expected(state: MachineState | undefined, { repave: settings, re
   if (phase === 'booting')
     return `the installer's first report (gives up in ${left(repave?.served, settings.timeout, now)})`
   if (phase === 'installing') return `the installer's end (gives up in ${left(repave?.served, settings.timeout, now)})`
-  if (phase === 'installed' && repave !== undefined) return 'its phone-home'
+  if (phase === 'installed' && repave !== undefined)
+    return `its phone-home (waited ${duration(now - (state?.since ?? now))})`
   return phase === 'failed' ? 'repave it' : '-'
 }
 
