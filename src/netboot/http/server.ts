@@ -25,6 +25,8 @@ export interface HttpServerOptions {
   /** Files sent at the same time. */
   readonly downloads: number
   readonly limits?: DownloadLimits | undefined
+  /** Open at the same time on each address of ours; 4096 if not given. */
+  readonly connections?: number | undefined
   readonly onEvent?: ((event: HttpEvent) => void) | undefined
   /** What an operator should look at. */
   readonly onTrouble?: ((message: string) => void) | undefined
@@ -56,6 +58,7 @@ const TEXT = 'text/plain; charset=utf-8'
 export class HttpServer {
   readonly #options: HttpServerOptions
   readonly #places: Places
+  readonly #connectionsAtMost: number
   readonly #servers: Server[] = []
   /** By address. */
   readonly #connections = new Map<string, number>()
@@ -64,6 +67,7 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions) {
     this.#options = options
+    this.#connectionsAtMost = options.connections ?? MOST_CONNECTIONS
     this.#places = new Places(options.downloads, MOST_WAITING)
   }
 
@@ -90,7 +94,7 @@ export class HttpServer {
       },
       (request, response) => void this.#answer(request, response),
     )
-    server.maxConnections = MOST_CONNECTIONS
+    server.maxConnections = this.#connectionsAtMost
     server.on('connection', (socket) => this.#welcome(socket))
     server.on('clientError', ({ code }: NodeJS.ErrnoException, socket) => {
       this.#count('malformed')
@@ -113,7 +117,7 @@ export class HttpServer {
   #welcome(socket: Socket): void {
     const who = socket.remoteAddress ?? ''
     const count = (this.#connections.get(who) ?? 0) + 1
-    if (count > shareOf(MOST_CONNECTIONS)) {
+    if (count > shareOf(this.#connectionsAtMost)) {
       this.#count('refused_connections')
       socket.destroy()
       return

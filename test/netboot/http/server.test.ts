@@ -1,7 +1,8 @@
 /** The HTTP server as machines, and others, see it: over sockets. */
+import { once } from 'node:events'
 import { symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -313,6 +314,40 @@ t.test('readers that do not read are cut off, and the others have their places',
   t.strictSame(cutOff(), Array(3).fill('GET /files/empty 200 broken'))
   t.ok((await get('/files/linux')).body.equals(KERNEL))
   for (const socket of stuck) socket.destroy()
+})
+
+t.test('an address that opens all the connections that it can leaves some to the others', async (t) => {
+  const { server } = await setUp(t, { connections: 8 })
+  const open = async (localAddress: string): Promise<Socket> => {
+    const socket = connect({ host: '127.0.0.1', port: server.port, localAddress })
+    socket.on('error', () => {})
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+    return socket
+  }
+  const greedy: Socket[] = []
+  for (let i = 0; i < 6; i++) greedy.push(await open('127.0.0.2'))
+  const refused = await open('127.0.0.2')
+  await once(refused, 'close')
+  t.ok(greedy.every((one) => !one.destroyed))
+  t.equal(server.counters.refused_connections, 1)
+  const other = await open('127.0.0.3')
+  other.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+  t.match(String(await once(other, 'data')), /^HTTP\/1\.1 200 /)
+  // One that is closed makes room for the next.
+  greedy[0]!.destroy()
+  const again = async (): Promise<string> => {
+    const socket = await open('127.0.0.2')
+    socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+    const [data] = await Promise.race([once(socket, 'data'), once(socket, 'close')])
+    return String(data)
+  }
+  let answer = await again()
+  for (let i = 0; i < 200 && !answer.startsWith('HTTP'); i++) {
+    await pause(20)
+    answer = await again()
+  }
+  t.match(answer, /^HTTP\/1\.1 200 /)
 })
 
 t.test('a file that is cut short while it is sent breaks the connection', async (t) => {
