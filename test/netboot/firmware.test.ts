@@ -129,7 +129,7 @@ firmwareTest('OVMF PXE, proxyDHCP beside dnsmasq', [...COMMANDS, 'dnsmasq'], asy
     site.start('dnsmasq', [...options, '-i', 'eth0', '--dhcp-range=10.77.0.50,10.77.0.60'])
   }
   const { dhcp, tftp, http } = await boot(t, {
-    dhcp: { mode: 'proxy', interfaces: ['br0'], networks: [] },
+    dhcp: { mode: 'proxy', interfaces: ['br0'] },
     beside: other,
   })
   t.equal(http.at(-1), SCRIPT)

@@ -89,10 +89,11 @@ labTest('through isc-dhcp-relay, on another interface', ['busybox', 'dhcrelay'],
   client.ip('link set cv0 down')
   const networks = [...dhcp.networks, { subnet: '10.78.0.0/24' }, { subnet: '10.88.0.0/24', router: '10.88.0.1' }]
   const machines = { ...KNOWN, '52:54:00:88:00:07': '10.88.0.7' }
-  const served = await server.serve({ dhcp: { ...dhcp, interfaces: ['sv0', 'sv1'], networks, machines } })
+  const settings = { ...dhcp, interfaces: ['sv0', 'sv1'], networks, machines }
+  let served = await server.serve({ dhcp: settings })
   // The kernel may take a second to say so; it is then a cable that went out while we served.
   await served.until(({ trouble }) => /^sv0 has no address or no carrier|gone from sv0/.test(trouble ?? ''))
-  relay.start('dhcrelay', ['-4', '-d', '-a', '-i', 'rc0', '-i', 'rs0', '10.78.0.1'])
+  const plain = relay.start('dhcrelay', ['-4', '-d', '-a', '-i', 'rc0', '-i', 'rs0', '10.78.0.1'])
   await new Promise((done) => setTimeout(done, 1000))
   const args = UDHCPC.map((arg) => (arg === 'cv0' ? 'cv1' : arg))
   const { code, out } = await client.run('busybox', [...args, '-q', '-s', script])
@@ -101,6 +102,22 @@ labTest('through isc-dhcp-relay, on another interface', ['busybox', 'dhcrelay'],
   t.equal(tell('serverid'), '10.78.0.1')
   t.equal(tell('router'), '10.88.0.1')
   t.match(served.lines.find(({ dhcp: event }) => event)?.dhcp, { relay: '10.88.0.1', answer: 'OFFER' })
+
+  // With -U it gives its address on the server's side, and says in option 82 where the client is (RFC 3527).
+  plain.kill('SIGKILL')
+  await new Promise((done) => plain.once('close', done))
+  relay.start('dhcrelay', ['-4', '-d', '-a', '-i', 'rc0', '-i', 'rs0', '-U', 'rs0', '10.78.0.1'])
+  for (const [relays, reason] of [
+    [['10.88.0.1/32'], 'DISCOVER relay 10.78.0.2 is not in relays: of netboot.yml'],
+    [['10.78.0.2/32'], 'DISCOVER OFFER 10.88.0.7 configured address'],
+  ] as const) {
+    await served.stop()
+    served = await server.serve({ dhcp: { ...settings, relays: [...relays] } })
+    const { code } = await client.run('busybox', [...args, '-q', '-s', script])
+    t.equal(code === 0, reason.includes('OFFER'))
+    t.ok(served.exchanges.includes(reason), served.exchanges.join('; '))
+  }
+  t.equal(tell('ip'), '10.88.0.7')
 })
 
 labTest('two interfaces, of which one goes away and comes back', ['busybox'], async (t) => {

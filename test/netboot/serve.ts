@@ -16,6 +16,8 @@ export interface Serve {
     unknown?: DhcpSettings['unknown']
     /** Subnet, its router, first and last address of its pool. */
     networks: { subnet: string; router?: string; pool?: [string, string]; leaseTime?: number }[]
+    /** Addresses or networks of relays. */
+    relays?: string[]
     /** Addresses by MAC. */
     machines?: Record<string, string>
     httpPort?: number
@@ -44,6 +46,7 @@ if (dhcp) {
         pools: pool && [{ from: parseIp4(pool[0])!, to: parseIp4(pool[1])! }],
         leaseTime,
       })),
+      relays: dhcp.relays?.map((text) => parseSubnet(text)!),
     },
     transport: new UdpTransport({ interfaces: dhcp.interfaces, fds: dhcp.fds }),
     leases,
