@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
-import { transact } from '../shared/database.ts'
+import { transact, withoutWaiting } from '../shared/database.ts'
 import { type Facts, parseFacts } from './facts.ts'
 import { type MachineEvent, type MachineState, PHASES, restartPending, step, type Transition } from './life-cycle.ts'
 
@@ -94,9 +94,16 @@ export class Machines {
 
   /**
    * Applies an event: read, decided and written in one transaction, whatever other processes do. `also` is written with
-   * it, if it changes anything.
+   * it, if it changes anything. Durable, but for steps of an installer that follow one another.
    */
   apply(name: string, event: MachineEvent, also: () => void = () => {}): Transition {
+    // A rack that installs tells its percentages many times a second, and everybody else would wait for the disk.
+    if (event.type === 'progress' && this.state(name)?.phase === 'installing')
+      return withoutWaiting(this.#db, () => this.#apply(name, event, also))
+    return this.#apply(name, event, also)
+  }
+
+  #apply(name: string, event: MachineEvent, also: () => void): Transition {
     return transact(this.#db, () => {
       const before = this.state(name)
       const transition = step(before, event)
@@ -105,9 +112,10 @@ export class Machines {
       this.#db
         .prepare('INSERT INTO machines (name, state) VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state')
         .run(name, JSON.stringify(state))
+      also()
+      if (event.type === 'progress' && isSameStep(before?.detail, state.detail)) return transition
       const what = [event.type, before?.phase !== state.phase && `→ ${state.phase}`, state.detail].filter(Boolean)
       this.#note(event.at, name, what.join(' '))
-      also()
       return transition
     })
   }
@@ -274,6 +282,12 @@ export class Machines {
       return undefined
     }
   }
+}
+
+/** A step that has come further: its history is that it began. */
+function isSameStep(before: string | undefined, after: string | undefined): boolean {
+  const plain = (text: string | undefined): string | undefined => text?.replace(/\d+ %/, '%')
+  return plain(before) === plain(after)
 }
 
 function newToken(): string {

@@ -73,6 +73,19 @@ export function migrate(db: DatabaseSync, path: string, steps: readonly string[]
   })
 }
 
+/**
+ * What `fn` commits is not waited for: a power cut may take back the last of it, a crash of ours does not. For what is told again
+ * soon; not inside a transaction.
+ */
+export function withoutWaiting<T>(db: DatabaseSync, fn: () => T): T {
+  db.exec('PRAGMA synchronous = NORMAL')
+  try {
+    return fn()
+  } finally {
+    db.exec('PRAGMA synchronous = FULL')
+  }
+}
+
 /** Runs `fn` in a transaction that keeps other processes' writes out. */
 export function transact<T>(db: DatabaseSync, fn: () => T): T {
   db.exec('BEGIN IMMEDIATE')

@@ -143,3 +143,39 @@ t.test('tokens', async (t) => {
   tokens.issue('seed', grant, 4000_000)
   t.equal(db.prepare('SELECT * FROM tokens').all().length, 1, 'expired ones are removed')
 })
+
+t.test(
+  'what happened to a machine: bounded, without every percentage, and the disk is not waited for in between',
+  async (t) => {
+    const folder = t.testdir()
+    const db = openNetbootDatabase(folder)
+    t.teardown(() => db.close())
+    const machines = new Machines(db)
+    for (let at = 1; at <= 300; at += 2) {
+      machines.repave('n1', at, DEFAULT_WISH)
+      machines.apply('n1', { type: 'cancel', at: at + 1 })
+    }
+    const all = machines.history('n1', 1000)
+    t.equal(all.length, 200)
+    t.equal(all.at(-1)?.at, 300, 'the newest of them')
+
+    machines.repave('n2', 1, DEFAULT_WISH)
+    const { token } = machines.boot('n2', 2)
+    const steps = ['writes vda: 0 %', 'writes vda: 7 %', 'writes vda: 100 %', 'image verified', 'writes vdb: 1 %']
+    for (const [i, step] of steps.entries()) {
+      machines.apply('n2', { type: 'progress', at: 10 + i, token: token!, step })
+      t.equal(machines.state('n2')?.detail, step)
+    }
+    t.strictSame(
+      machines.history('n2').map(({ what }) => what),
+      [
+        'repave → discovered',
+        'boot → booting',
+        'progress → installing writes vda: 0 %',
+        'progress image verified',
+        'progress writes vdb: 1 %',
+      ],
+    )
+    t.equal(db.prepare('PRAGMA synchronous').get()?.synchronous, 2, 'FULL, for all that is to last')
+  },
+)

@@ -73,6 +73,8 @@ assign: {default: debian}
   let child = await serve()
   t.equal(await lease(), 'ipxe.efi')
   t.equal(await curl('tftp://10.77.0.1/ipxe.efi'), 'loader')
+  t.equal(await curl('-r', '1-3', 'http://10.77.0.1/files/linux'), 'ern')
+  t.equal(await curl('http://10.77.0.1/files/linux'), 'kernel')
   t.match(await curl('tftp://10.77.0.1/autoexec.ipxe'), /^dhcp \|\| goto local$/m)
   const url = (await lease('-x', '0x4d:69505845'))!
   t.match(url, /^http:\/\/10\.77\.0\.1\/m\/n1\/[\w-]{22}\/boot\.ipxe$/)
@@ -113,5 +115,7 @@ assign: {default: debian}
   t.match(status, /host key ssh-ed25519 AAAA/)
   t.match(out, /n1 +REQUEST \(ipxe\) → ACK 10\.77\.0\.10 http:\/\/10\.77\.0\.1\/m\/n1\/…\/boot\.ipxe/)
   t.match(out, /n1 +is given the installer of profile debian/)
+  t.match(out, /n1 +GET \/files\/linux 200/)
+  t.notMatch(out, /GET \/files\/linux 206/, 'of an image that is read in parts, not each of them')
   t.notOk(out.includes(seed!.split('/').at(-1)!), 'no token in the log')
 })

@@ -79,10 +79,10 @@ export async function serve(flags: NetbootFlags & { readonly json: boolean }): P
       http({ client, method, path, status, bytes, complete, took }) {
         const end = complete ? '' : ', broken off'
         const fields = { client, method, path, status, bytes, complete, ms: took }
-        say(nameOf(client), `${method} ${path} ${status}, ${size(bytes)} in ${took} ms${end}`, {
-          event: 'http',
-          ...fields,
-        })
+        const what = `${method} ${path} ${status}, ${size(bytes)} in ${took} ms${end}`
+        // An image is read in hundreds of parts, and its installer tells how far it is.
+        if (status === 206 && complete) activity.note(nameOf(client), Date.now(), what)
+        else say(nameOf(client), what, { event: 'http', ...fields })
       },
       boot: ({ machine, what }) => say(machine, what),
       reachable: (name) => follower.follow(name),

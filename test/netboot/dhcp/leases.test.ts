@@ -195,8 +195,9 @@ t.test('a disk that cannot take a line', async (t) => {
     const results = []
     for (let i = 0; i < 3; i++) results.push(await journal.append('line ' + i + ' ' + 'x'.repeat(i * 3000000)).then(() => 'safe', (e) => e.code))
     results.push(await journal.append('last').then(() => 'safe', (e) => e.code))
-    await journal.close()
-    console.log(results.join(' '))`
+    console.log(results.join(' '))
+    // As in a crash: closing it would cut off what is behind the last line.
+    process.exit()`
   const node = [process.execPath, '--input-type=module-typescript', '-e', script, path]
   const child = spawn('bash', ['-c', 'ulimit -f 2048; exec "$@"', 'bash', ...node])
   let out = ''
@@ -206,7 +207,8 @@ t.test('a disk that cannot take a line', async (t) => {
   child.stderr.pipe(process.stderr)
   await new Promise((done) => child.on('close', done))
   t.equal(out.trim(), 'safe EFBIG EFBIG safe')
-  t.equal(readFileSync(path, 'utf8'), 'line 0 \nlast\n', 'nothing of the lines that failed')
+  const text = readFileSync(path, 'utf8').replace(/\0+$/, '')
+  t.ok(text === 'line 0 \nlast\n', `nothing of the lines that failed: ${text.length} characters`)
 })
 
 t.test('lines appended while a write is under way share the next one', async (t) => {

@@ -105,6 +105,19 @@ t.test('a lease that cannot be written is not acknowledged, unless the inventory
   t.match(troubles[1], /52:54:00:aa:bb:00 cannot be written: no space left/)
 })
 
+t.test('when too many wait for the disk, the others ask again', async (t) => {
+  const { transport, leases, events, server } = await serve(t)
+  let waiting = 9_999
+  Object.defineProperty(leases, 'waiting', { get: () => waiting })
+  const discover = encode(makePacket('discover', firmware(7)))
+  transport.deliver(discover)
+  waiting = 10_000
+  transport.deliver(discover)
+  t.equal(transport.sent.length, 1)
+  t.equal(events.length, 1)
+  t.match(server.counters, { DISCOVER: 2, OFFER: 1, overload: 1 })
+})
+
 t.test('unknown machines are seen, and not answered', async (t) => {
   const { transport, events } = await serve(t)
   transport.deliver(encode(makePacket('discover', IPXE, { chaddr: Buffer.from('525400000001', 'hex') })))
