@@ -1,8 +1,12 @@
 /** What strangers send by HTTP: any text at all becomes a few bounded words, or nothing; never a crash. */
 import t from 'tap'
+import { OPTION, readSubOptions, readText, readUserClasses } from '../../src/netboot/dhcp/options.ts'
+import { decode } from '../../src/netboot/dhcp/packet.ts'
 import { describeFacts, hostOf, parseFacts } from '../../src/netboot/facts.ts'
 import { BadRequest, segmentsOf } from '../../src/netboot/http/request.ts'
 import { parseHostKeys, parseReport } from '../../src/netboot/reports.ts'
+import { cleanName } from '../../src/netboot/tftp/files.ts'
+import { parseRequest } from '../../src/netboot/tftp/packet.ts'
 import fc from '../property.ts'
 import { FUZZ, FUZZ_TIMEOUT } from './fuzz.ts'
 
@@ -54,4 +58,49 @@ t.test('paths never lead up', async (t) => {
     }),
     FUZZ,
   )
+})
+
+/** Milliseconds of processor time. */
+function costOf(work: () => unknown): number {
+  const before = process.cpuUsage()
+  work()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1000
+}
+
+t.test('one packet of a stranger does not keep the others waiting', async (t) => {
+  // Long enough that what takes the square of it takes minutes.
+  const MANY = 1_000_000
+  const ends = (unit: string): string => `${unit.repeat(MANY)}x`
+  const nul = Buffer.alloc(MANY + 1)
+  nul[MANY] = 120
+  for (const [name, work] of Object.entries({
+    'text of a DHCP option': () => readText(new Map([[OPTION.vendorClass, nul]]), OPTION.vendorClass),
+    'name of a TFTP file, 0': () => cleanName(ends('\0')),
+    'name of a TFTP file, 255': () => cleanName(ends('\xff')),
+    'name of a TFTP file, slashes': () => cleanName(ends('/')),
+    'target of a request': () => segmentsOf(`/${ends('/%2e')}`),
+    'user classes': () => readUserClasses(Buffer.alloc(MANY, 1)),
+    'sub-options': () => readSubOptions(Buffer.alloc(MANY, 1)),
+    'a report': () => parseReport(JSON.stringify({ status: 'failed', step: ends('\n') })),
+    'host keys': () => parseHostKeys(`pub_key_x=ssh-rsa%20${ends('A')}&pub_key_y=ssh-rsa%20${ends('=')}`),
+  })) {
+    const cost = costOf(() => {
+      try {
+        work()
+      } catch (error) {
+        if (!(error instanceof BadRequest)) throw error
+      }
+    })
+    t.ok(cost < 5000, `${name}: ${Math.round(cost)} ms`)
+  }
+  // UDP carries 64 KiB; an option in many parts is put together anew with each of them.
+  const head = Buffer.alloc(240)
+  head.set([1, 1, 6])
+  head.writeUInt32BE(0x63825363, 236)
+  const parts = (length: number): Buffer => Buffer.concat([head, Buffer.alloc(length, Buffer.of(43, 1, 65))])
+  t.equal(decode(parts(8700))?.options.get(43)?.length, 2900)
+  t.equal(decode(parts(65_000)), undefined, 'longer than any frame')
+  t.equal(parseRequest(Buffer.from(`\0\x01${'x'.repeat(1400)}\0octet\0`))?.mode, 'octet')
+  t.equal(parseRequest(Buffer.from(`\0\x01${'x'.repeat(60_000)}\0octet\0`)), undefined)
 })

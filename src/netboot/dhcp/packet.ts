@@ -43,12 +43,14 @@ const LEAST_DATAGRAM = 576
 /** An Ethernet frame's worth; EDK2's REQUEST asks for 65280 because it swaps the bytes of 255. */
 const MOST_DATAGRAM = 1500
 const IP_AND_UDP = 28
+/** Nobody sends more, over jumbo frames too; putting the parts of an option together takes the square of it. */
+const LONGEST_PACKET = 9000
 /** Bytes of an option's value; what is longer comes in parts (RFC 3396). */
 const LONGEST_OPTION = 255
 
-/** A packet from any bytes, or undefined: too short, no cookie, an option that runs past its field. Never throws. */
+/** A packet from any bytes, or undefined: too short, too long, no cookie, an option that runs past its field. Never throws. */
 export function decode(bytes: Buffer): Packet | undefined {
-  if (bytes.length < OPTIONS || bytes.readUInt32BE(COOKIE) !== MAGIC) return undefined
+  if (bytes.length < OPTIONS || bytes.length > LONGEST_PACKET || bytes.readUInt32BE(COOKIE) !== MAGIC) return undefined
   const op = bytes[0]!
   const hlen = bytes[2]!
   if ((op !== BOOTREQUEST && op !== BOOTREPLY) || hlen > 16) return undefined

@@ -45,11 +45,12 @@ interface OpenFile {
  * (GRUB), double ones (shim), backslashes (EDK2's loaders), and NUL or 0xff from the end of a DHCP option.
  */
 export function cleanName(name: string): string | undefined {
-  const parts = name
-    .replace(/[\0\xff]+$/, '')
-    .split(/[/\\]+/)
-    .filter((part) => part !== '' && part !== '.')
-  const usable = parts.length > 0 && !parts.includes('..') && !name.replace(/[\0\xff]+$/, '').includes('\0')
+  // Not by a regular expression, which takes the square of what a stranger sends.
+  let end = name.length
+  while (end > 0 && (name[end - 1] === '\0' || name[end - 1] === '\xff')) end--
+  const plain = name.slice(0, end)
+  const parts = plain.split(/[/\\]+/).filter((part) => part !== '' && part !== '.')
+  const usable = parts.length > 0 && !parts.includes('..') && !plain.includes('\0')
   return usable ? parts.join('/') : undefined
 }
 

@@ -15,9 +15,12 @@ export interface Request {
   readonly options: ReadonlyMap<string, string>
 }
 
+/** A request has at most 512 bytes (RFC 2347); no client of ours needs more than a frame. */
+const LONGEST_REQUEST = 1500
+
 /** A read or write request from any bytes; undefined when it is none. */
 export function parseRequest(bytes: Buffer): Request | undefined {
-  if (bytes.length < 4 || bytes[0] !== 0) return undefined
+  if (bytes.length < 4 || bytes.length > LONGEST_REQUEST || bytes[0] !== 0) return undefined
   if (bytes[1] !== OPCODE.read && bytes[1] !== OPCODE.write) return undefined
   // Every field ends with a NUL, so the split has an empty last part.
   const fields = bytes.toString('latin1', 2).split('\0')

@@ -207,7 +207,8 @@ t.test('a disk that cannot take a line', async (t) => {
   child.stderr.pipe(process.stderr)
   await new Promise((done) => child.on('close', done))
   t.equal(out.trim(), 'safe EFBIG EFBIG safe')
-  const text = readFileSync(path, 'utf8').replace(/\0+$/, '')
+  const bytes = readFileSync(path)
+  const text = bytes.toString('utf8', 0, bytes.findLastIndex((byte) => byte !== 0) + 1)
   t.ok(text === 'line 0 \nlast\n', `nothing of the lines that failed: ${text.length} characters`)
 })
 
