@@ -1,9 +1,9 @@
 /** A task's module and arguments while they are being rewritten. */
 import { isMap, isScalar, isSeq, type Node, type YAMLMap } from 'yaml'
 import { type Entry, entriesOf, entry, isText, pairOf, scalar, take, textOf, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
 import { isTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
-import type { Env } from './translate.ts'
 
 export class Call {
   readonly doc: YamlDocument

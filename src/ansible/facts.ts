@@ -9,6 +9,12 @@ import { BOOL, INT, listOf, MAP, STRING, STRINGS, type Type } from './types.ts'
 const DISTRIBUTIONS: Table = {
   debian: ['Debian'],
   ubuntu: ['Ubuntu'],
+  // Raspberry Pi OS of 32 bits; that of 64 says debian.
+  raspbian: ['Debian'],
+  linuxmint: ['Linux Mint'],
+  pop: ['Pop!_OS'],
+  kali: ['Kali'],
+  devuan: ['Devuan'],
   centos: ['CentOS'],
   rhel: ['RedHat'],
   rocky: ['Rocky'],
@@ -29,6 +35,7 @@ const DISTRIBUTIONS: Table = {
   mariner: ['Common Base Linux Mariner'],
   gentoo: ['Gentoo'],
   'clear-linux-os': ['Clear Linux OS'],
+  openwrt: ['OpenWrt'],
 }
 
 const FAMILIES: Table = {
@@ -39,6 +46,7 @@ const FAMILIES: Table = {
   arch: ['Archlinux'],
   gentoo: ['Gentoo'],
   'clear-linux-os': ['ClearLinux'],
+  openwrt: ['OpenWrt'],
   flatcar: ['Flatcar', 'Flatcar Container Linux by Kinvolk'],
   photon: ['VMware Photon OS'],
   azurelinux: ['Microsoft Azure Linux'],

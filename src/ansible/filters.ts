@@ -1,10 +1,10 @@
 /** Jinja's and Ansible's filters. The names of collections are taken off; what is not here is refused. */
 import { IPV6, ipaddr, ipaddrOfIpaddr } from './addresses.ts'
 import { checkArguments } from './filter-arguments.ts'
-import { bin, call, get, type Ir, isPath, lit, not } from './ir.ts'
+import { bin, call, get, type Ir, isPath, lit, not, TRUE_WORDS } from './ir.ts'
 import type { Args, Expr } from './jinja/ast.ts'
 import { type Filter, filtered, isTrue, LIST_FILTERS, one } from './list-filters.ts'
-import { refuseMessage } from './operands.ts'
+import { isEmpty, refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import { pythonRegex, pythonReplacement } from './regex.ts'
 import { compareVersion, testOf } from './tests.ts'
@@ -142,11 +142,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
     const groups = new RegExp(`${made}|`).exec('')!.length - 1
     return call('regex_find_all', listOf(groups > 1 ? STRINGS : STRING), t.text(of), lit(made))
   },
-  comment: (_t, of, args) => {
-    if (args.list.length > 0 || Object.keys(args.named).length > 0 || of.op !== 'lit' || typeof of.value !== 'string')
-      throw new Refused('comment of something computed', 'write the comment')
-    return lit(`#\n${of.value.replace(/^/gm, '# ')}\n#`)
-  },
+  comment: (t, of, args) => comment(t, of, args),
   ipwrap: (t, of) => call('regex_replace', STRING, t.text(of), lit(IPV6), lit('[$1]$2')),
   ipaddr: (t, of, args) => ipaddr(t, of, args),
   nthhost: (t, of, args) => call('cidr_ip', STRING, of, one(t, args)),
@@ -176,11 +172,7 @@ function defaultFilter(t: Translator, of: Ir, args: Args): Ir {
   // `a | default(b | default(c))` and `(a | default(b)).x` are what they say; all else is always defined.
   const isDefault = of.op === 'call' && of.name === 'default'
   if (!isPath(of) && !isDefault && of.op !== 'cond') return isBoolean ? orElse(t, of, of, fallback) : of
-  // What a command gave, not the whole of its result.
-  if (of.type.result && of.type.kind !== 'map' && of.op === 'get') {
-    const skipped = get(of.of, 'skipped', BOOL)
-    return { op: 'cond', test: skipped, yes: fallback, no: of, type: join(of.type, fallback.type) }
-  }
+  if (isOutput(of)) return orDefault(of, fallback)
   const { nullable: _, ...plain } = of.type
   const type = join(plain, fallback.type)
   if (isBoolean && !(isBoolean.op === 'const' && isBoolean.value === false)) {
@@ -194,6 +186,19 @@ function defaultFilter(t: Translator, of: Ir, args: Args): Ir {
       'write default(a, b) if null should get the default too',
     )
   if (of.op === 'cond') return of
+  return orDefault(of, fallback)
+}
+
+/** What a command gave, not the whole of its result. A skipped one gave nothing in Ansible, and empty texts here. */
+function isOutput(of: Ir): of is Ir & { op: 'get' } {
+  return of.op === 'get' && of.type.result === true && of.type.kind !== 'map'
+}
+
+/** A path, or what counts where it is not there. */
+export function orDefault(of: Ir, fallback: Ir): Ir {
+  const { nullable: _, ...plain } = of.type
+  const type = join(plain, fallback.type)
+  if (isOutput(of)) return { op: 'cond', test: get(of.of, 'skipped', BOOL), yes: fallback, no: of, type }
   return call('default', type, of, fallback)
 }
 
@@ -204,12 +209,11 @@ function emptyLike({ kind }: Type): Ir {
 }
 
 function orElse(t: Translator, given: Ir, of: Ir, fallback: Ir): Ir {
-  if (of.type.kind === 'any') {
-    // Everything that Python takes for false.
+  if (of.type.kind === 'any' || (isPath(of) && !of.type.result)) {
+    // Everything that Python takes for false, of whatever type the default is.
     const given = isPath(of) ? call('default', ANY, of, lit('')) : of
-    const empty: Ir[] = [lit(''), lit(false), lit(0), emptyLike({ kind: 'list' }), emptyLike(MAP)]
-    const test = bin('in', given, { op: 'list', items: empty, type: listOf(ANY) })
-    return { op: 'cond', test, yes: fallback, no: of, type: ANY }
+    const { nullable: _, ...plain } = of.type
+    return { op: 'cond', test: isEmpty(given), yes: fallback, no: of, type: join(plain, fallback.type) }
   }
   const { nullable: _, ...plain } = given.type
   return {
@@ -223,20 +227,23 @@ function orElse(t: Translator, given: Ir, of: Ir, fallback: Ir): Ir {
 
 /** `| bool` (ansible-core: plugins/filter/core.py, to_bool). */
 function toBool(of: Ir): Ir {
-  if (of.type.kind === 'bool') return of
+  // Who writes it expects that an inventory says "yes".
+  if (of.type.kind === 'bool') return isPath(of) && !of.type.result ? call('bool', BOOL, of) : of
   if (of.op === 'lit') return lit(/^(yes|on|1|true)$/i.test(String(of.value)))
-  if (of.type.kind === 'int') return bin('==', of, lit(1))
-  if (of.type.kind !== 'string' && of.type.kind !== 'any')
+  if (of.type.kind === 'int' && !isPath(of)) return bin('==', of, lit(1))
+  if (of.type.kind !== 'int' && of.type.kind !== 'string' && of.type.kind !== 'any')
     throw new Refused(`bool of a ${of.type.kind}`, 'compare its size')
-  const text = of.type.kind === 'string' ? of : call('string', STRING, of)
-  return call('regex_match', BOOL, call('lower', STRING, text), lit('^(yes|on|1|true)$'))
+  const isText = of.type.kind === 'string' && (!isPath(of) || of.type.result)
+  const text = isText ? of : call('string', STRING, { ...of, type: ANY } as Ir)
+  return call('regex_match', BOOL, call('lower', STRING, text), lit(TRUE_WORDS))
 }
 
 /** A text that is no number is an error here and 0 in Jinja. */
 function toInt(of: Ir, args: Args): Ir {
   if (args.list.length > 0 || Object.keys(args.named).length > 0)
     throw new Refused('int with a default or base', 'write int(x)')
-  if (of.type.kind === 'int') return of
+  // Who writes it expects that an inventory says "5".
+  if (of.type.kind === 'int') return isPath(of) ? call('int', INT, of) : of
   if (of.type.kind === 'bool') return { op: 'cond', test: of, yes: lit(1), no: lit(0), type: INT }
   if (of.op === 'lit' && /^-?\d+$/.test(String(of.value))) return lit(Number(of.value))
   if (of.type.kind !== 'string' && of.type.kind !== 'any')
@@ -269,7 +276,9 @@ export function splitBy(t: Translator, of: Ir, by: Expr | undefined, count: numb
 
 export function joined(t: Translator, of: Ir, by: Expr | undefined): Ir {
   const separator = by ? t.value(by) : lit('')
-  if (of.type.kind === 'string') throw new Refused('join of a text, letter by letter', 'mend the expression')
+  // Where a variable may be a text or a list, it is joined where it is a list; join of a text is an error.
+  if (of.type.kind === 'string' && !isPath(of))
+    throw new Refused('join of a text, letter by letter', 'mend the expression')
   const { kind } = itemOf(of.type)
   if (kind === 'string' || kind === 'int' || kind === 'any') return call('join', STRING, of, separator)
   throw new Refused(`join of a list of ${kind}`, 'make texts of them first')
@@ -329,5 +338,16 @@ function known(at: Ir, key: string): Ir {
 
 function toYaml(t: Translator, of: Ir): Ir {
   t.env.note({ kind: 'layout' })
-  return call('yaml', STRING, of)
+  // Ansible's ends with the end of a line.
+  return bin('+', call('yaml', STRING, of), lit('\n'), STRING)
+}
+
+/** `comment` of a text that is known (ansible-core: plugins/filter/core.py, comment). */
+function comment(t: Translator, of: Ir, args: Args): Ir {
+  const { prefix, postfix, ...others } = args.named
+  if (args.list.length > 0 || Object.keys(others).length > 0 || of.op !== 'lit' || typeof of.value !== 'string')
+    throw new Refused('comment of something computed', 'write the comment')
+  const [before, after] = [prefix, postfix].map((one) => (one ? t.constText(one, 'comment') : '#'))
+  const body = of.value.replace(/^/gm, '# ')
+  return lit(`${before ? `${before}\n` : ''}${body}${after ? `\n${after}` : ''}`)
 }

@@ -1,6 +1,7 @@
 /** A Jinja template as Handlebars that prints the same to the last blank, or a refusal. */
 import Handlebars from 'handlebars'
-import { call, type Ir, isPath, noHandlebars, printHandlebars } from './ir.ts'
+import { call, type Ir, isPath, isSized } from './ir.ts'
+import { noHandlebars, printHandlebars } from './ir-handlebars.ts'
 import type { Expr, Node } from './jinja/ast.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
@@ -139,7 +140,7 @@ export class HandlebarsWriter {
       )
     } else if (ir.type.kind === 'any' || ir.type.kind === 'string' || ir.type.kind === 'int' || ir.op === 'lit') {
       if (ir.op === 'lit') place.t.text(ir)
-      if (ir.op === 'lit' && !/^\s|\\$|\{\{/.test(String(ir.value)))
+      if (ir.op === 'lit' && (ir.value === '\n' || !/^\s|\\$|\{\{/.test(String(ir.value))))
         this.#text(String((place.t.text(ir) as { value: unknown }).value))
       else this.#push('mustache', `{{ ${this.#code(ir, source, place, true)} }}`)
     } else this.#push('mustache', `{{ ${this.#code(place.t.text(ir), source, place, true)} }}`)
@@ -168,18 +169,12 @@ export class HandlebarsWriter {
       else no?.()
       return
     }
-    // A list or map is asked for its size in CEL; Handlebars' own truth of a list is the same.
-    const negated = test.op === 'not'
-    const inner = negated ? test.of : test
-    const sized =
-      inner.op === 'bin' &&
-      inner.sign === '>' &&
-      inner.left.op === 'call' &&
-      inner.left.name === 'size' &&
-      inner.right.op === 'lit' &&
-      inner.right.value === 0 &&
-      inner.left.args[0]!.type.kind === 'list'
-    const code = this.#code(sized ? (inner.left as Ir & { op: 'call' }).args[0]! : inner, source, place, false)
+    // A list or text is asked for its size in CEL; Handlebars' own truth of it is the same, and of false.
+    const empty = test.op === 'bin' && test.sign === '==' && isSized({ ...test, sign: '>' })
+    const negated = test.op === 'not' || empty
+    const inner = test.op === 'not' ? test.of : empty ? ({ ...test, sign: '>' } as Ir) : test
+    const sized = isSized(inner) && /^(list|string)$/.test(inner.left.args[0]!.type.kind)
+    const code = this.#code(sized ? inner.left.args[0]! : inner, source, place, false)
     const word = negated ? 'unless' : 'if'
     this.#push('tag', `{{#${word} ${code}}}`)
     yes()
@@ -214,8 +209,9 @@ export class HandlebarsWriter {
       throw noHandlebars('loop over tuples')
     if (!pairs && of.type.kind === 'any') place.t.env.note({ kind: 'loops' })
     if (node.otherwise.length > 0 && node.filter) throw noHandlebars('loop with both a condition and else')
-    // What is false as long as nobody gives a list.
-    const isLoop = of.type.kind === 'list' || of.type.kind === 'any' || (of.type.kind === 'bool' && isPath(of))
+    // What is false or a text as long as nobody gives a list; each of another thing is an error.
+    const isLoop =
+      of.type.kind === 'list' || of.type.kind === 'any' || (/^(bool|string)$/.test(of.type.kind) && isPath(of))
     if (!pairs && !isLoop) throw noHandlebars(`loop over a ${of.type.kind}`)
     const local = (name: string, type = ANY): Ir => ({ op: 'var', name, local: true, type })
     const names: [string, Ir][] = pairs

@@ -2,13 +2,13 @@
 import { isMap, isSeq, type Node, type YAMLMap } from 'yaml'
 import { keyValues } from './call.ts'
 import { type Entry, entriesOf, entry, isText, type Key, pairOf, take, textOf, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
 import type { VarsFile } from './files.ts'
 import { type FirstFound, readFirstFound } from './first-found.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { rewriteConditions, rewriteValue } from './nodes.ts'
 import { Refused } from './refused.ts'
 import { keywords, type TaskContext } from './task.ts'
-import type { Env } from './translate.ts'
 
 const ROLE_ARGUMENTS = /^(name|tasks_from|vars_from|defaults_from|handlers_from|apply)$/
 

@@ -1,11 +1,11 @@
 /** Python's methods that playbooks call on texts and maps, and Ansible's lookups. */
-import { joined, splitBy } from './filters.ts'
-import { bin, call, type Ir, isPath, lit, not, variable } from './ir.ts'
+import { joined, orDefault, splitBy } from './filters.ts'
+import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
 import { either, refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
-import { BOOL, entryOf, join, STRING, STRINGS } from './types.ts'
+import { BOOL, entryOf, itemOf, STRING, STRINGS } from './types.ts'
 
 /** Of Python's `str`. */
 export const PYTHON_METHODS =
@@ -76,8 +76,13 @@ function ofMap(t: Translator, name: string, self: Ir, list: readonly Expr[]): Ir
   if (name === 'get' && key?.op === 'const' && typeof key.value === 'string' && fallback && isPath(self)) {
     const type = entryOf(self.type, key.value)
     if (type.nullable) throw unknown('get of what may be null')
-    const value = t.value(fallback)
-    return call('default', join(type, value.type), { op: 'get', of: self, key: lit(key.value), type }, value)
+    return orDefault({ op: 'get', of: self, key: lit(key.value), type }, t.value(fallback))
+  }
+  // A key that is computed: what a variable holds.
+  if (name === 'get' && key && fallback && isPath(self)) {
+    const computed = t.value(key)
+    if (isPath(computed) && !itemOf(self.type).nullable)
+      return orDefault(get(self, computed, itemOf(self.type)), t.value(fallback))
   }
   throw unknown(`the method "${name}" of a map`)
 }

@@ -3,7 +3,7 @@ import { bin, call, get, type Ir, lit } from './ir.ts'
 import type { Expr } from './jinja/ast.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
-import { ANY, FLOAT, INT, itemOf, join, listOf, MAP } from './types.ts'
+import { ANY, BOOL, FLOAT, INT, itemOf, join, listOf, MAP } from './types.ts'
 
 /** `list[0]`, `list[-1]`. Throws Refused. */
 export function placeOf(of: Ir, place: number): Ir {
@@ -63,4 +63,21 @@ export function refuseMessage({ type }: Ir): void {
 /** The types of both, for a chain of conditions. */
 export function either(test: Ir, yes: Ir, no: Ir): Ir {
   return { op: 'cond', test, yes, no, type: join(yes.type, no.type) }
+}
+
+/** Whether `regex_search` finds anything: without that it gives None in Ansible, and is an error here. */
+export function foundBy(ir: Ir): Ir | undefined {
+  const searched = ir.op === 'list' ? ir.items[0] : ir
+  if (searched?.op !== 'call' || searched.name !== 'regex_find') return undefined
+  const [of, pattern, group] = searched.args
+  // With groups it is a list of them or None; a list that the playbook writes has no group.
+  if (ir.op === 'list' && !group) return undefined
+  return call('regex_match', BOOL, of!, pattern!)
+}
+
+/** Whether Python takes a value, whose type nobody knows, for false. */
+export function isEmpty(ir: Ir): Ir {
+  const list: Ir = { op: 'list', items: [], type: listOf(ANY) }
+  const items: Ir[] = [lit(''), lit(false), lit(0), list, { op: 'map', items: [], type: MAP }]
+  return bin('in', ir, { op: 'list', items, type: listOf(ANY) })
 }

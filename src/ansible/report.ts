@@ -1,5 +1,5 @@
 /** What the import tells: what a person must write, and on what the rest relies. */
-import type { Note } from './translate.ts'
+import type { Note } from './env.ts'
 
 export interface Finding {
   /** `edit`: the output refuses to run until it is written by hand. `check`: it runs; look whether the remark matters. */

@@ -13,6 +13,7 @@ import {
   take,
   type YamlDocument,
 } from './document.ts'
+import type { Env } from './env.ts'
 import type { Files } from './files.ts'
 import { fromWorkingFolder, homePath, isHomePath } from './home-path.ts'
 import { addCondition, includeFirst, includeVars, rewriteInclude } from './include.ts'
@@ -25,7 +26,6 @@ import { rewriteConditions, rewriteValue, rewriteVariable } from './nodes.ts'
 import { Refused } from './refused.ts'
 import type { Report } from './report.ts'
 import type { VariableTypes } from './scope.ts'
-import type { Env } from './translate.ts'
 import { asynchronous, randomDelay, retries } from './tries.ts'
 import { ANY } from './types.ts'
 

@@ -1,4 +1,5 @@
 /** Jinja expressions as typed ones that CEL and Handlebars share. What could mean something else is refused. */
+import type { Env } from './env.ts'
 import { anyOf, equal, isNatural, oursFor, sum } from './equality.ts'
 import { resolveAnsible } from './facts.ts'
 import { applyFilter } from './filters.ts'
@@ -6,29 +7,10 @@ import { computedInterface, interfaceFact } from './interfaces.ts'
 import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
 import { callMethod, foundAt, PYTHON_METHODS } from './methods.ts'
-import { asDouble, isDouble, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
+import { asDouble, foundBy, isDouble, isEmpty, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
 import { Refused } from './refused.ts'
 import { applyTest } from './tests.ts'
-import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING, type Type } from './types.ts'
-
-/** What the surroundings of an expression know. */
-export interface Env {
-  /** The type of a variable; undefined when nothing in what is imported gives it a value. */
-  typeOf(name: string): Type | undefined
-  /** Of all variables that the input gives a value. */
-  names(): Iterable<string>
-  /** Names that a loop of the template or a macro declares. */
-  readonly locals: ReadonlyMap<string, Ir>
-  /** The text is only shown to people: lists and maps may stand in it as JSON. */
-  readonly isMessage?: boolean
-  /** Something that holds under a condition which is told to the user. */
-  note(about: Note): void
-}
-
-/** What the result of the import relies on. */
-export type Note =
-  | { readonly kind: 'unseen'; readonly name: string }
-  | { readonly kind: 'versions' | 'layout' | 'loops' | 'regex' | 'interfaces' | 'release' }
+import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING } from './types.ts'
 
 /** Parts of a stat beside those whose types are known. */
 const STAT_PARTS = /^(type|atime|mtime|ctime|nlink|inode|dev)$/
@@ -119,13 +101,20 @@ export class Translator {
       case 'bool':
         return guard(ir)
       case 'any':
-        return ir
-      case 'string':
-        return guard(bin('!=', ir, lit('')))
+        // A default of null: an inventory gives it a value of any type, or nothing does.
+        return nullable && isPath(ir) ? not(isEmpty(call('default', ANY, ir, lit('')))) : ir
+      case 'string': {
+        const found = foundBy(ir)
+        if (found) return found
+        // A default is a text, an inventory may say false: the size of that is an error, its being no "" would be true.
+        if (isPath(ir) && !ir.type.result) return guard(bin('>', call('size', INT, ir), lit(0)))
+        return bin('!=', ir, lit(''))
+      }
       case 'int':
         return guard(bin('!=', ir, lit(0)))
       case 'list':
       case 'map':
+        if (foundBy(ir)) return foundBy(ir)!
         return guard(bin('>', call('size', INT, ir), lit(0)))
       case 'null':
         return lit(false)

@@ -30,7 +30,7 @@ function folderOf(t: Test, files: Readonly<Record<string, string>>): string {
 async function tasks(
   t: Test,
   yaml: string,
-  defaults = 'flag: true\nword: a\nwords: [a]\nnothing:\n',
+  defaults = 'flag: true\nword: a\nwords: [a]\nnothing:\ncount: 1\n',
 ): Promise<{ text: string; report: ImportReport }> {
   const folder = folderOf(t, { 'role/tasks/main.yml': yaml, 'role/defaults/main.yml': defaults })
   const { report } = await importAnsible(join(folder, 'role'), join(folder, 'out'), async () => [])
@@ -46,12 +46,34 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ['modes in decimal', '- file: {path: /a, mode: 420}', /mode: '0644'/],
   ['modes as texts', '- file: path=/a mode=644', /mode: '0644'/],
   ['octal numbers elsewhere', '- set_fact: {a: 010}', /a: 8\b/],
-  ['a text as a condition', '- command: x\n  when: word', /when: word != ""/],
+  ['a text as a condition', '- command: x\n  when: word', /when: size\(word\) > 0/],
   ['a list as a condition', '- command: x\n  when: words', /when: size\(words\) > 0/],
   ['a boolean as a condition', '- command: x\n  when: not flag', /when: "?!flag/],
-  ['null as a condition', '- command: x\n  when: nothing', /when: false/],
+  [
+    'null as a condition: an inventory may give a value',
+    '- command: x\n  when: nothing',
+    /!\(default\(nothing, ""\) in \["", false, 0, \[\], \{\}\]\)/,
+  ],
   ['what nobody knows as a condition must be a boolean', '- command: x\n  when: unseen', /when: unseen$/m],
-  ['| bool of a boolean', '- command: x\n  when: flag | bool', /when: flag$/m],
+  ['| bool of a boolean: an inventory may say "yes"', '- command: x\n  when: flag | bool', /when: bool\(flag\)$/m],
+  ['| int of a number: an inventory may say "5"', '- command: x\n  when: count | int > 3', /when: int\(count\) > 3$/m],
+  ['a text by its default may be a list', '- command: x\n  when: word is string', /when: type\(word\) == type\(""\)/],
+  [
+    'None of regex_search',
+    '- command: x\n  when: (word | regex_search("b")) is not none',
+    /when: regex_match\(word, "b"\)/,
+  ],
+  ['the rc of a skipped command', '- command: x\n  register: r\n- command: y\n  when: r.rc is defined', /!r\.skipped/],
+  [
+    'the rc of a skipped command, with get',
+    '- command: x\n  register: r\n- command: y\n  when: r.get("rc", 1) == 0',
+    /r\.skipped \? 1 : r\.rc/,
+  ],
+  [
+    'skipped is there only where it was skipped',
+    '- stat: {path: /a}\n  register: r\n- command: y\n  when: r.skipped is defined',
+    /when: r\.skipped$/m,
+  ],
   [
     '| bool of anything',
     '- command: x\n  when: unseen | bool',
