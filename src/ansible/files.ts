@@ -113,12 +113,27 @@ export class Files {
   }
 }
 
-/** Throws Refused for variables that would have to be set one after another. */
+/** Throws Refused for variables that would have to be set in a circle. */
 function dataOf(path: string): Record<string, unknown> {
   const data = (parse(asYaml(readFileSync(path, 'utf8')), { version: '1.1' }) ?? {}) as Record<string, unknown>
-  const text = JSON.stringify(data)
-  const own = Object.keys(data).find((key) => new RegExp(`\\{[{%][^}]*\\b${key}\\b`).test(text))
-  if (own !== undefined)
-    throw new Refused(`variables of ${basename(path)} that are made of each other`, 'use vars_files')
-  return data
+  if (inOrder(data).length > 0 || Object.keys(data).length === 0) return data
+  throw new Refused(`variables of ${basename(path)} that are made of each other`, 'use vars_files')
+}
+
+/** Variables in steps, each made of what those before have set; none when that cannot be. */
+export function inOrder(data: Readonly<Record<string, unknown>>): Record<string, unknown>[] {
+  const steps: Record<string, unknown>[] = []
+  let left = Object.entries(data)
+  while (left.length > 0) {
+    const mentions = left.map(([key]) => new RegExp(`\\{[{%][^}]*\\b${key}\\b`))
+    const isFree = ([, value]: [string, unknown]): boolean => {
+      const text = JSON.stringify(value)
+      return !mentions.some((one) => one.test(text))
+    }
+    const free = left.filter(isFree)
+    if (free.length === 0) return []
+    steps.push(Object.fromEntries(free))
+    left = left.filter((one) => !isFree(one))
+  }
+  return steps
 }

@@ -109,9 +109,12 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   from_yaml: (t, of) => call('from_yaml', ANY, t.text(of)),
   indent: (t, of, args) => {
     const width = args.list[0] ? t.value(args.list[0]) : lit(4)
-    if (args.list.length > 1 || Object.keys(args.named).length > 0)
-      throw new Refused('indent with first or blank', 'indent in the template')
-    return call('indent', STRING, t.text(of), width)
+    const rest = call('indent', STRING, t.text(of), width)
+    const first = args.list[1] ?? args.named.first
+    if (!first || (first.op === 'const' && first.value === false)) return rest
+    if (!isTrue(first) || width.op !== 'lit' || typeof width.value !== 'number')
+      throw new Refused('indent with a computed "first"', 'indent in the template')
+    return bin('+', lit(' '.repeat(width.value)), rest, STRING)
   },
   regex_search: (t, of, args) => {
     const [pattern, ...groups] = args.list
@@ -349,5 +352,5 @@ function comment(t: Translator, of: Ir, args: Args): Ir {
     throw new Refused('comment of something computed', 'write the comment')
   const [before, after] = [prefix, postfix].map((one) => (one ? t.constText(one, 'comment') : '#'))
   const body = of.value.replace(/^/gm, '# ')
-  return lit(`${before ? `${before}\n` : ''}${body}${after ? `\n${after}` : ''}`)
+  return lit(`${before ? `${before}\n` : ''}${body}\n${after}`)
 }

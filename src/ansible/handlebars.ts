@@ -174,6 +174,11 @@ export class HandlebarsWriter {
     const negated = test.op === 'not' || empty
     const inner = test.op === 'not' ? test.of : empty ? ({ ...test, sign: '>' } as Ir) : test
     const sized = isSized(inner) && /^(list|string)$/.test(inner.left.args[0]!.type.kind)
+    // Helpers see both sides of "and" at once; of nested blocks the inner one is looked at only where the outer one holds.
+    if (inner.op === 'bin' && inner.sign === '&&' && !negated && hasLocal(inner) && !canPrint(inner, place)) {
+      this.#if(inner.left, source, place, () => this.#if(inner.right, source, place, yes, no), no)
+      return
+    }
     const code = this.#code(sized ? inner.left.args[0]! : inner, source, place, false)
     const word = negated ? 'unless' : 'if'
     this.#push('tag', `{{#${word} ${code}}}`)
@@ -261,6 +266,16 @@ export function usesLoop(nodes: unknown): boolean {
   if (typeof nodes !== 'object' || nodes === null) return false
   if ('op' in nodes && nodes.op === 'name' && 'name' in nodes && nodes.name === 'loop') return true
   return Object.values(nodes).some(usesLoop)
+}
+
+function canPrint(ir: Ir, place: Place): boolean {
+  try {
+    printHandlebars(ir, place)
+    return true
+  } catch (error) {
+    if (error instanceof Refused) return false
+    throw error
+  }
 }
 
 function hasLocal(ir: unknown): boolean {

@@ -1,7 +1,7 @@
 /** Expressions as Handlebars has them. What it cannot say is refused: CEL computes it, and the template gets a variable. */
-import { call, type Ir, isPath, lit, printCel, type Sign, TRUE_WORDS } from './ir.ts'
+import { call, type Ir, isPath, lit, not, printCel, type Sign, TRUE_WORDS } from './ir.ts'
 import { Refused } from './refused.ts'
-import { ANY, STRING, type Type } from './types.ts'
+import { ANY, BOOL, STRING, type Type } from './types.ts'
 
 /** Variables in a CEL macro, and the loops of a template, by the words that Handlebars has for them. */
 export interface HandlebarsContext {
@@ -62,6 +62,11 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
         '>=': 'ge',
       }
       if (ir.sign === '&&' || ir.sign === '||') return logic(ir, helper)
+      // Null counts as not there; what is not there at all is an error in Ansible.
+      if (/^[!=]=$/.test(ir.sign) && ir.right.op === 'lit' && ir.right.value === null && isPath(ir.left)) {
+        const there = call('defined', BOOL, ir.left)
+        return printHandlebars(ir.sign === '!=' ? there : not(there), context, outer)
+      }
       if (ir.sign === 'in') return helper('contains', ir.right, ir.left)
       const kinds = [ir.type.kind, ir.left.type.kind, ir.right.type.kind]
       if (ir.sign === '+' && kinds.every((kind) => kind === 'list')) return helper('concat', ir.left, ir.right)

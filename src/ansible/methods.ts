@@ -37,8 +37,11 @@ export function callMethod(t: Translator, { of, args }: Expr & { op: 'call' }): 
       texts(0)
       return call(of.name, STRING, self)
     case 'strip':
-      texts(0)
-      return call('trim', STRING, self)
+      if (list.length === 0) return call('trim', STRING, self)
+      return stripped(t, stripped(t, self, 'lstrip', list), 'rstrip', list)
+    case 'lstrip':
+    case 'rstrip':
+      return stripped(t, self, of.name, list)
     case 'replace':
       return call('replace', STRING, self, ...texts(2))
     case 'join':
@@ -47,6 +50,15 @@ export function callMethod(t: Translator, { of, args }: Expr & { op: 'call' }): 
     default:
       throw unknown(`the method "${of.name}"`)
   }
+}
+
+/** A text without certain characters at its beginning or end; without blanks when none are named. */
+function stripped(t: Translator, self: Ir, side: 'lstrip' | 'rstrip', list: readonly Expr[]): Ir {
+  if (list.length > 1) throw unknown(`the method "${side}" with these arguments`)
+  const characters = list[0] ? t.constText(list[0], side).replace(/[\\\]^-]/g, '\\$&') : '\\s'
+  if (characters === '') throw unknown(`the method "${side}" of nothing`)
+  const pattern = side === 'lstrip' ? `^[${characters}]+` : `[${characters}]+$`
+  return call('regex_replace', STRING, self, lit(pattern), lit(''))
 }
 
 /** `text.find(part) != -1` and its like: whether a text has a part; undefined when it is something else. Throws Refused. */
