@@ -32,6 +32,18 @@ export class Call {
     return entry(this.args, name) !== undefined
   }
 
+  /** Whether an argument is given as `default(omit)` or its like, and so may not be there when the task runs. */
+  mayBeOmitted(name: string): boolean {
+    const node = this.node(name)
+    return isText(node) && isTemplate(node.value) && /\bomit\b/.test(node.value)
+  }
+
+  /** Ansible's default, in Jinja's words, where ours is another one: said when nothing is, or when that is omitted. */
+  meant(name: string, jinja: string): void {
+    const node = this.node(name)
+    if (isText(node) && this.mayBeOmitted(name)) node.value = node.value.replace(/\bomit\b/g, () => jinja)
+  }
+
   /** A scalar argument as text. */
   text(name: string): string | undefined {
     return textOf(this.args, name)

@@ -233,6 +233,12 @@ function toBool(of: Ir): Ir {
   // Who writes it expects that an inventory says "yes".
   if (of.type.kind === 'bool') return isPath(of) && !of.type.result ? call('bool', BOOL, of) : of
   if (of.op === 'lit') return lit(/^(yes|on|1|true)$/i.test(String(of.value)))
+  if (of.op === 'cond') {
+    const [yes, no] = [toBool(of.yes), toBool(of.no)]
+    const isPlain = yes.op === 'lit' && no.op === 'lit' && yes.value !== no.value
+    if (isPlain) return yes.value ? of.test : not(of.test)
+    return { op: 'cond', test: of.test, yes, no, type: BOOL }
+  }
   if (of.type.kind === 'int' && !isPath(of)) return bin('==', of, lit(1))
   if (of.type.kind !== 'int' && of.type.kind !== 'string' && of.type.kind !== 'any')
     throw new Refused(`bool of a ${of.type.kind}`, 'compare its size')

@@ -80,6 +80,12 @@ export function apt(call: Call): void {
     else tidy(call)
     return
   }
+  if (update !== false && call.has('update_cache') && call.hasKeyword('notify'))
+    call.check(
+      'package lists that are brought up to date count as a change, and so notify',
+      'give update_cache to a task of its own, unless the handler may run then, too',
+    )
+  call.meant('cache_valid_time', '60')
   if (call.has('cache_valid_time') && update === undefined) call.set('update_cache', true)
   // Ansible reads the lists each time unless the task says for how long they are new enough; a minute is the least here.
   else if (update && !call.has('cache_valid_time')) call.set('cache_valid_time', 60)

@@ -84,6 +84,43 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ['None is defined', '- command: x\n  when: nothing is defined', /unfinished/],
   ['default lets None through', '- command: "{{ nothing | default(1) }}"', /unfinished/],
   ['default(omit)', '- file: {path: /a, owner: "{{ o | default(omit) }}"}', /owner: !cel "?default\(o, null\)/],
+  [
+    'what omit means where our default is another one: user',
+    '- user: {name: a, groups: b, append: "{{ o | default(omit) }}"}',
+    /append: "\{\{ default o false \}\}"/,
+  ],
+  [
+    'what omit means where our default is another one: get_url',
+    '- get_url: {url: "https://a", dest: /a, timeout: "{{ o | default(omit) }}"}',
+    /timeout: "\{\{ default o 10 \}\}"/,
+  ],
+  [
+    'tar keeps the group of the archive where only the owner is named',
+    '- unarchive: {src: /a, dest: /b, owner: root}',
+    /same_owner: true/,
+  ],
+  [
+    'tar keeps the owner where it may be omitted',
+    '- unarchive: {src: /a, dest: /b, group: root, owner: "{{ o | default(omit) }}"}',
+    /same_owner: true/,
+  ],
+  [
+    'a text for a boolean',
+    `- user: {name: a, createhome: "{{ 'yes' if flag else 'no' }}"}`,
+    /create_home: "\{\{ flag \}\}"/,
+  ],
+  [
+    'a comparison in the name of a package',
+    `- apt: {name: "{{ 'a' if count < 2 else 'b' }}"}`,
+    /name: !cel 'count < 2 \? "a" : "b"'/,
+  ],
+  ['a control without a loop', '- command: x\n  loop_control: {label: a}', /command: x\n$/],
+  ['a family that no host has', '- command: x\n  when: ansible_os_family != "Rocky"', /when: true/],
+  [
+    'Raspberry Pi OS calls itself raspbian, and Ansible calls it Debian',
+    '- command: x\n  when: ansible_distribution == "Debian"',
+    /facts\.os\.id in \["debian", "raspbian"\]/,
+  ],
   ['True in a text', '- copy: {dest: /a, content: "x {{ flag }}"}', /#if flag}}True{{else}}False/],
   ['a list in a text', '- copy: {dest: /a, content: "x {{ words }}"}', /unfinished/],
   ['division', '- set_fact: {a: "{{ 7 / 2 }}"}', /unfinished/],
