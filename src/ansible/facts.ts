@@ -166,6 +166,9 @@ const FACTS: Readonly<Record<string, Make>> = {
   }),
 }
 
+/** What the module getent finds is a variable of its own, too. */
+const FOUND = /^getent_(passwd|group|shadow)$/
+
 /** Variables of Ansible itself that exist here under the same or another name. */
 const MAGIC: Readonly<Record<string, () => Ir>> = {
   inventory_hostname: () => variable('inventory_hostname', STRING),
@@ -227,6 +230,7 @@ export function resolveAnsible(path: readonly string[], facts: Ir = variable('fa
   const magic = MAGIC[root]
   if (magic && Object.hasOwn(MAGIC, root)) return { ir: magic(), used: 1 }
   if (CONNECTION.test(root)) return undefined
+  if (FOUND.test(root)) return fact(path, facts)
   if (root.startsWith('ansible_')) {
     const found = fact([root.slice('ansible_'.length), ...path.slice(1)], facts)
     if (found) return found

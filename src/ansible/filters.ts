@@ -1,10 +1,10 @@
 /** Jinja's and Ansible's filters. The names of collections are taken off; what is not here is refused. */
 import { IPV6, ipaddr, ipaddrOfIpaddr } from './addresses.ts'
 import { checkArguments } from './filter-arguments.ts'
-import { bin, call, get, type Ir, isPath, lit, not, TRUE_WORDS } from './ir.ts'
+import { bin, call, get, type Ir, isEmpty, isPath, lit, not, TRUE_WORDS } from './ir.ts'
 import type { Args, Expr } from './jinja/ast.ts'
 import { type Filter, filtered, isTrue, LIST_FILTERS, one } from './list-filters.ts'
-import { isEmpty, refuseMessage } from './operands.ts'
+import { refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import { pythonRegex, pythonReplacement } from './regex.ts'
 import { compareVersion, testOf } from './tests.ts'

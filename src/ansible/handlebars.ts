@@ -113,7 +113,8 @@ export class HandlebarsWriter {
   }
 
   #print(ir: Ir, source: string, place: Place): void {
-    if (ir.op === 'cond') {
+    if (ir.op === 'mapped' && place.t.env.isMessage) this.#print(ir.of, source, place)
+    else if (ir.op === 'cond') {
       this.#if(
         ir.test,
         source,
@@ -172,7 +173,8 @@ export class HandlebarsWriter {
     // A list or text is asked for its size in CEL; Handlebars' own truth of it is the same, and of false.
     const empty = test.op === 'bin' && test.sign === '==' && isSized({ ...test, sign: '>' })
     const negated = test.op === 'not' || empty
-    const inner = test.op === 'not' ? test.of : empty ? ({ ...test, sign: '>' } as Ir) : test
+    const asked = test.op === 'not' ? test.of : empty ? ({ ...test, sign: '>' } as Ir) : test
+    const inner = asked.op === 'call' && asked.name === 'truthy' ? asked.args[0]! : asked
     const sized = isSized(inner) && /^(list|string)$/.test(inner.left.args[0]!.type.kind)
     // Helpers see both sides of "and" at once; of nested blocks the inner one is looked at only where the outer one holds.
     if (inner.op === 'bin' && inner.sign === '&&' && !negated && hasLocal(inner) && !canPrint(inner, place)) {

@@ -1,6 +1,6 @@
 /** What CEL and Handlebars have in common: expressions with types, made from Jinja, printed as either. */
 import { Refused } from './refused.ts'
-import { ANY, BOOL, INT, STRING, type Type } from './types.ts'
+import { ANY, BOOL, INT, listOf, MAP, STRING, type Type } from './types.ts'
 
 export type Sign = '&&' | '||' | '==' | '!=' | '<' | '<=' | '>' | '>=' | '+' | '-' | '*' | '/' | '%' | 'in'
 
@@ -59,6 +59,13 @@ export function not(of: Ir): Ir {
   if (of.op === 'bin' && (of.sign === '==' || of.sign === '!=')) return { ...of, sign: of.sign === '==' ? '!=' : '==' }
   if (of.op === 'bin' && isSized(of)) return { ...of, sign: '==' }
   return { op: 'not', of, type: BOOL }
+}
+
+/** Whether Python takes a value, whose type nobody knows, for false. */
+export function isEmpty(ir: Ir): Ir {
+  const list: Ir = { op: 'list', items: [], type: listOf(ANY) }
+  const items: Ir[] = [lit(''), lit(false), lit(0), list, { op: 'map', items: [], type: MAP }]
+  return bin('in', ir, { op: 'list', items, type: listOf(ANY) })
 }
 
 /** `size(x) > 0`. */
@@ -131,6 +138,8 @@ function cel(ir: Ir, level: number): string {
     }
     case 'call': {
       const [first, ...rest] = ir.args
+      // Python's truth of what nobody knows.
+      if (ir.name === 'truthy') return cel(not(isEmpty(first!)), level)
       if (METHODS.includes(ir.name)) return `${cel(first!, 8)}.${ir.name}(${rest.map((arg) => cel(arg, 0)).join(', ')})`
       return `${ir.name}(${ir.args.map((arg) => cel(arg, 0)).join(', ')})`
     }
@@ -141,6 +150,7 @@ function cel(ir: Ir, level: number): string {
       return wrap(own, `${cel(ir.left, both)} ${ir.sign} ${cel(ir.right, own + 1)}`)
     }
     case 'not':
+      if (ir.of.op === 'call' && ir.of.name === 'truthy') return cel(isEmpty(ir.of.args[0]!), level)
       return wrap(7, `!${cel(ir.of, 7)}`)
     case 'cond':
       // The checker wants one type of both, unless told that it cannot know.

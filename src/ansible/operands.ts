@@ -74,10 +74,3 @@ export function foundBy(ir: Ir): Ir | undefined {
   if (ir.op === 'list' && !group) return undefined
   return call('regex_match', BOOL, of!, pattern!)
 }
-
-/** Whether Python takes a value, whose type nobody knows, for false. */
-export function isEmpty(ir: Ir): Ir {
-  const list: Ir = { op: 'list', items: [], type: listOf(ANY) }
-  const items: Ir[] = [lit(''), lit(false), lit(0), list, { op: 'map', items: [], type: MAP }]
-  return bin('in', ir, { op: 'list', items, type: listOf(ANY) })
-}

@@ -150,7 +150,8 @@ export function keywords(doc: YamlDocument, task: YAMLMap, env: Env): void {
         else rewriteValue(doc, one.value, one.key, `loop_control.${one.key.value}`, env)
       }
     } else if (name === 'notify') notify(doc, pair, env)
-    else if (TEXTS.includes(name)) rewriteValue(doc, value, key, name, env)
+    else if (TEXTS.includes(name))
+      rewriteValue(doc, value, key, name, name === 'name' ? { ...env, isMessage: true } : env)
     else if (name === 'module_defaults') moduleDefaults(doc, pair, task, env)
     else if (name === 'collections' || name === 'debugger') take(task, name)
     else if (/^(tags|run_once|delegate_facts)$/.test(name) && holdsTemplate(value))

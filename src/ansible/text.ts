@@ -22,7 +22,7 @@ const NOWHERE = placeAt({ path: 'import', text: '' }, 0, 0)
 
 /** A condition as CEL. Throws Refused. */
 export function rewriteCondition(source: string, env: Env): string {
-  return checkedCel(printCel(new Translator(env).condition(conditionOf(source))))
+  return checkedCel(printCel(new Translator(env).taskCondition(conditionOf(source))))
 }
 
 /** An expression as CEL, such as `debug: var:`. Throws Refused. */

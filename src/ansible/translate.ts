@@ -4,10 +4,10 @@ import { anyOf, equal, isNatural, oursFor, sum } from './equality.ts'
 import { resolveAnsible } from './facts.ts'
 import { applyFilter } from './filters.ts'
 import { computedInterface, interfaceFact } from './interfaces.ts'
-import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
+import { bin, call, get, type Ir, isEmpty, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
 import { callMethod, foundAt, PYTHON_METHODS } from './methods.ts'
-import { asDouble, foundBy, isDouble, isEmpty, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
+import { asDouble, foundBy, isDouble, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
 import { Refused } from './refused.ts'
 import { applyTest } from './tests.ts'
 import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING } from './types.ts'
@@ -84,15 +84,25 @@ export class Translator {
 
   /** Where Jinja asks whether something is true. */
   condition(expr: Expr): Ir {
-    if (expr.op === 'unary' && expr.sign === 'not') return not(this.condition(expr.of))
-    if (expr.op === 'name' && expr.name === 'ansible_facts') return call('defined', BOOL, variable('facts', MAP))
-    if (expr.op === 'binary' && (expr.sign === 'and' || expr.sign === 'or')) {
-      return bin(expr.sign === 'and' ? '&&' : '||', this.condition(expr.left), this.condition(expr.right))
-    }
-    return this.truth(this.value(expr))
+    return this.#asked(expr, (value) => this.truth(value))
   }
 
-  /** Python's truth of a value, as a boolean. Of `any` it must be a boolean already: CEL checks that when it runs. */
+  /** A condition of a task, which must be a boolean: of what nobody knows CEL checks that when it runs. */
+  taskCondition(expr: Expr): Ir {
+    return this.#asked(expr, (value) => (value.type.kind === 'any' && !value.type.nullable ? value : this.truth(value)))
+  }
+
+  #asked(expr: Expr, truth: (value: Ir) => Ir): Ir {
+    if (expr.op === 'unary' && expr.sign === 'not') return not(this.#asked(expr.of, truth))
+    if (expr.op === 'name' && expr.name === 'ansible_facts') return call('defined', BOOL, variable('facts', MAP))
+    if (expr.op === 'binary' && (expr.sign === 'and' || expr.sign === 'or')) {
+      const [left, right] = [this.#asked(expr.left, truth), this.#asked(expr.right, truth)]
+      return bin(expr.sign === 'and' ? '&&' : '||', left, right)
+    }
+    return truth(this.value(expr))
+  }
+
+  /** Python's truth of a value, as a boolean. */
   truth(ir: Ir): Ir {
     const { kind, nullable } = ir.type
     refuseMessage(ir)
@@ -102,7 +112,7 @@ export class Translator {
         return guard(ir)
       case 'any':
         // A default of null: an inventory gives it a value of any type, or nothing does.
-        return nullable && isPath(ir) ? not(isEmpty(call('default', ANY, ir, lit('')))) : ir
+        return nullable && isPath(ir) ? not(isEmpty(call('default', ANY, ir, lit('')))) : call('truthy', BOOL, ir)
       case 'string': {
         const found = foundBy(ir)
         if (found) return found
@@ -125,6 +135,8 @@ export class Translator {
 
   /** A value as Jinja prints it. */
   text(ir: Ir): Ir {
+    // Who reads it knows the system by our word, too, and by one that the table has not.
+    if (ir.op === 'mapped' && this.env.isMessage) return ir.of
     switch (ir.type.kind) {
       case 'string':
         return ir

@@ -114,6 +114,16 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     `- apt: {name: "{{ 'a' if count < 2 else 'b' }}"}`,
     /name: !cel 'count < 2 \? "a" : "b"'/,
   ],
+  [
+    'what getent finds is a variable of its own',
+    '- command: x\n  when: getent_group is defined and "a" in getent_group',
+    /defined\(facts\.getent_group\) && contains\(facts\.getent_group, "a"\)/,
+  ],
+  [
+    'a name for people',
+    '- name: On {{ ansible_distribution }}\n  command: x',
+    /name: "?On \{\{ facts\.os\.id \}\}/,
+  ],
   ['a control without a loop', '- command: x\n  loop_control: {label: a}', /command: x\n$/],
   ['a family that no host has', '- command: x\n  when: ansible_os_family != "Rocky"', /when: true/],
   [
