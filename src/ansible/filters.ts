@@ -1,7 +1,8 @@
 /** Jinja's and Ansible's filters. The names of collections are taken off; what is not here is refused. */
 import { IPV6, ipaddr, ipaddrOfIpaddr } from './addresses.ts'
+import { comment, lineOf, toBool, toInt, toYaml } from './conversions.ts'
 import { checkArguments } from './filter-arguments.ts'
-import { bin, call, get, type Ir, isEmpty, isPath, lit, not, TRUE_WORDS } from './ir.ts'
+import { bin, call, get, type Ir, isEmpty, isPath, lit, not } from './ir.ts'
 import type { Args, Expr } from './jinja/ast.ts'
 import { type Filter, filtered, isTrue, LIST_FILTERS, one } from './list-filters.ts'
 import { refuseMessage } from './operands.ts'
@@ -29,7 +30,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   upper: (t, of) => call('upper', STRING, t.text(of)),
   trim: (t, of, args) => {
     if (args.list.length > 0) throw new Refused('trim of other characters', 'use regex_replace')
-    return call('trim', STRING, t.text(of))
+    return call('trim', STRING, t.text(lineOf(of) ?? of))
   },
   replace: (t, of, args) => {
     const [from, to, count] = args.list
@@ -109,7 +110,9 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   from_yaml: (t, of) => call('from_yaml', ANY, t.text(of)),
   indent: (t, of, args) => {
     const width = args.list[0] ? t.value(args.list[0]) : lit(4)
-    const rest = call('indent', STRING, t.text(of), width)
+    const line = lineOf(of)
+    const indented = call('indent', STRING, t.text(line ?? of), width)
+    const rest = line ? bin('+', indented, lit('\n'), STRING) : indented
     const first = args.list[1] ?? args.named.first
     if (!first || (first.op === 'const' && first.value === false)) return rest
     if (!isTrue(first) || width.op !== 'lit' || typeof width.value !== 'number')
@@ -228,38 +231,6 @@ function orElse(t: Translator, given: Ir, of: Ir, fallback: Ir): Ir {
   }
 }
 
-/** `| bool` (ansible-core: plugins/filter/core.py, to_bool). */
-function toBool(of: Ir): Ir {
-  // Who writes it expects that an inventory says "yes".
-  if (of.type.kind === 'bool') return isPath(of) && !of.type.result ? call('bool', BOOL, of) : of
-  if (of.op === 'lit') return lit(/^(yes|on|1|true)$/i.test(String(of.value)))
-  if (of.op === 'cond') {
-    const [yes, no] = [toBool(of.yes), toBool(of.no)]
-    const isPlain = yes.op === 'lit' && no.op === 'lit' && yes.value !== no.value
-    if (isPlain) return yes.value ? of.test : not(of.test)
-    return { op: 'cond', test: of.test, yes, no, type: BOOL }
-  }
-  if (of.type.kind === 'int' && !isPath(of)) return bin('==', of, lit(1))
-  if (of.type.kind !== 'int' && of.type.kind !== 'string' && of.type.kind !== 'any')
-    throw new Refused(`bool of a ${of.type.kind}`, 'compare its size')
-  const isText = of.type.kind === 'string' && (!isPath(of) || of.type.result)
-  const text = isText ? of : call('string', STRING, { ...of, type: ANY } as Ir)
-  return call('regex_match', BOOL, call('lower', STRING, text), lit(TRUE_WORDS))
-}
-
-/** A text that is no number is an error here and 0 in Jinja. */
-function toInt(of: Ir, args: Args): Ir {
-  if (args.list.length > 0 || Object.keys(args.named).length > 0)
-    throw new Refused('int with a default or base', 'write int(x)')
-  // Who writes it expects that an inventory says "5".
-  if (of.type.kind === 'int') return isPath(of) ? call('int', INT, of) : of
-  if (of.type.kind === 'bool') return { op: 'cond', test: of, yes: lit(1), no: lit(0), type: INT }
-  if (of.op === 'lit' && /^-?\d+$/.test(String(of.value))) return lit(Number(of.value))
-  if (of.type.kind !== 'string' && of.type.kind !== 'any')
-    throw new Refused(`int of a ${of.type.kind}`, 'write the number')
-  return call('int', INT, of)
-}
-
 function sizeOf(_t: Translator, of: Ir): Ir {
   if (!['string', 'list', 'map', 'any'].includes(of.type.kind))
     throw new Refused(`length of a ${of.type.kind}`, 'mend the expression')
@@ -343,20 +314,4 @@ function known(at: Ir, key: string): Ir {
   if (at.type.closed && !at.type.entries?.[key])
     throw new Refused(`"${key}" of ${at.type.closed}`, 'read it with command')
   return get(at, key, entryOf(at.type, key))
-}
-
-function toYaml(t: Translator, of: Ir): Ir {
-  t.env.note({ kind: 'layout' })
-  // Ansible's ends with the end of a line.
-  return bin('+', call('yaml', STRING, of), lit('\n'), STRING)
-}
-
-/** `comment` of a text that is known (ansible-core: plugins/filter/core.py, comment). */
-function comment(t: Translator, of: Ir, args: Args): Ir {
-  const { prefix, postfix, ...others } = args.named
-  if (args.list.length > 0 || Object.keys(others).length > 0 || of.op !== 'lit' || typeof of.value !== 'string')
-    throw new Refused('comment of something computed', 'write the comment')
-  const [before, after] = [prefix, postfix].map((one) => (one ? t.constText(one, 'comment') : '#'))
-  const body = of.value.replace(/^/gm, '# ')
-  return lit(`${before ? `${before}\n` : ''}${body}\n${after}`)
 }

@@ -119,11 +119,7 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
     '- command: x\n  when: getent_group is defined and "a" in getent_group',
     /defined\(facts\.getent_group\) && contains\(facts\.getent_group, "a"\)/,
   ],
-  [
-    'a name for people',
-    '- name: On {{ ansible_distribution }}\n  command: x',
-    /name: "?On \{\{ facts\.os\.id \}\}/,
-  ],
+  ['a name for people', '- name: On {{ ansible_distribution }}\n  command: x', /name: "?On \{\{ facts\.os\.id \}\}/],
   ['a control without a loop', '- command: x\n  loop_control: {label: a}', /command: x\n$/],
   ['a family that no host has', '- command: x\n  when: ansible_os_family != "Rocky"', /when: true/],
   [
