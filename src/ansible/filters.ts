@@ -192,7 +192,16 @@ function defaultFilter(t: Translator, of: Ir, args: Args): Ir {
       'write default(a, b) if null should get the default too',
     )
   if (of.op === 'cond') return of
-  return orDefault(of, fallback)
+  return isDefault ? chained(of, fallback) : orDefault(of, fallback)
+}
+
+/** `a | default(b) | default(c)`: the last one counts where b, too, is not there. */
+function chained(of: Ir & { op: 'call' }, fallback: Ir): Ir {
+  const [first, second] = of.args as [Ir, Ir]
+  const isDefault = second.op === 'call' && second.name === 'default'
+  if (!isDefault && !isPath(second)) return of
+  const rest = isDefault ? chained(second, fallback) : orDefault(second, fallback)
+  return call('default', join(of.type, rest.type), first, rest)
 }
 
 /** What a command gave, not the whole of its result. A skipped one gave nothing in Ansible, and empty texts here. */

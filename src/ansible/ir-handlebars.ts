@@ -45,6 +45,8 @@ export function printHandlebars(ir: Ir, context: HandlebarsContext, outer = fals
       if (ir.name === 'string' || ir.name === 'type') return helper(ir.name, ...ir.args)
       if (/^(default|defined)$/.test(ir.name) && isComputed(ir.args[0]!)) {
         const { of, key } = ir.args[0] as Ir & { op: 'get' }
+        // Helpers look at what they get at once: what it stands in must be there.
+        if (!isPlain(of)) throw noHandlebars('default for an entry of an entry whose key is computed')
         if (ir.name === 'default') return helper('lookup', of, key, ir.args[1]!)
         if (of.type.kind === 'map') return helper('contains', of, key)
       }
