@@ -1,7 +1,7 @@
 /** What Ansible's modules mean where ours would mean something else: defaults, states, and words that do not exist here. */
-import { isMap, isScalar, isSeq, type Scalar } from 'yaml'
-import type { Call } from './call.ts'
-import { entriesOf, isText } from './document.ts'
+import { isMap, isScalar, isSeq, type Scalar, visit } from 'yaml'
+import { type Call, keyValues } from './call.ts'
+import { entriesOf, entry, isText } from './document.ts'
 import { isTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import { pythonRegex } from './regex.ts'
@@ -134,10 +134,29 @@ export function mount(call: Call): void {
 
 /** Ansible takes a user out of all groups that a task does not name; ours does not, unless told. */
 export function user(call: Call): void {
+  if (!call.has('group') && call.text('state') !== 'absent' && makesGroups(call))
+    call.check(
+      'a new user whose name a group has already gets that one as its first; in Ansible it gets the one of useradd, which is users',
+      'nothing, unless users is meant: then write group: users',
+    )
   call.meant('append', 'false')
   if (call.has('groups') && !call.has('append')) call.set('append', false)
   const node = call.node('groups')
   if (isText(node) && !isTemplate(node.value) && node.value.includes(',')) call.set('groups', call.items('groups'))
+}
+
+/** Whether a task of the same file makes groups. */
+function makesGroups(call: Call): boolean {
+  let found = false
+  visit(call.doc.root, {
+    Pair(_, { key, value }) {
+      if (!isText(key) || !/^(ansible\.builtin\.)?group$/.test(key.value)) return undefined
+      if (!(isMap(value) ? entry(value, 'name') : isText(value) && keyValues(value.value)?.name)) return undefined
+      found = true
+      return visit.BREAK
+    },
+  })
+  return found
 }
 
 export function authorizedKey(call: Call): void {
