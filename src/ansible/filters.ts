@@ -63,7 +63,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   ternary: (t, _of, args, expr) => {
     const [yes, no] = args.list.map((arg) => t.value(arg))
     if (!yes || !no || args.list.length > 2) throw new Refused('ternary with a third value', 'write a ? b : c')
-    return { op: 'cond', test: t.condition(expr.of), yes, no, type: join(yes.type, no.type) }
+    return { op: 'cond', test: t.choice(expr.of), yes, no, type: join(yes.type, no.type) }
   },
   b64encode: (t, of) => call('b64encode', STRING, t.text(of)),
   b64decode: (t, of) => call('b64decode', STRING, t.text(of)),

@@ -172,7 +172,8 @@ export class HandlebarsWriter {
     const inner = asked.op === 'call' && asked.name === 'truthy' ? asked.args[0]! : asked
     const sized = isSized(inner) && /^(list|string)$/.test(inner.left.args[0]!.type.kind)
     // Helpers see both sides of "and" at once; of nested blocks the inner one is looked at only where the outer one holds.
-    if (inner.op === 'bin' && inner.sign === '&&' && !negated && hasLocal(inner) && !canPrint(inner, place)) {
+    const isBoth = inner.op === 'bin' && inner.sign === '&&' && !negated
+    if (isBoth && (hasLocal(inner) || !no) && !canPrint(inner, place)) {
       this.#if(inner.left, source, place, () => this.#if(inner.right, source, place, yes, no), no)
       return
     }

@@ -1,22 +1,27 @@
 /** Jinja expressions as typed ones that CEL and Handlebars share. What could mean something else is refused. */
 import type { Env } from './env.ts'
-import { anyOf, equal, isNatural, oursFor, sum } from './equality.ts'
+import { anyOf, equal, oursFor } from './equality.ts'
 import { resolveAnsible } from './facts.ts'
 import { applyFilter } from './filters.ts'
 import { computedInterface, interfaceFact } from './interfaces.ts'
 import { bin, call, get, type Ir, isEmpty, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
 import { callMethod, foundAt, PYTHON_METHODS } from './methods.ts'
-import { asDouble, foundBy, isDouble, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
+import {
+  asDouble,
+  calculated,
+  foundBy,
+  isDouble,
+  isNumber,
+  mapOf,
+  placeOf,
+  refuseEntry,
+  refuseMessage,
+  sliceOf,
+} from './operands.ts'
 import { Refused } from './refused.ts'
 import { applyTest } from './tests.ts'
 import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING } from './types.ts'
-
-/** Parts of a stat beside those whose types are known. */
-const STAT_PARTS = /^(type|atime|mtime|ctime|nlink|inode|dev)$/
-
-/** Parts of a registered result that Ansible has and runbook has not. */
-const NO_RESULT = /^(item|start|end|delta|invocation|ansible_facts|ansible_loop_var|diff|warnings)$/
 
 export class Translator {
   readonly env: Env
@@ -90,6 +95,17 @@ export class Translator {
   /** A condition of a task, which must be a boolean: of what nobody knows CEL checks that when it runs. */
   taskCondition(expr: Expr): Ir {
     return this.#asked(expr, (value) => (value.type.kind === 'any' && !value.type.nullable ? value : this.truth(value)))
+  }
+
+  /**
+   * Between two values. A variable of which nothing is known must be a boolean: an inventory that says `no` has a text there,
+   * as YAML 1.2 has it, which would be true.
+   */
+  choice(expr: Expr): Ir {
+    return this.#asked(expr, (value) => {
+      const isUnseen = value.op === 'var' && !value.local && value.type.kind === 'any' && !value.type.nullable
+      return isUnseen ? value : this.truth(value)
+    })
   }
 
   #asked(expr: Expr, truth: (value: Ir) => Ir): Ir {
@@ -235,12 +251,7 @@ export class Translator {
       if (of.type.kind === 'string' && !PYTHON_METHODS.test(key.value) && isPath(of)) return get(of, key, ANY)
       if (of.type.kind === 'string' || of.type.kind === 'list')
         throw new Refused(`the method or entry "${key.value}"`, 'write it by hand')
-      if (of.type.entries?.islnk && !of.type.entries[key.value] && !STAT_PARTS.test(key.value))
-        throw new Refused(`"${key.value}" of stat`, 'see docs/modules/stat.md for what there is')
-      if (of.type.closed && !of.type.entries?.[key.value])
-        throw new Refused(`"${key.value}" of ${of.type.closed}`, 'read it with command')
-      if (of.type.entries?.changed && NO_RESULT.test(key.value) && !of.type.entries[key.value])
-        throw new Refused(`"${key.value}" of a result`, 'loop over the same list again')
+      refuseEntry(of, key.value)
       if (of.type.entries?.results && key.value === 'results') return get(of, 'results', entryOf(of.type, 'results'))
       return get(of, key, entryOf(of.type, key.value))
     }
@@ -267,34 +278,7 @@ export class Translator {
       const [yes, no] = sign === 'and' ? [right, left] : [left, right]
       return { op: 'cond', test, yes, no, type: join(left.type, right.type) }
     }
-    const [left, right] = [this.value(expr.left), this.value(expr.right)]
-    const kinds = [left.type.kind, right.type.kind]
-    if (kinds.includes('bool') || kinds.includes('null'))
-      throw new Refused('arithmetic with true, false or null', 'write the number')
-    if (kinds.includes('float')) throw new Refused('arithmetic with fractions', 'compute it by hand with double(…)')
-    switch (sign) {
-      case '+':
-        if (kinds.includes('any') || kinds[0] === kinds[1]) return bin('+', left, right, sum(left.type, right.type))
-        throw new Refused(`${kinds[0]} + ${kinds[1]}`, 'convert one side with string(…) or int(…)')
-      case '-':
-        if (kinds.every((kind) => kind === 'int' || kind === 'any')) return bin('-', left, right, INT)
-        break
-      case '*':
-        // With `any` it could be a text that Python repeats; CEL refuses that when it runs.
-        if (kinds.every((kind) => kind === 'int' || kind === 'any')) return bin('*', left, right, INT)
-        break
-      case '//':
-      case '%':
-        // Python rounds down, CEL to zero: the same for what cannot be negative.
-        if (isNatural(left) && right.op === 'lit' && Number(right.value) > 0)
-          return bin(sign === '%' ? '%' : '/', left, right, INT)
-        throw new Refused(
-          `"${sign}", which rounds another way when it is negative`,
-          'write a / b (whole numbers) if it never is',
-        )
-      default:
-    }
-    throw new Refused(`the operator "${sign}" between ${kinds.join(' and ')}`, 'compute it by hand: in CEL 7 / 2 is 3')
+    return calculated(sign, this.value(expr.left), this.value(expr.right))
   }
 
   #compare({ first, rest }: Expr & { op: 'compare' }): Ir {
@@ -351,7 +335,7 @@ export class Translator {
 
   #if(expr: Expr & { op: 'if' }): Ir {
     if (!expr.no) throw new Refused('"if" without "else", which gives nothing', 'write a ? b : c')
-    const [test, yes, no] = [this.condition(expr.test), this.value(expr.yes), this.value(expr.no)]
+    const [test, yes, no] = [this.choice(expr.test), this.value(expr.yes), this.value(expr.no)]
     return { op: 'cond', test, yes, no, type: join(yes.type, no.type) }
   }
 }

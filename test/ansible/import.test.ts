@@ -330,7 +330,7 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   [
     'what is asked for before it is looked at',
     '- set_fact: {a: "{% if words is defined and words | length > 1 %}x{% endif %}y"}',
-    /!cel/,
+    /#if \(defined words\)\}\}\{\{#if \(gt \(length words\) 1\)/,
   ],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
   ['a module that does not exist here', '- pip: {name: a}', /unfinished_pip/],
