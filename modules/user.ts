@@ -6,6 +6,11 @@ const DAY_MS = 86_400_000
 
 const agingDays = z.int().min(-1).max(99_999).optional()
 
+/** `usermod -G` takes them so, too; no name of a group has a comma. */
+const groups = args
+  .list(z.union([z.string().regex(/^[^:/\n]*$/, 'must be names or numeric ids'), z.int().nonnegative()]))
+  .transform((items) => items.flatMap((one) => String(one).split(',')).flatMap((one) => one.trim() || []))
+
 export default defineModule({
   summary: 'Users of the host',
   description:
@@ -17,7 +22,7 @@ export default defineModule({
       state: z.enum(['present', 'absent']).default('present').describe('absent removes the account'),
       uid: z.int().nonnegative().optional().describe('numeric id'),
       group: args.principal.optional().describe('primary group; absent: for a new user a group of its own'),
-      groups: args.list(args.principal).optional().describe('further groups'),
+      groups: groups.optional().describe('further groups, as a list or with commas between them; empty: none'),
       append: args.boolean
         .default(true)
         .describe('false: `groups` are all, and it leaves the others (Ansible’s default is false)'),

@@ -54,7 +54,7 @@ function run(nodes: readonly Node[], outer: Translator): Ran {
 /** Blocks of `if` have no scope of their own: what one of them sets counts behind it. */
 function branch(node: Node & { op: 'branch' }, t: Translator): Ran {
   const [first, ...more] = node.cases
-  const test = t.condition(first!.test)
+  const test = t.choice(first!.test)
   const yes = run(first!.body, t)
   const no = more.length > 0 ? branch({ ...node, cases: more }, t) : run(node.otherwise, t)
   const sets = [...new Set([...yes.sets.keys(), ...no.sets.keys()])].map((name): [string, Ir] => {

@@ -1,9 +1,9 @@
 /** A task's module and arguments while they are being rewritten. */
 import { isMap, isScalar, isSeq, type Node, type YAMLMap } from 'yaml'
 import { type Entry, entriesOf, entry, isText, pairOf, scalar, take, textOf, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
 import { isTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
-import type { Env } from './translate.ts'
 
 export class Call {
   readonly doc: YamlDocument
@@ -30,6 +30,18 @@ export class Call {
 
   has(name: string): boolean {
     return entry(this.args, name) !== undefined
+  }
+
+  /** Whether an argument is given as `default(omit)` or its like, and so may not be there when the task runs. */
+  mayBeOmitted(name: string): boolean {
+    const node = this.node(name)
+    return isText(node) && isTemplate(node.value) && /\bomit\b/.test(node.value)
+  }
+
+  /** Ansible's default, in Jinja's words, where ours is another one: said when nothing is, or when that is omitted. */
+  meant(name: string, jinja: string): void {
+    const node = this.node(name)
+    if (isText(node) && this.mayBeOmitted(name)) node.value = node.value.replace(/\bomit\b/g, () => jinja)
   }
 
   /** A scalar argument as text. */

@@ -1,7 +1,8 @@
 /** Equal in Python, equal in CEL: what the types say about it. */
 import { bin, type Ir, isPath, lit, not, type Table } from './ir.ts'
+import { foundBy } from './operands.ts'
 import { Refused } from './refused.ts'
-import { ANY, join, listOf, type Type } from './types.ts'
+import { ANY, join, listOf, STRING, type Type } from './types.ts'
 
 export function sum(left: Type, right: Type): Type {
   if (left.kind === 'list' && right.kind === 'list')
@@ -25,9 +26,13 @@ export function isNatural(ir: Ir): boolean {
 /** Systems of Ansible's that no host of ours can be. */
 const NO_LINUX = /^(FreeBSD|OpenBSD|NetBSD|DragonFly|Darwin|MacOSX|SunOS|Solaris|AIX|HP-UX|Windows)$/
 
+/** Distributions that belong to a family of another name, which is all that `os_family` ever says of them. */
+const NO_FAMILY =
+  /^(RHEL|Rocky|AlmaLinux|CentOS|Fedora|Oracle ?Linux|Amazon|Scientific|CloudLinux|openEuler|Ubuntu|Raspbian|Linux Mint|Kali|Devuan|SLES|SLED|openSUSE( Leap| Tumbleweed)|Manjaro)$/
+
 /** Our words for one of Ansible's; none for what no host can be. Throws Refused when there is none. */
 export function oursFor(table: Table, theirs: string): string[] {
-  if (NO_LINUX.test(theirs)) return []
+  if (NO_LINUX.test(theirs) || ('redhat' in table && NO_FAMILY.test(theirs))) return []
   const ours = Object.entries(table).flatMap(([our, words]) => (words.includes(theirs) ? [our] : []))
   if (ours.length === 0)
     throw new Refused(`runbook has no name for "${theirs}"`, 'compare facts.os.id with the ID of /etc/os-release')
@@ -37,13 +42,17 @@ export function oursFor(table: Table, theirs: string): string[] {
 export function equal(left: Ir, right: Ir): Ir {
   if (right.op === 'mapped' && left.op !== 'mapped') return equal(right, left)
   if (left.op === 'mapped' && right.op === 'lit' && typeof right.value === 'string') {
-    const equals = oursFor(left.table, right.value).map((ours) => bin('==', left.of, lit(ours)))
-    return equals.length === 0 ? lit(false) : equals.reduce((a, b) => bin('||', a, b))
+    const [ours, ...more] = oursFor(left.table, right.value).map(lit)
+    if (!ours) return lit(false)
+    if (more.length === 0) return bin('==', left.of, ours)
+    return bin('in', left.of, { op: 'list', items: [ours, ...more], type: listOf(STRING) })
   }
   for (const [a, b] of [
     [left, right],
     [right, left],
   ] as const) {
+    const found = b.op === 'lit' && b.value === null ? foundBy(a) : undefined
+    if (found) return not(found)
     if (b.op === 'lit' && typeof b.value === 'boolean') {
       if (a.type.kind === 'bool') return b.value ? a : not(a)
       if (a.type.kind === 'any')

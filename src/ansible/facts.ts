@@ -9,6 +9,12 @@ import { BOOL, INT, listOf, MAP, STRING, STRINGS, type Type } from './types.ts'
 const DISTRIBUTIONS: Table = {
   debian: ['Debian'],
   ubuntu: ['Ubuntu'],
+  // Raspberry Pi OS of 32 bits; that of 64 says debian.
+  raspbian: ['Debian'],
+  linuxmint: ['Linux Mint'],
+  pop: ['Pop!_OS'],
+  kali: ['Kali'],
+  devuan: ['Devuan'],
   centos: ['CentOS'],
   rhel: ['RedHat'],
   rocky: ['Rocky'],
@@ -29,6 +35,7 @@ const DISTRIBUTIONS: Table = {
   mariner: ['Common Base Linux Mariner'],
   gentoo: ['Gentoo'],
   'clear-linux-os': ['Clear Linux OS'],
+  openwrt: ['OpenWrt'],
 }
 
 const FAMILIES: Table = {
@@ -39,6 +46,7 @@ const FAMILIES: Table = {
   arch: ['Archlinux'],
   gentoo: ['Gentoo'],
   'clear-linux-os': ['ClearLinux'],
+  openwrt: ['OpenWrt'],
   flatcar: ['Flatcar', 'Flatcar Container Linux by Kinvolk'],
   photon: ['VMware Photon OS'],
   azurelinux: ['Microsoft Azure Linux'],
@@ -158,6 +166,9 @@ const FACTS: Readonly<Record<string, Make>> = {
   }),
 }
 
+/** What the module getent finds is a variable of its own, too. */
+const FOUND = /^getent_(passwd|group|shadow)$/
+
 /** Variables of Ansible itself that exist here under the same or another name. */
 const MAGIC: Readonly<Record<string, () => Ir>> = {
   inventory_hostname: () => variable('inventory_hostname', STRING),
@@ -219,6 +230,7 @@ export function resolveAnsible(path: readonly string[], facts: Ir = variable('fa
   const magic = MAGIC[root]
   if (magic && Object.hasOwn(MAGIC, root)) return { ir: magic(), used: 1 }
   if (CONNECTION.test(root)) return undefined
+  if (FOUND.test(root)) return fact(path, facts)
   if (root.startsWith('ansible_')) {
     const found = fact([root.slice('ansible_'.length), ...path.slice(1)], facts)
     if (found) return found

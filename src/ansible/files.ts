@@ -4,11 +4,13 @@ import { basename, join } from 'node:path'
 import { parse } from 'yaml'
 import type { Call } from './call.ts'
 import { asYaml, entry, pairOf, scalar, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
+import { equal, oursFor } from './equality.ts'
 import { choose, type FirstFound } from './first-found.ts'
-import { bin, type Ir, lit, not, printCel } from './ir.ts'
+import { bin, lit, not, printCel } from './ir.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
-import { type Env, Translator } from './translate.ts'
+import { Translator } from './translate.ts'
 
 export interface VarsFile {
   readonly name: string
@@ -40,14 +42,15 @@ export class Files {
       const ir = new Translator(env).value(output.expr)
       if (ir.op !== 'mapped') return 'a name that only the host knows'
       const found: VarsFile[] = []
-      const known: Ir[] = []
-      for (const [ours, words] of Object.entries(ir.table)) {
-        const files = words.flatMap(
-          (theirs) => this.#one(nameWith(theirs), printCel(bin('==', ir.of, lit(ours)))) ?? [],
-        )
-        if (files.length > 0) known.push(lit(ours))
-        found.push(...files.slice(0, 1))
+      const names = new Set<string>()
+      for (const theirs of new Set(Object.values(ir.table).flat())) {
+        const ours = oursFor(ir.table, theirs).filter((one) => !names.has(one))
+        const files = ours.length === 0 ? undefined : this.#one(nameWith(theirs), printCel(equal(ir, lit(theirs))))
+        if (!files) continue
+        for (const one of ours) names.add(one)
+        found.push(...files)
       }
+      const known = [...names].map(lit)
       if (found.length === 0) return 'no such file was found'
       const other = printCel(not(bin('in', ir.of, { op: 'list', items: known, type: { kind: 'list' } })))
       return [...found, { name: `No variables for this system: ${nameWith('…')}`, condition: other, data: undefined }]
@@ -110,12 +113,27 @@ export class Files {
   }
 }
 
-/** Throws Refused for variables that would have to be set one after another. */
+/** Throws Refused for variables that would have to be set in a circle. */
 function dataOf(path: string): Record<string, unknown> {
   const data = (parse(asYaml(readFileSync(path, 'utf8')), { version: '1.1' }) ?? {}) as Record<string, unknown>
-  const text = JSON.stringify(data)
-  const own = Object.keys(data).find((key) => new RegExp(`\\{[{%][^}]*\\b${key}\\b`).test(text))
-  if (own !== undefined)
-    throw new Refused(`variables of ${basename(path)} that are made of each other`, 'use vars_files')
-  return data
+  if (inOrder(data).length > 0 || Object.keys(data).length === 0) return data
+  throw new Refused(`variables of ${basename(path)} that are made of each other`, 'use vars_files')
+}
+
+/** Variables in steps, each made of what those before have set; none when that cannot be. */
+export function inOrder(data: Readonly<Record<string, unknown>>): Record<string, unknown>[] {
+  const steps: Record<string, unknown>[] = []
+  let left = Object.entries(data)
+  while (left.length > 0) {
+    const mentions = left.map(([key]) => new RegExp(`\\{[{%][^}]*\\b${key}\\b`))
+    const isFree = ([, value]: [string, unknown]): boolean => {
+      const text = JSON.stringify(value)
+      return !mentions.some((one) => one.test(text))
+    }
+    const free = left.filter(isFree)
+    if (free.length === 0) return []
+    steps.push(Object.fromEntries(free))
+    left = left.filter((one) => !isFree(one))
+  }
+  return steps
 }

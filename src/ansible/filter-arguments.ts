@@ -5,12 +5,13 @@ import { Refused } from './refused.ts'
 /** How many arguments a filter takes, and which by name; none where it is not here. What a filter would not look at is refused. */
 const ARGUMENTS: Readonly<Record<string, readonly [most: number, ...names: string[]]>> = {
   combine: [100, 'recursive', 'list_merge'],
+  comment: [0, 'prefix', 'postfix'],
   d: [2, 'boolean'],
   default: [2, 'boolean'],
   difference: [1],
   flatten: [1, 'levels'],
   hash: [1],
-  indent: [1],
+  indent: [2, 'first'],
   intersect: [1],
   ipaddr: [1],
   join: [1, 'd'],

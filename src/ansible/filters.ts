@@ -1,7 +1,8 @@
 /** Jinja's and Ansible's filters. The names of collections are taken off; what is not here is refused. */
 import { IPV6, ipaddr, ipaddrOfIpaddr } from './addresses.ts'
+import { comment, lineOf, toBool, toInt, toYaml } from './conversions.ts'
 import { checkArguments } from './filter-arguments.ts'
-import { bin, call, get, type Ir, isPath, lit, not } from './ir.ts'
+import { bin, call, get, type Ir, isEmpty, isPath, lit, not } from './ir.ts'
 import type { Args, Expr } from './jinja/ast.ts'
 import { type Filter, filtered, isTrue, LIST_FILTERS, one } from './list-filters.ts'
 import { refuseMessage } from './operands.ts'
@@ -29,7 +30,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   upper: (t, of) => call('upper', STRING, t.text(of)),
   trim: (t, of, args) => {
     if (args.list.length > 0) throw new Refused('trim of other characters', 'use regex_replace')
-    return call('trim', STRING, t.text(of))
+    return call('trim', STRING, t.text(lineOf(of) ?? of))
   },
   replace: (t, of, args) => {
     const [from, to, count] = args.list
@@ -62,7 +63,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   ternary: (t, _of, args, expr) => {
     const [yes, no] = args.list.map((arg) => t.value(arg))
     if (!yes || !no || args.list.length > 2) throw new Refused('ternary with a third value', 'write a ? b : c')
-    return { op: 'cond', test: t.condition(expr.of), yes, no, type: join(yes.type, no.type) }
+    return { op: 'cond', test: t.choice(expr.of), yes, no, type: join(yes.type, no.type) }
   },
   b64encode: (t, of) => call('b64encode', STRING, t.text(of)),
   b64decode: (t, of) => call('b64decode', STRING, t.text(of)),
@@ -109,9 +110,14 @@ const FILTERS: Readonly<Record<string, Filter>> = {
   from_yaml: (t, of) => call('from_yaml', ANY, t.text(of)),
   indent: (t, of, args) => {
     const width = args.list[0] ? t.value(args.list[0]) : lit(4)
-    if (args.list.length > 1 || Object.keys(args.named).length > 0)
-      throw new Refused('indent with first or blank', 'indent in the template')
-    return call('indent', STRING, t.text(of), width)
+    const line = lineOf(of)
+    const indented = call('indent', STRING, t.text(line ?? of), width)
+    const rest = line ? bin('+', indented, lit('\n'), STRING) : indented
+    const first = args.list[1] ?? args.named.first
+    if (!first || (first.op === 'const' && first.value === false)) return rest
+    if (!isTrue(first) || width.op !== 'lit' || typeof width.value !== 'number')
+      throw new Refused('indent with a computed "first"', 'indent in the template')
+    return bin('+', lit(' '.repeat(width.value)), rest, STRING)
   },
   regex_search: (t, of, args) => {
     const [pattern, ...groups] = args.list
@@ -142,11 +148,7 @@ const FILTERS: Readonly<Record<string, Filter>> = {
     const groups = new RegExp(`${made}|`).exec('')!.length - 1
     return call('regex_find_all', listOf(groups > 1 ? STRINGS : STRING), t.text(of), lit(made))
   },
-  comment: (_t, of, args) => {
-    if (args.list.length > 0 || Object.keys(args.named).length > 0 || of.op !== 'lit' || typeof of.value !== 'string')
-      throw new Refused('comment of something computed', 'write the comment')
-    return lit(`#\n${of.value.replace(/^/gm, '# ')}\n#`)
-  },
+  comment: (t, of, args) => comment(t, of, args),
   ipwrap: (t, of) => call('regex_replace', STRING, t.text(of), lit(IPV6), lit('[$1]$2')),
   ipaddr: (t, of, args) => ipaddr(t, of, args),
   nthhost: (t, of, args) => call('cidr_ip', STRING, of, one(t, args)),
@@ -176,11 +178,7 @@ function defaultFilter(t: Translator, of: Ir, args: Args): Ir {
   // `a | default(b | default(c))` and `(a | default(b)).x` are what they say; all else is always defined.
   const isDefault = of.op === 'call' && of.name === 'default'
   if (!isPath(of) && !isDefault && of.op !== 'cond') return isBoolean ? orElse(t, of, of, fallback) : of
-  // What a command gave, not the whole of its result.
-  if (of.type.result && of.type.kind !== 'map' && of.op === 'get') {
-    const skipped = get(of.of, 'skipped', BOOL)
-    return { op: 'cond', test: skipped, yes: fallback, no: of, type: join(of.type, fallback.type) }
-  }
+  if (isOutput(of)) return orDefault(of, fallback)
   const { nullable: _, ...plain } = of.type
   const type = join(plain, fallback.type)
   if (isBoolean && !(isBoolean.op === 'const' && isBoolean.value === false)) {
@@ -194,6 +192,28 @@ function defaultFilter(t: Translator, of: Ir, args: Args): Ir {
       'write default(a, b) if null should get the default too',
     )
   if (of.op === 'cond') return of
+  return isDefault ? chained(of, fallback) : orDefault(of, fallback)
+}
+
+/** `a | default(b) | default(c)`: the last one counts where b, too, is not there. */
+function chained(of: Ir & { op: 'call' }, fallback: Ir): Ir {
+  const [first, second] = of.args as [Ir, Ir]
+  const isDefault = second.op === 'call' && second.name === 'default'
+  if (!isDefault && !isPath(second)) return of
+  const rest = isDefault ? chained(second, fallback) : orDefault(second, fallback)
+  return call('default', join(of.type, rest.type), first, rest)
+}
+
+/** What a command gave, not the whole of its result. A skipped one gave nothing in Ansible, and empty texts here. */
+function isOutput(of: Ir): of is Ir & { op: 'get' } {
+  return of.op === 'get' && of.type.result === true && of.type.kind !== 'map'
+}
+
+/** A path, or what counts where it is not there. */
+export function orDefault(of: Ir, fallback: Ir): Ir {
+  const { nullable: _, ...plain } = of.type
+  const type = join(plain, fallback.type)
+  if (isOutput(of)) return { op: 'cond', test: get(of.of, 'skipped', BOOL), yes: fallback, no: of, type }
   return call('default', type, of, fallback)
 }
 
@@ -204,12 +224,11 @@ function emptyLike({ kind }: Type): Ir {
 }
 
 function orElse(t: Translator, given: Ir, of: Ir, fallback: Ir): Ir {
-  if (of.type.kind === 'any') {
-    // Everything that Python takes for false.
+  if (of.type.kind === 'any' || (isPath(of) && !of.type.result)) {
+    // Everything that Python takes for false, of whatever type the default is.
     const given = isPath(of) ? call('default', ANY, of, lit('')) : of
-    const empty: Ir[] = [lit(''), lit(false), lit(0), emptyLike({ kind: 'list' }), emptyLike(MAP)]
-    const test = bin('in', given, { op: 'list', items: empty, type: listOf(ANY) })
-    return { op: 'cond', test, yes: fallback, no: of, type: ANY }
+    const { nullable: _, ...plain } = of.type
+    return { op: 'cond', test: isEmpty(given), yes: fallback, no: of, type: join(plain, fallback.type) }
   }
   const { nullable: _, ...plain } = given.type
   return {
@@ -219,29 +238,6 @@ function orElse(t: Translator, given: Ir, of: Ir, fallback: Ir): Ir {
     no: fallback,
     type: join(plain, fallback.type),
   }
-}
-
-/** `| bool` (ansible-core: plugins/filter/core.py, to_bool). */
-function toBool(of: Ir): Ir {
-  if (of.type.kind === 'bool') return of
-  if (of.op === 'lit') return lit(/^(yes|on|1|true)$/i.test(String(of.value)))
-  if (of.type.kind === 'int') return bin('==', of, lit(1))
-  if (of.type.kind !== 'string' && of.type.kind !== 'any')
-    throw new Refused(`bool of a ${of.type.kind}`, 'compare its size')
-  const text = of.type.kind === 'string' ? of : call('string', STRING, of)
-  return call('regex_match', BOOL, call('lower', STRING, text), lit('^(yes|on|1|true)$'))
-}
-
-/** A text that is no number is an error here and 0 in Jinja. */
-function toInt(of: Ir, args: Args): Ir {
-  if (args.list.length > 0 || Object.keys(args.named).length > 0)
-    throw new Refused('int with a default or base', 'write int(x)')
-  if (of.type.kind === 'int') return of
-  if (of.type.kind === 'bool') return { op: 'cond', test: of, yes: lit(1), no: lit(0), type: INT }
-  if (of.op === 'lit' && /^-?\d+$/.test(String(of.value))) return lit(Number(of.value))
-  if (of.type.kind !== 'string' && of.type.kind !== 'any')
-    throw new Refused(`int of a ${of.type.kind}`, 'write the number')
-  return call('int', INT, of)
 }
 
 function sizeOf(_t: Translator, of: Ir): Ir {
@@ -269,7 +265,9 @@ export function splitBy(t: Translator, of: Ir, by: Expr | undefined, count: numb
 
 export function joined(t: Translator, of: Ir, by: Expr | undefined): Ir {
   const separator = by ? t.value(by) : lit('')
-  if (of.type.kind === 'string') throw new Refused('join of a text, letter by letter', 'mend the expression')
+  // Where a variable may be a text or a list, it is joined where it is a list; join of a text is an error.
+  if (of.type.kind === 'string' && !isPath(of))
+    throw new Refused('join of a text, letter by letter', 'mend the expression')
   const { kind } = itemOf(of.type)
   if (kind === 'string' || kind === 'int' || kind === 'any') return call('join', STRING, of, separator)
   throw new Refused(`join of a list of ${kind}`, 'make texts of them first')
@@ -325,9 +323,4 @@ function known(at: Ir, key: string): Ir {
   if (at.type.closed && !at.type.entries?.[key])
     throw new Refused(`"${key}" of ${at.type.closed}`, 'read it with command')
   return get(at, key, entryOf(at.type, key))
-}
-
-function toYaml(t: Translator, of: Ir): Ir {
-  t.env.note({ kind: 'layout' })
-  return call('yaml', STRING, of)
 }

@@ -1,11 +1,12 @@
 /** The first of several files that is there, which Ansible asks when it runs and we, by the names of the files, before. */
 import { globSync } from 'node:fs'
+import type { Env } from './env.ts'
 import { equal } from './equality.ts'
 import { bin, call, type Ir, lit, not, printCel } from './ir.ts'
 import type { Expr } from './jinja/ast.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
-import { type Env, Translator } from './translate.ts'
+import { Translator } from './translate.ts'
 import { STRING } from './types.ts'
 
 export interface FirstFound {

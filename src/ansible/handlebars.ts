@@ -1,15 +1,11 @@
 /** A Jinja template as Handlebars that prints the same to the last blank, or a refusal. */
-import Handlebars from 'handlebars'
-import { call, type Ir, isPath, noHandlebars, printHandlebars } from './ir.ts'
+import type { Part } from './assemble.ts'
+import { call, type Ir, isPath, isSized } from './ir.ts'
+import { noHandlebars, printHandlebars } from './ir-handlebars.ts'
 import type { Expr, Node } from './jinja/ast.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
 import { ANY, INT, itemOf, join, STRING, STRINGS, type Type } from './types.ts'
-
-/** What a template is about to become: texts, mustaches, and the tags of blocks, which Handlebars may take a line for. */
-export type Part =
-  | { readonly op: 'text'; readonly text: string }
-  | { readonly op: 'mustache' | 'tag'; readonly code: string }
 
 export interface Trouble {
   readonly offset: number
@@ -112,7 +108,8 @@ export class HandlebarsWriter {
   }
 
   #print(ir: Ir, source: string, place: Place): void {
-    if (ir.op === 'cond') {
+    if (ir.op === 'mapped' && place.t.env.isMessage) this.#print(ir.of, source, place)
+    else if (ir.op === 'cond') {
       this.#if(
         ir.test,
         source,
@@ -139,7 +136,7 @@ export class HandlebarsWriter {
       )
     } else if (ir.type.kind === 'any' || ir.type.kind === 'string' || ir.type.kind === 'int' || ir.op === 'lit') {
       if (ir.op === 'lit') place.t.text(ir)
-      if (ir.op === 'lit' && !/^\s|\\$|\{\{/.test(String(ir.value)))
+      if (ir.op === 'lit' && (ir.value === '\n' || !/^\s|\\$|\{\{/.test(String(ir.value))))
         this.#text(String((place.t.text(ir) as { value: unknown }).value))
       else this.#push('mustache', `{{ ${this.#code(ir, source, place, true)} }}`)
     } else this.#push('mustache', `{{ ${this.#code(place.t.text(ir), source, place, true)} }}`)
@@ -168,18 +165,19 @@ export class HandlebarsWriter {
       else no?.()
       return
     }
-    // A list or map is asked for its size in CEL; Handlebars' own truth of a list is the same.
-    const negated = test.op === 'not'
-    const inner = negated ? test.of : test
-    const sized =
-      inner.op === 'bin' &&
-      inner.sign === '>' &&
-      inner.left.op === 'call' &&
-      inner.left.name === 'size' &&
-      inner.right.op === 'lit' &&
-      inner.right.value === 0 &&
-      inner.left.args[0]!.type.kind === 'list'
-    const code = this.#code(sized ? (inner.left as Ir & { op: 'call' }).args[0]! : inner, source, place, false)
+    // A list or text is asked for its size in CEL; Handlebars' own truth of it is the same, and of false.
+    const empty = test.op === 'bin' && test.sign === '==' && isSized({ ...test, sign: '>' })
+    const negated = test.op === 'not' || empty
+    const asked = test.op === 'not' ? test.of : empty ? ({ ...test, sign: '>' } as Ir) : test
+    const inner = asked.op === 'call' && asked.name === 'truthy' ? asked.args[0]! : asked
+    const sized = isSized(inner) && /^(list|string)$/.test(inner.left.args[0]!.type.kind)
+    // Helpers see both sides of "and" at once; of nested blocks the inner one is looked at only where the outer one holds.
+    const isBoth = inner.op === 'bin' && inner.sign === '&&' && !negated
+    if (isBoth && (hasLocal(inner) || !no) && !canPrint(inner, place)) {
+      this.#if(inner.left, source, place, () => this.#if(inner.right, source, place, yes, no), no)
+      return
+    }
+    const code = this.#code(sized ? inner.left.args[0]! : inner, source, place, false)
     const word = negated ? 'unless' : 'if'
     this.#push('tag', `{{#${word} ${code}}}`)
     yes()
@@ -214,8 +212,9 @@ export class HandlebarsWriter {
       throw noHandlebars('loop over tuples')
     if (!pairs && of.type.kind === 'any') place.t.env.note({ kind: 'loops' })
     if (node.otherwise.length > 0 && node.filter) throw noHandlebars('loop with both a condition and else')
-    // What is false as long as nobody gives a list.
-    const isLoop = of.type.kind === 'list' || of.type.kind === 'any' || (of.type.kind === 'bool' && isPath(of))
+    // What is false or a text as long as nobody gives a list; each of another thing is an error.
+    const isLoop =
+      of.type.kind === 'list' || of.type.kind === 'any' || (/^(bool|string)$/.test(of.type.kind) && isPath(of))
     if (!pairs && !isLoop) throw noHandlebars(`loop over a ${of.type.kind}`)
     const local = (name: string, type = ANY): Ir => ({ op: 'var', name, local: true, type })
     const names: [string, Ir][] = pairs
@@ -267,91 +266,19 @@ export function usesLoop(nodes: unknown): boolean {
   return Object.values(nodes).some(usesLoop)
 }
 
+function canPrint(ir: Ir, place: Place): boolean {
+  try {
+    printHandlebars(ir, place)
+    return true
+  } catch (error) {
+    if (error instanceof Refused) return false
+    throw error
+  }
+}
+
 function hasLocal(ir: unknown): boolean {
   if (typeof ir !== 'object' || ir === null) return false
   if ('op' in ir && ir.op === 'macro') return hasLocal((ir as unknown as { of: unknown }).of)
   if ('op' in ir && ir.op === 'var' && 'local' in ir && ir.local) return true
   return Object.values(ir).some(hasLocal)
-}
-
-/** The parts as one text. Handlebars takes the line of a block's tag that stands alone: what it would print is compared. */
-export function assemble(parts: readonly Part[]): string {
-  const merged: Part[] = []
-  for (const part of parts) {
-    const last = merged.at(-1)
-    if (part.op === 'text' && last?.op === 'text')
-      merged[merged.length - 1] = { op: 'text', text: last.text + part.text }
-    else merged.push(part)
-  }
-  for (const way of [pretty, plain, guarded]) {
-    const code = merged
-      .map((part, i) =>
-        part.op === 'text' ? besideTags(part.text, merged[i - 1], merged[i + 1]) : way(part, merged[i - 1]),
-      )
-      .join('')
-    if (isSame(code, merged)) return code
-  }
-  throw new Refused('text that Handlebars would read in another way', 'write the template by hand')
-}
-
-type Tag = Exclude<Part, { op: 'text' }>
-
-/** A backslash before a tag would hide it, and a brace beside one would be taken for a part of it. */
-function besideTags(text: string, before: Part | undefined, after: Part | undefined): string {
-  let made = text
-  if (before && made.startsWith('}')) made = `{{"}"}}${made.slice(1)}`
-  if (after && made.endsWith('\\')) made += '\\'
-  if (after && made.endsWith('{')) made = `${made.slice(0, -1)}{{"{"}}`
-  return made
-}
-
-/** A tag gets a line of its own where it stands between lines. */
-function pretty(part: Tag, before: Part | undefined): string {
-  const startsLine = before === undefined || (before.op === 'text' ? before.text.endsWith('\n') : before.op === 'tag')
-  return part.op === 'tag' && startsLine ? `${part.code}\n` : part.code
-}
-
-function plain(part: Tag): string {
-  return part.code
-}
-
-/** An empty text beside each tag: no tag stands alone. */
-function guarded(part: Tag): string {
-  return part.op === 'tag' ? `{{""}}${part.code}{{""}}` : part.code
-}
-
-function isSame(code: string, parts: readonly Part[]): boolean {
-  let program: hbs.AST.Program
-  try {
-    program = Handlebars.parse(code)
-  } catch {
-    return false
-  }
-  const seen: string[] = []
-  collect(program, seen)
-  const wanted = parts
-    .map((part) => (part.op === 'text' ? part.text : part.code.startsWith('{{!--') ? '' : '\0'))
-    .join('')
-  return seen.join('') === wanted
-}
-
-/** The texts of a parsed template, with a mark for every tag. */
-function collect(program: hbs.AST.Program | undefined, seen: string[]): void {
-  for (const node of program?.body ?? []) {
-    if (node.type === 'ContentStatement') seen.push((node as hbs.AST.ContentStatement).value)
-    else if (node.type === 'MustacheStatement') {
-      const { path } = node as hbs.AST.MustacheStatement
-      const literal = path.type === 'StringLiteral' ? (path as hbs.AST.StringLiteral).value : undefined
-      seen.push(literal !== undefined && /^[{}]?$/.test(literal) ? literal : '\0')
-    } else if (node.type === 'BlockStatement') {
-      const block = node as hbs.AST.BlockStatement
-      seen.push('\0')
-      collect(block.program, seen)
-      if (block.inverse) {
-        seen.push('\0')
-        collect(block.inverse, seen)
-      }
-      seen.push('\0')
-    }
-  }
 }

@@ -2,8 +2,8 @@
 import type { Node, Scalar } from 'yaml'
 import type { Call } from './call.ts'
 import { isText } from './document.ts'
+import type { Env } from './env.ts'
 import { rewriteValue } from './nodes.ts'
-import type { Env } from './translate.ts'
 
 const PATHS = /^(path|paths|dest|chdir|creates|removes)$/
 

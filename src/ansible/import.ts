@@ -67,6 +67,7 @@ class Import {
   readonly #templates = new Map<string, Template>()
   readonly #copies = new Map<string, string>()
   readonly #gathered = noneGathered()
+  readonly #prefixes = new Set<string>()
   readonly #roles = new Set<string>()
   readonly #roleFolders = new Map<string, string>()
 
@@ -244,15 +245,24 @@ class Import {
     return this.#roleFolders.get(folder)
   }
 
+  /** How the variables of a template begin: no two of one role or playbook alike (`a.conf`, `a@.conf`). */
+  #prefixOf(files: Files, local: string): string {
+    const word = basename(local)
+      .replace(/\.hbs$/, '')
+      .replace(/\W+/g, '_')
+      .replace(/^(?=\d)/, '_')
+    let prefix = word
+    for (let i = 2; this.#prefixes.has(`${files.folder} ${prefix}`); i++) prefix = `${word}_${i}`
+    this.#prefixes.add(`${files.folder} ${prefix}`)
+    return prefix
+  }
+
   async write(output: string): Promise<void> {
     const made = new Map<string, string>()
     for (const [name, { path, files, name: shown }] of this.#templates) {
       this.#types.role = this.#roleOf(files)
       const local = name.slice(name.indexOf('templates/') + 'templates/'.length)
-      const prefix = basename(local)
-        .replace(/\.hbs$/, '')
-        .replace(/\W+/g, '_')
-        .replace(/^(?=\d)/, '_')
+      const prefix = this.#prefixOf(files, local)
       const given = this.#gathered.templates.find(({ src }) => basename(src) === basename(path))
       const options = {
         ...(given?.trimBlocks !== undefined && { trimBlocks: given.trimBlocks }),

@@ -2,13 +2,13 @@
 import { isMap, isSeq, type Node, type YAMLMap } from 'yaml'
 import { keyValues } from './call.ts'
 import { type Entry, entriesOf, entry, isText, type Key, pairOf, take, textOf, type YamlDocument } from './document.ts'
-import type { VarsFile } from './files.ts'
+import type { Env } from './env.ts'
+import { inOrder, type VarsFile } from './files.ts'
 import { type FirstFound, readFirstFound } from './first-found.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { rewriteConditions, rewriteValue } from './nodes.ts'
 import { Refused } from './refused.ts'
 import { keywords, type TaskContext } from './task.ts'
-import type { Env } from './translate.ts'
 
 const ROLE_ARGUMENTS = /^(name|tasks_from|vars_from|defaults_from|handlers_from|apply)$/
 
@@ -108,7 +108,11 @@ export function includeVars(context: TaskContext, task: YAMLMap): YAMLMap[] | un
   if (typeof found === 'string') return refuse(found)
   if (into !== undefined) found = found.map((one) => ({ ...one, data: one.data && { [into]: one.data } }))
   const made: YAMLMap[] = []
-  for (const { condition, data, name } of found) {
+  const steps = found.flatMap((one) => {
+    const [first, ...more] = one.data ? inOrder(one.data) : [undefined]
+    return [{ ...one, data: first }, ...more.map((data) => ({ ...one, name: `${one.name}, made of these`, data }))]
+  })
+  for (const { condition, data, name } of steps) {
     const one = doc.root.createNode(data ? { name, set_fact: data } : { name, fail: { msg: name } }) as YAMLMap
     const node = entry(one, 'set_fact')
     if (node) rewriteValue(doc, node.value, node.key, 'set_fact', types.env(report))
@@ -149,14 +153,18 @@ export function includeFirst({ doc, files, types, report }: TaskContext, task: Y
   const value = isMap(pair?.value) ? entry(pair.value, 'file')?.value : pair?.value
   const first = isText(value) ? firstFoundOf(task, value.value) : undefined
   const key = first?.key
-  if (!pair || !first || !key || (isMap(pair.value) && pair.value.items.length > 1)) return undefined
+  const more = isMap(pair?.value) ? entriesOf(pair.value).filter((one) => !/^(file|apply)$/.test(one.key.value)) : []
+  if (!pair || !first || !key || more.length > 0) return undefined
   try {
     return files.firstTasks(first.wanted, types.env(report)).map(({ name, condition }) => {
       const one = task.clone() as YAMLMap
       for (const name of [key.value, 'loop_control']) take(one, name)
       const own = entry(one, pair.key.value)!
       if (name === undefined) own.key.value = 'fail'
-      own.value = doc.root.createNode(name ?? { msg: 'No file of tasks for this system' }) as Node
+      const file =
+        isMap(own.value) && own.value.items.length > 1 && name !== undefined ? entry(own.value, 'file') : undefined
+      if (file) file.value = doc.root.createNode(name) as unknown as Node
+      else own.value = doc.root.createNode(name ?? { msg: 'No file of tasks for this system' }) as Node
       // Not yet rewritten: Ansible's conditions and ours stand beside each other until then.
       if (condition !== undefined) conditions.set(one, condition)
       return one

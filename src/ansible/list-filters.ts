@@ -41,6 +41,8 @@ export const LIST_FILTERS: Readonly<Record<string, Filter>> = {
     const depth = args.list[0] ?? levels
     if (args.list.length > 1 || Object.keys(others).length > 0 || (depth && depth.op !== 'const'))
       throw new Refused('flatten with other arguments', 'use flatten(list, levels)')
+    // Python goes through a map by its names.
+    if (of.type.kind === 'map') return call('keys', STRINGS, of)
     if (of.type.kind !== 'list' && of.type.kind !== 'any') throw new Refused('flatten of what is no list', 'use a list')
     const wanted = depth?.op === 'const' ? Number(depth.value) : 100
     return call('flatten', flatType(of.type), of, lit(wanted))

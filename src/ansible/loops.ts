@@ -1,18 +1,21 @@
 /** `loop` and all `with_…`. */
 import { isScalar, isSeq, type Node, type YAMLMap } from 'yaml'
-import { type Entry, entriesOf, entry, isText, scalar, type YamlDocument } from './document.ts'
+import { type Entry, entriesOf, entry, isText, scalar, take, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { NESTED } from './nested-loops.ts'
 import { rewriteValue, setText, unfinishedText } from './nodes.ts'
 import { Refused } from './refused.ts'
 import { rewriteText } from './text.ts'
-import { type Env, Translator } from './translate.ts'
+import { Translator } from './translate.ts'
 import { ANY, INT, itemOf, join, type Type, typeOfData } from './types.ts'
 
 /** Rewrites the loop of a task and says which variables it gives, with their types. */
 export function rewriteLoop(doc: YamlDocument, task: YAMLMap, env: Env): Map<string, Type> {
   const names = new Map<string, Type>()
   const pair = entriesOf(task).find(({ key }) => key.value === 'loop' || /^with_[\w.]+$/.test(key.value))
+  // Ansible takes no notice of it.
+  if (!pair && entry(task, 'loop_control')) take(task, 'loop_control')
   // What could not be told of include_vars has its mark there.
   if (!pair || (/first_found$/.test(pair.key.value) && entry(task, 'unfinished_include_vars'))) return names
   const control = entry(task, 'loop_control')?.value as YAMLMap | undefined

@@ -1,11 +1,11 @@
 /** Python's methods that playbooks call on texts and maps, and Ansible's lookups. */
-import { joined, splitBy } from './filters.ts'
-import { bin, call, type Ir, isPath, lit, not, variable } from './ir.ts'
+import { joined, orDefault, splitBy } from './filters.ts'
+import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
 import { either, refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
-import { BOOL, entryOf, join, STRING, STRINGS } from './types.ts'
+import { BOOL, entryOf, itemOf, STRING, STRINGS } from './types.ts'
 
 /** Of Python's `str`. */
 export const PYTHON_METHODS =
@@ -37,8 +37,11 @@ export function callMethod(t: Translator, { of, args }: Expr & { op: 'call' }): 
       texts(0)
       return call(of.name, STRING, self)
     case 'strip':
-      texts(0)
-      return call('trim', STRING, self)
+      if (list.length === 0) return call('trim', STRING, self)
+      return stripped(t, stripped(t, self, 'lstrip', list), 'rstrip', list)
+    case 'lstrip':
+    case 'rstrip':
+      return stripped(t, self, of.name, list)
     case 'replace':
       return call('replace', STRING, self, ...texts(2))
     case 'join':
@@ -47,6 +50,15 @@ export function callMethod(t: Translator, { of, args }: Expr & { op: 'call' }): 
     default:
       throw unknown(`the method "${of.name}"`)
   }
+}
+
+/** A text without certain characters at its beginning or end; without blanks when none are named. */
+function stripped(t: Translator, self: Ir, side: 'lstrip' | 'rstrip', list: readonly Expr[]): Ir {
+  if (list.length > 1) throw unknown(`the method "${side}" with these arguments`)
+  const characters = list[0] ? t.constText(list[0], side).replace(/[\\\]^-]/g, '\\$&') : '\\s'
+  if (characters === '') throw unknown(`the method "${side}" of nothing`)
+  const pattern = side === 'lstrip' ? `^[${characters}]+` : `[${characters}]+$`
+  return call('regex_replace', STRING, self, lit(pattern), lit(''))
 }
 
 /** `text.find(part) != -1` and its like: whether a text has a part; undefined when it is something else. Throws Refused. */
@@ -76,8 +88,13 @@ function ofMap(t: Translator, name: string, self: Ir, list: readonly Expr[]): Ir
   if (name === 'get' && key?.op === 'const' && typeof key.value === 'string' && fallback && isPath(self)) {
     const type = entryOf(self.type, key.value)
     if (type.nullable) throw unknown('get of what may be null')
-    const value = t.value(fallback)
-    return call('default', join(type, value.type), { op: 'get', of: self, key: lit(key.value), type }, value)
+    return orDefault({ op: 'get', of: self, key: lit(key.value), type }, t.value(fallback))
+  }
+  // A key that is computed: what a variable holds.
+  if (name === 'get' && key && fallback && isPath(self)) {
+    const computed = t.value(key)
+    if (isPath(computed) && !itemOf(self.type).nullable)
+      return orDefault(get(self, computed, itemOf(self.type)), t.value(fallback))
   }
   throw unknown(`the method "${name}" of a map`)
 }

@@ -3,11 +3,11 @@ import { isMap, type YAMLMap } from 'yaml'
 import { nameArguments } from './argument-names.ts'
 import { Call } from './call.ts'
 import { type Entry, entriesOf, entry, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
 import { isTemplate } from './jinja/template.ts'
 import { MODULES, shortModule } from './modules.ts'
 import { rewriteValue } from './nodes.ts'
 import { Refused } from './refused.ts'
-import type { Env } from './translate.ts'
 
 /** Ours and Ansible's, one for one, with what the import writes on tasks that do not say it. */
 const SAME: Readonly<Record<string, readonly string[]>> = {

@@ -1,11 +1,12 @@
 /** Loops over more lists than one, as one list in CEL. */
 import { isMap, isScalar, isSeq, type Node } from 'yaml'
 import { type Entry, entriesOf, isText, scalar, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
 import { call, get, type Ir, lit, not, printCel } from './ir.ts'
 import type { Expr } from './jinja/ast.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
-import { type Env, Translator } from './translate.ts'
+import { Translator } from './translate.ts'
 import { ANY, BOOL, entryOf, itemOf, join, listOf, type Type } from './types.ts'
 
 /** As in loops.ts; `levels` of lists that are taken apart, all of them if it is not given. */

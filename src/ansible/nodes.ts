@@ -1,10 +1,10 @@
 /** Values in YAML: every text in them rewritten, in its place. */
 import { isMap, isScalar, isSeq, type Node, Scalar } from 'yaml'
 import { entriesOf, isText, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
 import { isTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import { rewriteCondition, rewriteExpression, rewriteText } from './text.ts'
-import type { Env } from './translate.ts'
 
 /** What stands for Jinja that a person must rewrite: no helper and no function has this name, so nothing runs with it. */
 export function unfinishedText(source: string): string {

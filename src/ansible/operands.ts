@@ -1,9 +1,10 @@
 /** Parts of lists and texts, maps, fractions, and values of Ansible's that mean something else here. */
+import { isNatural, sum } from './equality.ts'
 import { bin, call, get, type Ir, lit } from './ir.ts'
 import type { Expr } from './jinja/ast.ts'
 import { Refused } from './refused.ts'
 import type { Translator } from './translate.ts'
-import { ANY, FLOAT, INT, itemOf, join, listOf, MAP } from './types.ts'
+import { ANY, BOOL, FLOAT, INT, itemOf, join, listOf, MAP } from './types.ts'
 
 /** `list[0]`, `list[-1]`. Throws Refused. */
 export function placeOf(of: Ir, place: number): Ir {
@@ -63,4 +64,61 @@ export function refuseMessage({ type }: Ir): void {
 /** The types of both, for a chain of conditions. */
 export function either(test: Ir, yes: Ir, no: Ir): Ir {
   return { op: 'cond', test, yes, no, type: join(yes.type, no.type) }
+}
+
+/** Whether `regex_search` finds anything: without that it gives None in Ansible, and is an error here. */
+export function foundBy(ir: Ir): Ir | undefined {
+  const searched = ir.op === 'list' ? ir.items[0] : ir
+  if (searched?.op !== 'call' || searched.name !== 'regex_find') return undefined
+  const [of, pattern, group] = searched.args
+  // With groups it is a list of them or None; a list that the playbook writes has no group.
+  if (ir.op === 'list' && !group) return undefined
+  return call('regex_match', BOOL, of!, pattern!)
+}
+
+/** Parts of a stat beside those whose types are known. */
+const STAT_PARTS = /^(type|atime|mtime|ctime|nlink|inode|dev)$/
+
+/** Parts of a registered result that Ansible has and runbook has not. */
+const NO_RESULT = /^(item|start|end|delta|invocation|ansible_facts|ansible_loop_var|diff|warnings)$/
+
+/** Entries that Ansible has and runbook has not. Throws Refused. */
+export function refuseEntry(of: Ir, key: string): void {
+  if (of.type.entries?.islnk && !of.type.entries[key] && !STAT_PARTS.test(key))
+    throw new Refused(`"${key}" of stat`, 'see docs/modules/stat.md for what there is')
+  if (of.type.closed && !of.type.entries?.[key])
+    throw new Refused(`"${key}" of ${of.type.closed}`, 'read it with command')
+  if (of.type.entries?.changed && NO_RESULT.test(key) && !of.type.entries[key])
+    throw new Refused(`"${key}" of a result`, 'loop over the same list again')
+}
+
+/** What `+ - * / // %` give. Throws Refused. */
+export function calculated(sign: string, left: Ir, right: Ir): Ir {
+  const kinds = [left.type.kind, right.type.kind]
+  if (kinds.includes('bool') || kinds.includes('null'))
+    throw new Refused('arithmetic with true, false or null', 'write the number')
+  if (kinds.includes('float')) throw new Refused('arithmetic with fractions', 'compute it by hand with double(…)')
+  switch (sign) {
+    case '+':
+      if (kinds.includes('any') || kinds[0] === kinds[1]) return bin('+', left, right, sum(left.type, right.type))
+      throw new Refused(`${kinds[0]} + ${kinds[1]}`, 'convert one side with string(…) or int(…)')
+    case '-':
+      if (kinds.every((kind) => kind === 'int' || kind === 'any')) return bin('-', left, right, INT)
+      break
+    case '*':
+      // With `any` it could be a text that Python repeats; CEL refuses that when it runs.
+      if (kinds.every((kind) => kind === 'int' || kind === 'any')) return bin('*', left, right, INT)
+      break
+    case '//':
+    case '%':
+      // Python rounds down, CEL to zero: the same for what cannot be negative.
+      if (isNatural(left) && right.op === 'lit' && Number(right.value) > 0)
+        return bin(sign === '%' ? '%' : '/', left, right, INT)
+      throw new Refused(
+        `"${sign}", which rounds another way when it is negative`,
+        'write a / b (whole numbers) if it never is',
+      )
+    default:
+  }
+  throw new Refused(`the operator "${sign}" between ${kinds.join(' and ')}`, 'compute it by hand: in CEL 7 / 2 is 3')
 }

@@ -36,10 +36,12 @@ export function package_(call: Call): void {
     if (ours) call.set('state', ours)
     else call.refuseArgument('state', `the state "${state}"`, 'use package_upgrade, or package with a version')
   }
-  for (const name of call.items('name') ?? []) {
+  for (const item of call.items('name') ?? []) {
+    // What is computed is looked at when it runs.
+    const name = item.replace(/\{\{[\s\S]*?\}\}/g, '')
     if (/^@|^https?:|^\/|\.(deb|rpm)$|[<>]/.test(name))
       call.refuseArgument('name', `"${name}" is no name of a package`, 'use get_url and command')
-    if (/^[^=]*[*?[]/.test(name.replace(/\{\{[\s\S]*?\}\}/g, '')) && name !== '*')
+    if (/^[^=]*[*?[]/.test(name) && name !== '*')
       call.refuseArgument('name', `"${name}" is a pattern`, 'name the packages')
     if (name === '*') call.refuseArgument('name', 'all packages', 'use package_upgrade')
   }
@@ -57,6 +59,8 @@ export function apt(call: Call): void {
       call.refuseArgument('upgrade', `upgrade: ${upgrade}`, 'use package_upgrade, which removes nothing')
       return
     }
+    if (call.flag('autoremove') !== false && call.has('autoremove'))
+      call.check('package_upgrade removes nothing', 'shell: apt-get -q -y autoremove, if unneeded packages are to go')
     call.drop('upgrade', 'state', 'autoremove')
     call.become('package_upgrade')
     return
@@ -76,6 +80,12 @@ export function apt(call: Call): void {
     else tidy(call)
     return
   }
+  if (update !== false && call.has('update_cache') && call.hasKeyword('notify'))
+    call.check(
+      'package lists that are brought up to date count as a change, and so notify',
+      'give update_cache to a task of its own, unless the handler may run then, too',
+    )
+  call.meant('cache_valid_time', '60')
   if (call.has('cache_valid_time') && update === undefined) call.set('update_cache', true)
   // Ansible reads the lists each time unless the task says for how long they are new enough; a minute is the least here.
   else if (update && !call.has('cache_valid_time')) call.set('cache_valid_time', 60)

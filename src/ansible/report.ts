@@ -1,5 +1,5 @@
 /** What the import tells: what a person must write, and on what the rest relies. */
-import type { Note } from './translate.ts'
+import type { Note } from './env.ts'
 
 export interface Finding {
   /** `edit`: the output refuses to run until it is written by hand. `check`: it runs; look whether the remark matters. */
@@ -65,7 +65,12 @@ export class Report {
           'printed as true, not True) and must be booleans where a condition is only their name; none is compared with a boolean as 0 or 1.',
       )
     }
-    remarks.push('A null counts as not defined, for default and defined as in templates.')
+    remarks.push(
+      'A null counts as not defined, for default and defined as in templates.',
+      'Variables have the types of their values here. One that an inventory gives another type is printed as what it then is ' +
+        '(true, not True), and an empty map counts as true in a condition of a template.',
+      'Inventories are read as YAML 1.2: in what was not imported yes, no, on and off are texts. Write true and false there.',
+    )
     if (this.#notes.has('versions'))
       remarks.push('Versions: 1.30 and 1.30.0 are equal here, and a release candidate comes before its release.')
     if (this.#notes.has('layout'))

@@ -1,7 +1,7 @@
 /** What Ansible's modules mean where ours would mean something else: defaults, states, and words that do not exist here. */
-import { isMap, isScalar, isSeq, type Scalar } from 'yaml'
-import type { Call } from './call.ts'
-import { entriesOf, isText } from './document.ts'
+import { isMap, isScalar, isSeq, type Scalar, visit } from 'yaml'
+import { type Call, keyValues } from './call.ts'
+import { entriesOf, entry, isText } from './document.ts'
 import { isTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import { pythonRegex } from './regex.ts'
@@ -74,6 +74,7 @@ export function lineinfile(call: Call): void {
 }
 
 export function blockinfile(call: Call): void {
+  call.meant('marker', "'# {mark} ANSIBLE MANAGED BLOCK'")
   if (!call.has('marker')) call.set('marker', '# {mark} ANSIBLE MANAGED BLOCK')
   lineinfile(call)
 }
@@ -88,6 +89,7 @@ export function sysctl(call: Call): void {
       'put a condition on the task, or ignore_errors',
     )
   call.drop('reload', 'sysctl_set', 'ignoreerrors')
+  call.meant('sysctl_file', "'/etc/sysctl.conf'")
   if (!call.has('sysctl_file')) call.set('sysctl_file', '/etc/sysctl.conf')
 }
 
@@ -132,9 +134,29 @@ export function mount(call: Call): void {
 
 /** Ansible takes a user out of all groups that a task does not name; ours does not, unless told. */
 export function user(call: Call): void {
+  if (!call.has('group') && call.text('state') !== 'absent' && makesGroups(call))
+    call.check(
+      'a new user whose name a group has already gets that one as its first; in Ansible it gets the one of useradd, which is users',
+      'nothing, unless users is meant: then write group: users',
+    )
+  call.meant('append', 'false')
   if (call.has('groups') && !call.has('append')) call.set('append', false)
   const node = call.node('groups')
   if (isText(node) && !isTemplate(node.value) && node.value.includes(',')) call.set('groups', call.items('groups'))
+}
+
+/** Whether a task of the same file makes groups. */
+function makesGroups(call: Call): boolean {
+  let found = false
+  visit(call.doc.root, {
+    Pair(_, { key, value }) {
+      if (!isText(key) || !/^(ansible\.builtin\.)?group$/.test(key.value)) return undefined
+      if (!(isMap(value) ? entry(value, 'name') : isText(value) && keyValues(value.value)?.name)) return undefined
+      found = true
+      return visit.BREAK
+    },
+  })
+  return found
 }
 
 export function authorizedKey(call: Call): void {
@@ -151,6 +173,7 @@ export function getUrl(call: Call): void {
   const checksum = call.text('checksum')
   if (checksum !== undefined && !call.isTemplate('checksum') && !/^\w+:/.test(checksum))
     call.refuseArgument('checksum', 'a checksum without its kind', 'write sha256:…')
+  call.meant('timeout', '10')
   if (!call.has('timeout')) call.set('timeout', 10)
 }
 
@@ -171,8 +194,8 @@ export function unarchive(call: Call): void {
     call.drop('extra_opts')
     call.set('strip_components', Number(strip[1]))
   }
-  // tar of root keeps the owners that the archive names.
-  if (!call.has('owner')) call.set('same_owner', true)
+  // tar of root keeps the owners and groups that the archive names, but for what the task names itself.
+  if (['owner', 'group'].some((name) => !call.has(name) || call.mayBeOmitted(name))) call.set('same_owner', true)
 }
 
 export function uri(call: Call): void {

@@ -1,11 +1,12 @@
 /** Which types variables have, from all values that the imported files give them. */
 
+import type { Env } from './env.ts'
 import { lit } from './ir.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import type { Report } from './report.ts'
-import { type Env, Translator } from './translate.ts'
-import { ANY, join, STRING, type Type, typeOfData } from './types.ts'
+import { Translator } from './translate.ts'
+import { ANY, join, orAnything, STRING, type Type, typeOfData } from './types.ts'
 
 export class VariableTypes {
   /** The role whose files are being rewritten. */
@@ -42,7 +43,7 @@ export class VariableTypes {
       note() {},
     }
     const types = values.map((value) => deepType(value, env))
-    const type = [...(known ? [known] : []), ...types].reduce(join)
+    const type = orAnything([...(known ? [known] : []), ...types].reduce(join))
     this.#memo.set(name, type)
     return type
   }

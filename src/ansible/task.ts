@@ -13,6 +13,7 @@ import {
   take,
   type YamlDocument,
 } from './document.ts'
+import type { Env } from './env.ts'
 import type { Files } from './files.ts'
 import { fromWorkingFolder, homePath, isHomePath } from './home-path.ts'
 import { addCondition, includeFirst, includeVars, rewriteInclude } from './include.ts'
@@ -25,7 +26,6 @@ import { rewriteConditions, rewriteValue, rewriteVariable } from './nodes.ts'
 import { Refused } from './refused.ts'
 import type { Report } from './report.ts'
 import type { VariableTypes } from './scope.ts'
-import type { Env } from './translate.ts'
 import { asynchronous, randomDelay, retries } from './tries.ts'
 import { ANY } from './types.ts'
 
@@ -150,7 +150,8 @@ export function keywords(doc: YamlDocument, task: YAMLMap, env: Env): void {
         else rewriteValue(doc, one.value, one.key, `loop_control.${one.key.value}`, env)
       }
     } else if (name === 'notify') notify(doc, pair, env)
-    else if (TEXTS.includes(name)) rewriteValue(doc, value, key, name, env)
+    else if (TEXTS.includes(name))
+      rewriteValue(doc, value, key, name, name === 'name' ? { ...env, isMessage: true } : env)
     else if (name === 'module_defaults') moduleDefaults(doc, pair, task, env)
     else if (name === 'collections' || name === 'debugger') take(task, name)
     else if (/^(tags|run_once|delegate_facts)$/.test(name) && holdsTemplate(value))

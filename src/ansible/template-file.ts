@@ -2,12 +2,14 @@
 import { UserError } from '../shared/errors.ts'
 import type { SourceFile } from '../shared/source.ts'
 import { compileTemplateFile } from '../values/index.ts'
-import { assemble, HandlebarsWriter } from './handlebars.ts'
+import { assemble } from './assemble.ts'
+import type { Env } from './env.ts'
+import { HandlebarsWriter } from './handlebars.ts'
 import { type Ir, printCel } from './ir.ts'
 import { ANSIBLE_DEFAULTS, parseTemplate, type TemplateOptions } from './jinja/template.ts'
 import { Refused } from './refused.ts'
 import type { Report } from './report.ts'
-import { type Env, Translator } from './translate.ts'
+import { Translator } from './translate.ts'
 
 export interface RewrittenTemplate {
   readonly text: string

@@ -1,11 +1,11 @@
 /** Jinja's and Ansible's tests: `is defined`, `is changed`, `is version(…)`. */
 import { bin, call, get, type Ir, isPath, lit, not } from './ir.ts'
 import type { Args, CompareSign, Expr } from './jinja/ast.ts'
-import { refuseMessage } from './operands.ts'
+import { foundBy, refuseMessage } from './operands.ts'
 import { Refused } from './refused.ts'
 import { pythonRegex } from './regex.ts'
 import type { Translator } from './translate.ts'
-import { BOOL, INT, itemOf, STRING } from './types.ts'
+import { BOOL, INT, itemOf, listOf, STRING } from './types.ts'
 
 /** Throws Refused. */
 export function applyTest(t: Translator, expr: Expr & { op: 'test' }): Ir {
@@ -34,6 +34,9 @@ function isDefined(path: Ir): Ir {
       '"is defined" of what may be null, which is defined in Python',
       'write defined(x) if null should count as not defined',
     )
+  // Ansible says it of skipped tasks alone.
+  if (path.op === 'get' && path.of.type.entries?.changed && path.key.op === 'lit' && path.key.value === 'skipped')
+    return path
   if (path.type.result && path.type.kind !== 'map' && path.op === 'get') {
     // A skipped command has empty output here and none in Ansible.
     return bin('&&', call('defined', BOOL, path.of), not(get(path.of, 'skipped', BOOL)))
@@ -73,9 +76,13 @@ export function testOf(t: Translator, of: Ir, given: string, args: Args): Ir {
       return isDefined(of)
     case 'undefined':
       return not(isDefined(of))
-    case 'none':
-      if (of.type.kind !== 'any' && of.type.kind !== 'null' && !of.type.nullable) return lit(false)
+    case 'none': {
+      const found = foundBy(of)
+      if (found) return not(found)
+      // What a variable is, its type here does not say for sure: who asks expects that it may be something else.
+      if (!isPath(of) && of.type.kind !== 'any' && of.type.kind !== 'null' && !of.type.nullable) return lit(false)
       return bin('==', of, lit(null))
+    }
     case 'changed':
     case 'change':
       return get(of, 'changed', BOOL)
@@ -197,7 +204,8 @@ export function compareVersion(t: Translator, of: Ir, args: Args): Ir {
 
 function isOfType(of: Ir, name: string): Ir {
   const { kind } = of.type
-  if (kind !== 'any' && kind !== 'null' && !of.type.nullable) {
+  // Defaults say what a variable mostly is; a playbook that asks expects that inventories give it another type, too.
+  if (of.op === 'lit' && kind !== 'null') {
     const fits: Record<string, readonly string[]> = {
       string: ['string'],
       mapping: ['map'],
@@ -230,6 +238,8 @@ function isOfType(of: Ir, name: string): Ir {
   }
   const wanted = types[name]
   if (!wanted) throw new Refused(`"is ${name}"`, 'compare type(x) == int')
-  const isType = (type: string): Ir => bin('==', call('type', STRING, of), call('type', STRING, empty[type]!))
-  return wanted.map(isType).reduce((a, b) => bin('||', a, b))
+  const typeOf = (value: Ir): Ir => call('type', STRING, value)
+  const [only, ...more] = wanted.map((type) => typeOf(empty[type]!))
+  if (more.length === 0) return bin('==', typeOf(of), only!)
+  return bin('in', typeOf(of), { op: 'list', items: [only!, ...more], type: listOf(STRING) })
 }

@@ -3,14 +3,17 @@
 import { UserError } from '../shared/errors.ts'
 import { placeAt } from '../shared/source.ts'
 import { compileExpression, compileText } from '../values/index.ts'
+import { assemble } from './assemble.ts'
 import { whole } from './blocks.ts'
-import { assemble, HandlebarsWriter } from './handlebars.ts'
-import { type Ir, printCel, printHandlebars } from './ir.ts'
+import type { Env } from './env.ts'
+import { HandlebarsWriter } from './handlebars.ts'
+import { type Ir, printCel } from './ir.ts'
+import { printHandlebars } from './ir-handlebars.ts'
 import type { Expr, Node } from './jinja/ast.ts'
 import { parseExpression } from './jinja/expression.ts'
 import { IN_PLAYBOOK, isTemplate, parseTemplate } from './jinja/template.ts'
 import { Refused } from './refused.ts'
-import { type Env, Translator } from './translate.ts'
+import { Translator } from './translate.ts'
 import { STRING, type Type } from './types.ts'
 
 /** `text` may hold Handlebars; `cel` is for the tag `!cel`. */
@@ -20,7 +23,7 @@ const NOWHERE = placeAt({ path: 'import', text: '' }, 0, 0)
 
 /** A condition as CEL. Throws Refused. */
 export function rewriteCondition(source: string, env: Env): string {
-  return checkedCel(printCel(new Translator(env).condition(conditionOf(source))))
+  return checkedCel(printCel(new Translator(env).taskCondition(conditionOf(source))))
 }
 
 /** An expression as CEL, such as `debug: var:`. Throws Refused. */
@@ -45,11 +48,22 @@ export function rewriteText(source: string, env: Env): Rewritten {
   const t = new Translator(env)
   const nodes = parseTemplate(source, IN_PLAYBOOK)
   const [only] = nodes
-  if (nodes.length === 1 && only?.op === 'output') return single(t.value(only.expr))
+  if (nodes.length === 1 && only?.op === 'output') {
+    const value = t.value(only.expr)
+    const parts = isConcatenation(value) ? asHandlebars(nodes, t) : undefined
+    // One mustache alone would keep the type of what it has.
+    if (parts === undefined || /^\{\{[^{}]*\}\}$/.test(parts)) return single(value)
+    return { kind: 'text', code: checkedText(parts), type: STRING }
+  }
   // Ansible keeps the type of one value that a block prints alone; a text is the same everywhere.
   const text = asHandlebars(nodes, t)
   if (text !== undefined) return { kind: 'text', code: checkedText(text), type: STRING }
   return single(whole(nodes, t))
+}
+
+function isConcatenation(ir: Ir): boolean {
+  if (ir.op !== 'bin' || ir.sign !== '+') return false
+  return [ir, ir.left, ir.right].every(({ type }) => type.kind === 'string')
 }
 
 /** One value alone keeps its type in both. */

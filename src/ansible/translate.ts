@@ -1,40 +1,27 @@
 /** Jinja expressions as typed ones that CEL and Handlebars share. What could mean something else is refused. */
-import { anyOf, equal, isNatural, oursFor, sum } from './equality.ts'
+import type { Env } from './env.ts'
+import { anyOf, equal, oursFor } from './equality.ts'
 import { resolveAnsible } from './facts.ts'
 import { applyFilter } from './filters.ts'
 import { computedInterface, interfaceFact } from './interfaces.ts'
-import { bin, call, get, type Ir, isPath, lit, not, variable } from './ir.ts'
+import { bin, call, get, type Ir, isEmpty, isPath, lit, not, variable } from './ir.ts'
 import type { CompareSign, Expr } from './jinja/ast.ts'
 import { callMethod, foundAt, PYTHON_METHODS } from './methods.ts'
-import { asDouble, isDouble, isNumber, mapOf, placeOf, refuseMessage, sliceOf } from './operands.ts'
+import {
+  asDouble,
+  calculated,
+  foundBy,
+  isDouble,
+  isNumber,
+  mapOf,
+  placeOf,
+  refuseEntry,
+  refuseMessage,
+  sliceOf,
+} from './operands.ts'
 import { Refused } from './refused.ts'
 import { applyTest } from './tests.ts'
-import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING, type Type } from './types.ts'
-
-/** What the surroundings of an expression know. */
-export interface Env {
-  /** The type of a variable; undefined when nothing in what is imported gives it a value. */
-  typeOf(name: string): Type | undefined
-  /** Of all variables that the input gives a value. */
-  names(): Iterable<string>
-  /** Names that a loop of the template or a macro declares. */
-  readonly locals: ReadonlyMap<string, Ir>
-  /** The text is only shown to people: lists and maps may stand in it as JSON. */
-  readonly isMessage?: boolean
-  /** Something that holds under a condition which is told to the user. */
-  note(about: Note): void
-}
-
-/** What the result of the import relies on. */
-export type Note =
-  | { readonly kind: 'unseen'; readonly name: string }
-  | { readonly kind: 'versions' | 'layout' | 'loops' | 'regex' | 'interfaces' | 'release' }
-
-/** Parts of a stat beside those whose types are known. */
-const STAT_PARTS = /^(type|atime|mtime|ctime|nlink|inode|dev)$/
-
-/** Parts of a registered result that Ansible has and runbook has not. */
-const NO_RESULT = /^(item|start|end|delta|invocation|ansible_facts|ansible_loop_var|diff|warnings)$/
+import { ANY, BOOL, entryOf, INT, itemOf, join, listOf, MAP, STRING } from './types.ts'
 
 export class Translator {
   readonly env: Env
@@ -102,15 +89,36 @@ export class Translator {
 
   /** Where Jinja asks whether something is true. */
   condition(expr: Expr): Ir {
-    if (expr.op === 'unary' && expr.sign === 'not') return not(this.condition(expr.of))
-    if (expr.op === 'name' && expr.name === 'ansible_facts') return call('defined', BOOL, variable('facts', MAP))
-    if (expr.op === 'binary' && (expr.sign === 'and' || expr.sign === 'or')) {
-      return bin(expr.sign === 'and' ? '&&' : '||', this.condition(expr.left), this.condition(expr.right))
-    }
-    return this.truth(this.value(expr))
+    return this.#asked(expr, (value) => this.truth(value))
   }
 
-  /** Python's truth of a value, as a boolean. Of `any` it must be a boolean already: CEL checks that when it runs. */
+  /** A condition of a task, which must be a boolean: of what nobody knows CEL checks that when it runs. */
+  taskCondition(expr: Expr): Ir {
+    return this.#asked(expr, (value) => (value.type.kind === 'any' && !value.type.nullable ? value : this.truth(value)))
+  }
+
+  /**
+   * Between two values. A variable of which nothing is known must be a boolean: an inventory that says `no` has a text there,
+   * as YAML 1.2 has it, which would be true.
+   */
+  choice(expr: Expr): Ir {
+    return this.#asked(expr, (value) => {
+      const isUnseen = value.op === 'var' && !value.local && value.type.kind === 'any' && !value.type.nullable
+      return isUnseen ? value : this.truth(value)
+    })
+  }
+
+  #asked(expr: Expr, truth: (value: Ir) => Ir): Ir {
+    if (expr.op === 'unary' && expr.sign === 'not') return not(this.#asked(expr.of, truth))
+    if (expr.op === 'name' && expr.name === 'ansible_facts') return call('defined', BOOL, variable('facts', MAP))
+    if (expr.op === 'binary' && (expr.sign === 'and' || expr.sign === 'or')) {
+      const [left, right] = [this.#asked(expr.left, truth), this.#asked(expr.right, truth)]
+      return bin(expr.sign === 'and' ? '&&' : '||', left, right)
+    }
+    return truth(this.value(expr))
+  }
+
+  /** Python's truth of a value, as a boolean. */
   truth(ir: Ir): Ir {
     const { kind, nullable } = ir.type
     refuseMessage(ir)
@@ -119,13 +127,20 @@ export class Translator {
       case 'bool':
         return guard(ir)
       case 'any':
-        return ir
-      case 'string':
-        return guard(bin('!=', ir, lit('')))
+        // A default of null: an inventory gives it a value of any type, or nothing does.
+        return nullable && isPath(ir) ? not(isEmpty(call('default', ANY, ir, lit('')))) : call('truthy', BOOL, ir)
+      case 'string': {
+        const found = foundBy(ir)
+        if (found) return found
+        // A default is a text, an inventory may say false: the size of that is an error, its being no "" would be true.
+        if (isPath(ir) && !ir.type.result) return guard(bin('>', call('size', INT, ir), lit(0)))
+        return bin('!=', ir, lit(''))
+      }
       case 'int':
         return guard(bin('!=', ir, lit(0)))
       case 'list':
       case 'map':
+        if (foundBy(ir)) return foundBy(ir)!
         return guard(bin('>', call('size', INT, ir), lit(0)))
       case 'null':
         return lit(false)
@@ -136,6 +151,8 @@ export class Translator {
 
   /** A value as Jinja prints it. */
   text(ir: Ir): Ir {
+    // Who reads it knows the system by our word, too, and by one that the table has not.
+    if (ir.op === 'mapped' && this.env.isMessage) return ir.of
     switch (ir.type.kind) {
       case 'string':
         return ir
@@ -234,12 +251,7 @@ export class Translator {
       if (of.type.kind === 'string' && !PYTHON_METHODS.test(key.value) && isPath(of)) return get(of, key, ANY)
       if (of.type.kind === 'string' || of.type.kind === 'list')
         throw new Refused(`the method or entry "${key.value}"`, 'write it by hand')
-      if (of.type.entries?.islnk && !of.type.entries[key.value] && !STAT_PARTS.test(key.value))
-        throw new Refused(`"${key.value}" of stat`, 'see docs/modules/stat.md for what there is')
-      if (of.type.closed && !of.type.entries?.[key.value])
-        throw new Refused(`"${key.value}" of ${of.type.closed}`, 'read it with command')
-      if (of.type.entries?.changed && NO_RESULT.test(key.value) && !of.type.entries[key.value])
-        throw new Refused(`"${key.value}" of a result`, 'loop over the same list again')
+      refuseEntry(of, key.value)
       if (of.type.entries?.results && key.value === 'results') return get(of, 'results', entryOf(of.type, 'results'))
       return get(of, key, entryOf(of.type, key.value))
     }
@@ -266,34 +278,7 @@ export class Translator {
       const [yes, no] = sign === 'and' ? [right, left] : [left, right]
       return { op: 'cond', test, yes, no, type: join(left.type, right.type) }
     }
-    const [left, right] = [this.value(expr.left), this.value(expr.right)]
-    const kinds = [left.type.kind, right.type.kind]
-    if (kinds.includes('bool') || kinds.includes('null'))
-      throw new Refused('arithmetic with true, false or null', 'write the number')
-    if (kinds.includes('float')) throw new Refused('arithmetic with fractions', 'compute it by hand with double(…)')
-    switch (sign) {
-      case '+':
-        if (kinds.includes('any') || kinds[0] === kinds[1]) return bin('+', left, right, sum(left.type, right.type))
-        throw new Refused(`${kinds[0]} + ${kinds[1]}`, 'convert one side with string(…) or int(…)')
-      case '-':
-        if (kinds.every((kind) => kind === 'int' || kind === 'any')) return bin('-', left, right, INT)
-        break
-      case '*':
-        // With `any` it could be a text that Python repeats; CEL refuses that when it runs.
-        if (kinds.every((kind) => kind === 'int' || kind === 'any')) return bin('*', left, right, INT)
-        break
-      case '//':
-      case '%':
-        // Python rounds down, CEL to zero: the same for what cannot be negative.
-        if (isNatural(left) && right.op === 'lit' && Number(right.value) > 0)
-          return bin(sign === '%' ? '%' : '/', left, right, INT)
-        throw new Refused(
-          `"${sign}", which rounds another way when it is negative`,
-          'write a / b (whole numbers) if it never is',
-        )
-      default:
-    }
-    throw new Refused(`the operator "${sign}" between ${kinds.join(' and ')}`, 'compute it by hand: in CEL 7 / 2 is 3')
+    return calculated(sign, this.value(expr.left), this.value(expr.right))
   }
 
   #compare({ first, rest }: Expr & { op: 'compare' }): Ir {
@@ -350,7 +335,7 @@ export class Translator {
 
   #if(expr: Expr & { op: 'if' }): Ir {
     if (!expr.no) throw new Refused('"if" without "else", which gives nothing', 'write a ? b : c')
-    const [test, yes, no] = [this.condition(expr.test), this.value(expr.yes), this.value(expr.no)]
+    const [test, yes, no] = [this.choice(expr.test), this.value(expr.yes), this.value(expr.no)]
     return { op: 'cond', test, yes, no, type: join(yes.type, no.type) }
   }
 }

@@ -1,9 +1,9 @@
 /** How often and how long a task is tried: `async`, `poll`, `retries`, `delay`. */
 import type { YAMLMap } from 'yaml'
 import { type Entry, entry, isText, pairOf, take, textOf, type YamlDocument } from './document.ts'
+import type { Env } from './env.ts'
 import { rewriteValue } from './nodes.ts'
 import { Refused } from './refused.ts'
-import type { Env } from './translate.ts'
 
 /** Without `until` Ansible tries until the task does not fail. */
 export function retries(doc: YamlDocument, task: YAMLMap): void {

@@ -72,12 +72,17 @@ export function typeOfData(value: unknown, isTemplate: (text: string) => boolean
 }
 
 export function entryOf(type: Type, key: string): Type {
-  if (type.kind === 'map' && type.entries && Object.hasOwn(type.entries, key)) return type.entries[key]!
-  return (type.kind === 'map' && type.of) || ANY
+  if (type.kind === 'map' && type.entries && Object.hasOwn(type.entries, key)) return orAnything(type.entries[key]!)
+  return orAnything((type.kind === 'map' && type.of) || ANY)
 }
 
 export function itemOf(type: Type): Type {
-  return (type.kind === 'list' || type.kind === 'map') && type.of ? type.of : ANY
+  return (type.kind === 'list' || type.kind === 'map') && type.of ? orAnything(type.of) : ANY
+}
+
+/** A default of null says that an inventory may give a value, not of which type. */
+export function orAnything(type: Type): Type {
+  return type.kind === 'null' ? { ...ANY, nullable: true } : type
 }
 
 const RESULT = { changed: BOOL, failed: BOOL, skipped: BOOL, msg: { ...STRING, message: true } }
@@ -87,7 +92,7 @@ const COMMAND: Type = {
   result: true,
   entries: {
     ...RESULT,
-    rc: INT,
+    rc: { ...INT, result: true },
     stdout: { ...STRING, result: true },
     stderr: { ...STRING, result: true },
     stdout_lines: { ...STRINGS, result: true },

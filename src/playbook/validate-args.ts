@@ -70,17 +70,16 @@ export function parseArgs(task: Task, scope: Scope): unknown {
 /** Checks rendered arguments of a task. Throws UserError. */
 export function validateArguments(task: Task, rendered: unknown): unknown {
   const { moduleName, module, argsNode, argsPlace } = task
-  const given = withoutNulls(rendered)
-  if (given && !module.args.safeParse(rendered).success && module.args.safeParse(given).success) {
-    return parseArguments({ moduleName, schema: module.args, node: argsNode, place: argsPlace }, given)
-  }
-  return parseArguments({ moduleName, schema: module.args, node: argsNode, place: argsPlace }, rendered)
+  const given = withoutNulls(rendered, module.args)
+  return parseArguments({ moduleName, schema: module.args, node: argsNode, place: argsPlace }, given)
 }
 
 /** An argument whose expression gives null counts as not given, where null is no value for it. */
-function withoutNulls(rendered: unknown): unknown {
-  if (typeof rendered !== 'object' || rendered === null || !Object.values(rendered).includes(null)) return undefined
-  return Object.fromEntries(Object.entries(rendered).filter(([, value]) => value !== null))
+function withoutNulls(rendered: unknown, schema: ArgumentsOf['schema']): unknown {
+  if (typeof rendered !== 'object' || rendered === null || !Object.values(rendered).includes(null)) return rendered
+  const { error } = schema.safeParse(rendered)
+  const wrong = new Set(error?.issues.map(({ path }) => path[0]))
+  return Object.fromEntries(Object.entries(rendered).filter(([name, value]) => value !== null || !wrong.has(name)))
 }
 
 /** Expressions are known at run time only. */

@@ -26,17 +26,24 @@ export function program(argv: readonly string[], env: Readonly<Record<string, st
 }
 
 /** An inventory in which the host of both is called the same, so that its name tells them apart nowhere. */
-export function inventoryOf(lab: Lab, host: string, folder: string, groups: readonly string[] = []): string {
+export function inventoryOf(
+  lab: Lab,
+  host: string,
+  folder: string,
+  groups: readonly string[] = [],
+  more: Readonly<Record<string, unknown>> = {},
+): string {
   const { address } = lab.hosts.find(({ name }) => name === host)!
   const path = join(folder, `${host}.yml`)
   const vars = {
+    ...more,
     ansible_host: address,
     ansible_user: 'root',
     ansible_ssh_private_key_file: lab.privateKeyFile,
     ansible_ssh_common_args: `-o UserKnownHostsFile=${lab.knownHostsFile} -o GlobalKnownHostsFile=/dev/null`,
   }
-  const more = Object.fromEntries(groups.map((group) => [group, { hosts: { node1: {} } }]))
-  writeFileSync(path, JSON.stringify({ all: { children: { k8s: { hosts: { node1: vars } }, ...more } } }))
+  const others = Object.fromEntries(groups.map((group) => [group, { hosts: { node1: {} } }]))
+  writeFileSync(path, JSON.stringify({ all: { children: { k8s: { hosts: { node1: vars } }, ...others } } }))
   return path
 }
 

@@ -11,6 +11,21 @@ import { differences, stateOf } from './state.ts'
 
 t.setTimeout(900_000)
 
+/** What the import does not see: most of it of another type than the defaults of the role. */
+const INVENTORY = {
+  accounts_proxy: 'http://proxy.example.org:3128',
+  accounts_banner: [],
+  accounts_logs: ['/var/log/one.log', '/var/log/two.log'],
+  accounts_strict: 'false',
+  accounts_days: '14',
+  accounts_labels: { zone: 'a' },
+  accounts_users: [
+    { name: 'one', groups: ['adm', 'users'], rotate: 'weekly', keep: 3 },
+    { name: 'two', rotate: '', logs: '/var/log/a.log' },
+    { name: 'three', groups: ['users'], append: true, logs: ['/var/log/a.log', '/var/log/b.log'], keep: 1 },
+  ],
+}
+
 t.test(
   'a host that ansible-playbook made, and one of the imported playbook',
   { skip: skipWithoutLab() || skipWithoutPython() },
@@ -39,7 +54,10 @@ t.test(
     )
 
     await using lab = await bootLab({ hosts: 2, image: 'ansible' })
-    const [theirs, ours] = [inventoryOf(lab, 'n1', folder), inventoryOf(lab, 'n2', folder)]
+    const [theirs, ours] = [
+      inventoryOf(lab, 'n1', folder, [], INVENTORY),
+      inventoryOf(lab, 'n2', folder, [], INVENTORY),
+    ]
     // The image's list is empty: Ansible's apt_repository removes such lists, ours leaves them (docs/coming-from-ansible.md).
     for (const host of ['n1', 'n2']) await lab.exec(host, ['rm', '/etc/apt/sources.list'])
     const before = await Promise.all([stateOf(lab, 'n1'), stateOf(lab, 'n2')])

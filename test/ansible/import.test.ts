@@ -30,7 +30,7 @@ function folderOf(t: Test, files: Readonly<Record<string, string>>): string {
 async function tasks(
   t: Test,
   yaml: string,
-  defaults = 'flag: true\nword: a\nwords: [a]\nnothing:\n',
+  defaults = 'flag: true\nword: a\nwords: [a]\nnothing:\ncount: 1\n',
 ): Promise<{ text: string; report: ImportReport }> {
   const folder = folderOf(t, { 'role/tasks/main.yml': yaml, 'role/defaults/main.yml': defaults })
   const { report } = await importAnsible(join(folder, 'role'), join(folder, 'out'), async () => [])
@@ -46,12 +46,34 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ['modes in decimal', '- file: {path: /a, mode: 420}', /mode: '0644'/],
   ['modes as texts', '- file: path=/a mode=644', /mode: '0644'/],
   ['octal numbers elsewhere', '- set_fact: {a: 010}', /a: 8\b/],
-  ['a text as a condition', '- command: x\n  when: word', /when: word != ""/],
+  ['a text as a condition', '- command: x\n  when: word', /when: size\(word\) > 0/],
   ['a list as a condition', '- command: x\n  when: words', /when: size\(words\) > 0/],
   ['a boolean as a condition', '- command: x\n  when: not flag', /when: "?!flag/],
-  ['null as a condition', '- command: x\n  when: nothing', /when: false/],
+  [
+    'null as a condition: an inventory may give a value',
+    '- command: x\n  when: nothing',
+    /!\(default\(nothing, ""\) in \["", false, 0, \[\], \{\}\]\)/,
+  ],
   ['what nobody knows as a condition must be a boolean', '- command: x\n  when: unseen', /when: unseen$/m],
-  ['| bool of a boolean', '- command: x\n  when: flag | bool', /when: flag$/m],
+  ['| bool of a boolean: an inventory may say "yes"', '- command: x\n  when: flag | bool', /when: bool\(flag\)$/m],
+  ['| int of a number: an inventory may say "5"', '- command: x\n  when: count | int > 3', /when: int\(count\) > 3$/m],
+  ['a text by its default may be a list', '- command: x\n  when: word is string', /when: type\(word\) == type\(""\)/],
+  [
+    'None of regex_search',
+    '- command: x\n  when: (word | regex_search("b")) is not none',
+    /when: regex_match\(word, "b"\)/,
+  ],
+  ['the rc of a skipped command', '- command: x\n  register: r\n- command: y\n  when: r.rc is defined', /!r\.skipped/],
+  [
+    'the rc of a skipped command, with get',
+    '- command: x\n  register: r\n- command: y\n  when: r.get("rc", 1) == 0',
+    /r\.skipped \? 1 : r\.rc/,
+  ],
+  [
+    'skipped is there only where it was skipped',
+    '- stat: {path: /a}\n  register: r\n- command: y\n  when: r.skipped is defined',
+    /when: r\.skipped$/m,
+  ],
   [
     '| bool of anything',
     '- command: x\n  when: unseen | bool',
@@ -62,6 +84,49 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   ['None is defined', '- command: x\n  when: nothing is defined', /unfinished/],
   ['default lets None through', '- command: "{{ nothing | default(1) }}"', /unfinished/],
   ['default(omit)', '- file: {path: /a, owner: "{{ o | default(omit) }}"}', /owner: !cel "?default\(o, null\)/],
+  [
+    'what omit means where our default is another one: user',
+    '- user: {name: a, groups: b, append: "{{ o | default(omit) }}"}',
+    /append: "\{\{ default o false \}\}"/,
+  ],
+  [
+    'what omit means where our default is another one: get_url',
+    '- get_url: {url: "https://a", dest: /a, timeout: "{{ o | default(omit) }}"}',
+    /timeout: "\{\{ default o 10 \}\}"/,
+  ],
+  [
+    'tar keeps the group of the archive where only the owner is named',
+    '- unarchive: {src: /a, dest: /b, owner: root}',
+    /same_owner: true/,
+  ],
+  [
+    'tar keeps the owner where it may be omitted',
+    '- unarchive: {src: /a, dest: /b, group: root, owner: "{{ o | default(omit) }}"}',
+    /same_owner: true/,
+  ],
+  [
+    'a text for a boolean',
+    `- user: {name: a, createhome: "{{ 'yes' if flag else 'no' }}"}`,
+    /create_home: "\{\{ flag \}\}"/,
+  ],
+  [
+    'a comparison in the name of a package',
+    `- apt: {name: "{{ 'a' if count < 2 else 'b' }}"}`,
+    /name: !cel 'count < 2 \? "a" : "b"'/,
+  ],
+  [
+    'what getent finds is a variable of its own',
+    '- command: x\n  when: getent_group is defined and "a" in getent_group',
+    /defined\(facts\.getent_group\) && contains\(facts\.getent_group, "a"\)/,
+  ],
+  ['a name for people', '- name: On {{ ansible_distribution }}\n  command: x', /name: "?On \{\{ facts\.os\.id \}\}/],
+  ['a control without a loop', '- command: x\n  loop_control: {label: a}', /command: x\n$/],
+  ['a family that no host has', '- command: x\n  when: ansible_os_family != "Rocky"', /when: true/],
+  [
+    'Raspberry Pi OS calls itself raspbian, and Ansible calls it Debian',
+    '- command: x\n  when: ansible_distribution == "Debian"',
+    /facts\.os\.id in \["debian", "raspbian"\]/,
+  ],
   ['True in a text', '- copy: {dest: /a, content: "x {{ flag }}"}', /#if flag}}True{{else}}False/],
   ['a list in a text', '- copy: {dest: /a, content: "x {{ words }}"}', /unfinished/],
   ['division', '- set_fact: {a: "{{ 7 / 2 }}"}', /unfinished/],
@@ -265,7 +330,7 @@ const TRAPS: readonly (readonly [trap: string, task: string, after: RegExp])[] =
   [
     'what is asked for before it is looked at',
     '- set_fact: {a: "{% if words is defined and words | length > 1 %}x{% endif %}y"}',
-    /!cel/,
+    /#if \(defined words\)\}\}\{\{#if \(gt \(length words\) 1\)/,
   ],
   ['an argument that does not exist here', '- file: {path: /a, selevel: s0}', /unfinished_selevel/],
   ['a module that does not exist here', '- pip: {name: a}', /unfinished_pip/],

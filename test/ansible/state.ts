@@ -7,7 +7,7 @@ find /etc /opt /srv /root /home /data /boot /usr/local /usr/libexec /usr/lib/sys
   \\( -path /root/.ansible -o -path /etc/machine-id -o -path '/etc/ssh/ssh_host_*' -o -path /etc/.pwd.lock -o -path '/etc/*-' \\
   -o -path /etc/ld.so.cache -o -path /root/.ssh -o -path /etc/resolv.conf -o -path /etc/hostname -o -path /etc/lab-network \\
   -o -path /root/.cache -o -path '/root/.bash_history' -o -path '/root/.sudo_as_admin_successful' -o -path '/var/lib/dpkg/*' -o -path '/var/lib/apt/*' -o -path '/var/lib/systemd/*' \\
-  -o -path '/var/lib/containerd/*' -o -path '/var/log/*' -o -path '/var/lib/ucf/*' \\) -prune -o -print 2>/dev/null | sort | while IFS= read -r f; do
+  -o -path '/var/lib/containerd/*' -o -path '/home/*/.ansible' -o -path /var/lib/runbook -o -path '/var/log/*' -o -path '/var/lib/ucf/*' \\) -prune -o -print 2>/dev/null | sort | while IFS= read -r f; do
   if [ -L "$f" ]; then printf '%s link %s\\n' "$f" "$(readlink "$f")"
   # Two programs, two habits: blanks around =, the name in the comment above a job, the order of fields and a field for tools.
   elif case $f in /etc/sysctl*|/etc/cron.d/*) [ -f "$f" ] ;; *) false ;; esac; then

@@ -69,6 +69,24 @@ table(user as Module, [
     },
   },
   {
+    name: 'groups with commas between them, as usermod takes them',
+    args: { name: 'kim', groups: 'adm, sudo', append: false },
+    state: state(there, [
+      { name: 'adm', gid: 4 },
+      { name: 'sudo', gid: 27 },
+    ]),
+    changes: ['change user kim: groups'],
+    check: ([change]) => {
+      if (!change!.script!.includes('adm,sudo')) throw new Error(change!.script)
+    },
+  },
+  {
+    name: 'no further groups at all',
+    args: { name: 'kim', groups: '', append: false },
+    state: state(there),
+    changes: ['change user kim: groups'],
+  },
+  {
     name: 'groups are added to those that are there',
     args: { name: 'kim', groups: 'sudo', shell: '/bin/bash' },
     state: state(there, [{ name: 'sudo', gid: 27 }]),
