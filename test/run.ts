@@ -47,7 +47,7 @@ const inKubernetes = (file: string): boolean =>
   file.startsWith('test/lab/kubernetes/') || file.endsWith('.kubernetes.test.ts')
 
 const isFirmware = (file: string): boolean =>
-  /^test\/netboot\/(debian-installer|firmware|first-boot|install(-file-systems|-more|-script)?)\.|\.firmware\.test\.ts$/.test(
+  /^test\/netboot\/(debian-installer|firmware|first-boot|install(-file-systems|-more|-script|er-kernel)?)\.|\.firmware\.test\.ts$/.test(
     file,
   )
 

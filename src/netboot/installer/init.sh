@@ -10,6 +10,8 @@ export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/
 mkdir -p /dev/pts && mount -t devpts devpts /dev/pts
 exec </dev/console >/dev/console 2>&1
 dmesg -n 4
+# The kernel asks for more by itself: checksums, character sets.
+ln -s /bin/modprobe /sbin/modprobe
 echo "runbook installer: $(uname -r)"
 
 # A driver brings a bus with more devices to drive, so it is gone over until nothing new is there.
@@ -21,7 +23,9 @@ for _ in 1 2 3 4 5; do
   echo "$found" | xargs modprobe -qa 2>/dev/null
   sleep 1
 done
-modprobe -qa sd_mod ext4 xfs btrfs vfat nls_ascii nls_cp437 nls_iso8859_1 efivarfs crc32c ipmi_devintf ipmi_si 2>/dev/null
+# xfs and btrfs do not load without it, and no table says so.
+modprobe -qa crc32c
+modprobe -qa sd_mod ext4 xfs btrfs vfat nls_ascii nls_cp437 nls_iso8859_1 efivarfs ipmi_devintf ipmi_si 2>/dev/null
 [ -d /sys/firmware/efi ] && mount -t efivarfs efivarfs /sys/firmware/efi/efivars 2>/dev/null
 
 case " $(cat /proc/cmdline) " in
