@@ -74,7 +74,8 @@ export function itemsOf(task: Task, scope: Scope): readonly Item[] {
   return values.map((value, index) => {
     const vars = new Map<string, unknown>([[loop.loopVar, value]])
     if (loop.indexVar) vars.set(loop.indexVar, index)
-    if (loop.extended) vars.set('loop', extended(values, index))
+    // CEL keeps the word `loop` for itself.
+    if (loop.extended) for (const name of ['loop', 'ansible_loop']) vars.set(name, extended(values, index))
     const label = loop.label ? loop.label.evaluate(scope.with(vars, 'loop item')) : value
     return { index, value, label: labelText(label), vars }
   })
@@ -92,7 +93,7 @@ function listOf(value: unknown, task: Task): readonly unknown[] {
   })
 }
 
-/** Ansible's `ansible_loop`, under the name `loop`. */
+/** Ansible's `ansible_loop`, also under the name `loop`. */
 function extended(values: readonly unknown[], index: number): Record<string, unknown> {
   return {
     index: index + 1,

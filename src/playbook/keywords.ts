@@ -108,7 +108,7 @@ export const LOOP_CONTROL = {
   index_var: is('identifier', 'variable that counts the items from 0'),
   label: is('text', 'what to show of an item'),
   pause: is('number', 'seconds between items'),
-  extended: is('bool', 'gives ansible_loop: index, index0, first, last, length, previtem, nextitem'),
+  extended: is('bool', 'gives loop, in CEL ansible_loop: index, index0, first, last, length, previtem, nextitem'),
   break_when: is('conditions', 'end the loop after an item when these are true'),
 } satisfies Table
 
