@@ -169,6 +169,12 @@ const FACTS: Readonly<Record<string, Make>> = {
 /** What the module getent finds is a variable of its own, too. */
 const FOUND = /^getent_(passwd|group|shadow)$/
 
+/** Of `loop_control.extended`. */
+const LOOP: Type = {
+  kind: 'map',
+  entries: { first: BOOL, last: BOOL, index: INT, index0: INT, length: INT, revindex: INT, revindex0: INT },
+}
+
 /** Variables of Ansible itself that exist here under the same or another name. */
 const MAGIC: Readonly<Record<string, () => Ir>> = {
   inventory_hostname: () => variable('inventory_hostname', STRING),
@@ -180,7 +186,9 @@ const MAGIC: Readonly<Record<string, () => Ir>> = {
   play_hosts: () => variable('play_hosts', STRINGS),
   ansible_play_hosts: () => variable('play_hosts', STRINGS),
   ansible_check_mode: () => variable('ansible_check_mode', BOOL),
-  ansible_loop: () => variable('ansible_loop', MAP),
+  ansible_failed_task: () => variable('failed_task', MAP),
+  ansible_failed_result: () => variable('failed_result', MAP),
+  ansible_loop: () => variable('ansible_loop', LOOP),
   // Ansible fills it in with the name where the inventory gives no address.
   ansible_host: () => call('default', STRING, variable('ansible_host', STRING), variable('inventory_hostname', STRING)),
   ansible_managed: () => lit('Ansible managed'),

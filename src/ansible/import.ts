@@ -240,6 +240,22 @@ class Import {
     return gathered
   }
 
+  /** A handler of the play takes the place of a role's in Ansible, and that of a later role that of an earlier one. */
+  #sameHandlers(): void {
+    const owners = new Map<string, Set<string>>()
+    for (const { doc, kind, files } of this.#sources.values()) {
+      const data = doc.root.toJS({ maxAliasCount: 10_000 }) as unknown
+      for (const name of handlerNames(kind, doc.path, data))
+        owners.set(name, (owners.get(name) ?? new Set()).add(files.folder))
+    }
+    const shared = [...owners].filter(([, folders]) => folders.size > 1).map(([name]) => `"${name}"`)
+    if (shared.length > 0)
+      this.report.remark(
+        `Handlers of one name in several places: ${shared.join(', ')}. A role's notification means its own here; in Ansible that ` +
+          'of the play, else that of the role that was read last.',
+      )
+  }
+
   /** The name of the role that has these files: its folder's. */
   #roleOf({ folder }: Files): string | undefined {
     return this.#roleFolders.get(folder)
@@ -258,6 +274,7 @@ class Import {
   }
 
   async write(output: string): Promise<void> {
+    this.#sameHandlers()
     const made = new Map<string, string>()
     for (const [name, { path, files, name: shown }] of this.#templates) {
       this.#types.role = this.#roleOf(files)
@@ -305,4 +322,12 @@ class Import {
 
 function isBinary(path: string): boolean {
   return readFileSync(path).subarray(0, 8000).includes(0)
+}
+
+/** Names of the handlers that a playbook or a file of a role has. */
+function handlerNames(kind: Kind, path: string, data: unknown): string[] {
+  const list = Array.isArray(data) ? data : []
+  const isRole = kind === 'tasks' && /(^|\/)handlers\//.test(path)
+  const handlers = isRole ? list : kind === 'playbook' ? list.flatMap((play) => play?.handlers ?? []) : []
+  return handlers.flatMap((one: { name?: unknown } | null) => (typeof one?.name === 'string' ? [one.name] : []))
 }

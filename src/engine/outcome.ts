@@ -56,7 +56,9 @@ export function registered(outcome: Outcome): Record<string, unknown> {
   return {
     ...shape,
     ...data,
-    changed: status === 'changed',
+    // One item of a loop may have failed, and others changed something.
+    changed:
+      status === 'changed' || (Array.isArray(data.results) && data.results.some(({ changed }) => changed === true)),
     failed: status === 'failed' || status === 'unreachable',
     skipped: status === 'skipped',
     unreachable: status === 'unreachable',

@@ -48,8 +48,13 @@ export async function readPlay(map: YamlMap, id: string, loader: Loader, outer: 
 
   const sections: Section[] = [
     { name: 'pre_tasks', steps: await readSteps(keywords.pre_tasks, context, `${id}.pre_tasks`) },
-    { name: 'roles', steps: await readRoles(keywords.roles, context, `${id}.roles`) },
-    { name: 'tasks', steps: await readSteps(keywords.tasks, context, `${id}.tasks`) },
+    {
+      name: 'tasks',
+      steps: [
+        ...(await readRoles(keywords.roles, context, `${id}.roles`)),
+        ...(await readSteps(keywords.tasks, context, `${id}.tasks`)),
+      ],
+    },
     { name: 'post_tasks', steps: await readSteps(keywords.post_tasks, context, `${id}.post_tasks`) },
   ]
   context.handlers.push(...(await readHandlers(keywords.handlers, context, `${id}.handlers`)))

@@ -75,9 +75,9 @@ export interface Prompt {
   readonly place: Place
 }
 
-/** Handlers are flushed at the end of each section. */
+/** Handlers are flushed at the end of each section; roles and tasks are one, as in Ansible. */
 export interface Section {
-  readonly name: 'pre_tasks' | 'roles' | 'tasks' | 'post_tasks'
+  readonly name: 'pre_tasks' | 'tasks' | 'post_tasks'
   readonly steps: readonly Step[]
 }
 

@@ -62,12 +62,20 @@ function addUnknownToRole(entry: Parameters<typeof addUnknown>[0], { loader }: C
 function isRepeated(name: string, map: YamlMap | undefined, { play, inherited }: Context): boolean {
   const own = [...(map?.entries.values() ?? [])]
     .filter(({ key }) => key !== 'role')
-    .map(({ key, value }) => [key, sourceOf(value)])
-  const around = [inherited.when.map(({ source }) => source), inherited.tags, inherited.vars.map((one) => one.name)]
+    .map(({ key, value }) => [key, key === 'vars' ? textOf(value) : sourceOf(value)])
+  // What the role that depends on it has for variables does not count, its conditions do: it may not have run there.
+  const around = [inherited.when.map(({ source }) => source), inherited.tags]
   const key = JSON.stringify([name, own, around])
   if (play.rolesDone.has(key)) return true
   play.rolesDone.add(key)
   return false
+}
+
+/** What a node says, however it is laid out. */
+function textOf(node: YamlNode): unknown {
+  if (node.kind === 'list') return node.items.map(textOf)
+  if (node.kind === 'map') return [...node.entries.values()].map(({ key, value }) => [key, textOf(value)])
+  return sourceOf(node)
 }
 
 function sourceOf(node: YamlNode): string {

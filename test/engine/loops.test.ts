@@ -21,3 +21,15 @@ t.test('a loop without items has none in reports', async (t) => {
     { status: 'skipped', msg: 'the loop has no items', items: [] },
   )
 })
+
+t.test('of a loop with an item that failed and one that changed something, both are told', async (t) => {
+  const tasks = [
+    { name: 'a', cmd: { say: 'x', rc: '{{ item }}' }, loop: [0, 1], register: 'r', ignore_errors: true },
+    { name: 'b', note: { msg: '{{ r.changed }} {{ r.failed }}' } },
+  ]
+  const { events } = await runPlays([play(tasks)], 1)
+  t.match(
+    events.find((e) => e.type === 'task_result' && e.task === 'b'),
+    { msg: 'true true' },
+  )
+})

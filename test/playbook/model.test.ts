@@ -124,6 +124,46 @@ t.test('variables of a role in several files, and roles beside the playbook that
   t.equal(plain(playbook.plays[0]!.vars.find(({ vars }) => vars.has('z'))?.vars.get('z')), 1)
 })
 
+t.test('a role that others depend on, too, runs once for the same parameters', async (t) => {
+  const files = {
+    'site.yml': `
+- hosts: a
+  roles:
+    - common
+    - { role: web, vars: { port: 80 } }
+    - role: dup
+      vars: { x: 1 }
+    - { role: dup, vars: { x: 2 } }
+    - { role: late, when: x == 1 }
+`,
+    'roles/web/meta/main.yml': 'dependencies: [common, {role: dup, vars: {x: 1}}]',
+    'roles/web/tasks/main.yml': '- ping:',
+    'roles/common/tasks/main.yml': '- ping:',
+    'roles/dup/tasks/main.yml': '- ping:',
+    'roles/late/meta/main.yml': 'dependencies: [common]',
+    'roles/late/tasks/main.yml': '- ping:',
+  }
+  const [play] = (await load(files)).plays
+  const roles = play!.sections.flatMap(({ steps }) => [...tasksOf(steps)]).map(({ role }) => role)
+  t.strictSame(roles, ['common', 'dup', 'web', 'dup', 'common', 'late'], 'again where a condition may leave it out')
+})
+
+t.test('handlers of roles and tasks are flushed together', async (t) => {
+  const files = {
+    'site.yml': '- hosts: a\n  pre_tasks: [{ping: }]\n  roles: [a]\n  tasks: [{ping: }]\n  post_tasks: [{ping: }]\n',
+    'roles/a/tasks/main.yml': '- ping:',
+  }
+  const [play] = (await load(files)).plays
+  t.strictSame(
+    play!.sections.map(({ name, steps }) => [name, steps.length]),
+    [
+      ['pre_tasks', 1],
+      ['tasks', 2],
+      ['post_tasks', 1],
+    ],
+  )
+})
+
 t.test('roles: order, variables, search path, once', async (t) => {
   const playbook = await load({
     'site.yml': '- hosts: a\n  roles: [a, {role: b, vars: {x: given}, tags: r}, a]\n  tasks: [{ping: }]\n',
