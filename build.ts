@@ -10,7 +10,7 @@ const root = import.meta.dirname
 rmSync(join(root, 'dist'), { recursive: true, force: true })
 await build({
   absWorkingDir: root,
-  entryPoints: ['src/cli/main.ts', ...globSync('modules/*.ts', { cwd: root })],
+  entryPoints: ['src/cli/main.ts', 'src/netboot/tftp/sender-thread.ts', ...globSync('modules/*.ts', { cwd: root })],
   outdir: 'dist',
   outbase: '.',
   bundle: true,

@@ -9,6 +9,8 @@ import { OPCODE } from './packet.ts'
 export interface Content {
   /** Bytes. */
   readonly size: number
+  /** What it is read from, if from a file; open until `release`. `id` changes when the file does. */
+  readonly file?: { readonly fd: number; readonly id: string }
   /**
    * The chunk that holds the blocks `index * blocksPerChunk + 1` and on, `4 + blockSize` bytes each. At once when it
    * is in memory. Rejects when the file cannot be read.

@@ -1,8 +1,8 @@
 /** The files that may be read: those below one folder, and those that a function makes. */
-import type { FileHandle } from 'node:fs/promises'
 import { NotBelow, openBelow } from '../open-below.ts'
-import { bufferContent, ChunkCache, type Content } from './content.ts'
+import { bufferContent, type Content } from './content.ts'
 import { toNetascii } from './netascii.ts'
+import { type OpenFile, OpenFiles } from './open-files.ts'
 import { ERROR } from './packet.ts'
 
 /** A request that gets an ERROR message. */
@@ -29,16 +29,9 @@ export interface FilesOptions {
   readonly cache?: number | undefined
 }
 
-const DEFAULT_CACHE = 256 << 20
+export const DEFAULT_CACHE = 256 << 20
 /** Netascii changes the length, so it is made in memory; it is for text. Bytes. */
 const MOST_NETASCII = 16 << 20
-
-interface OpenFile {
-  readonly id: string
-  readonly handle: FileHandle
-  readonly size: number
-  users: number
-}
 
 /**
  * The path below the root that a request's name means, or undefined if it leaves it. Firmware sends leading slashes
@@ -57,18 +50,17 @@ export function cleanName(name: string): string | undefined {
 export class Files {
   readonly #root: string | undefined
   readonly #virtual: Virtual | undefined
-  readonly #chunks: ChunkCache
-  readonly #open = new Map<string, OpenFile>()
+  readonly #files: OpenFiles
 
   constructor({ root, virtual, cache = DEFAULT_CACHE }: FilesOptions) {
     this.#root = root
     this.#virtual = virtual
-    this.#chunks = new ChunkCache(cache)
+    this.#files = new OpenFiles(cache)
   }
 
   /** Bytes of files in memory. */
   get cached(): number {
-    return this.#chunks.bytes
+    return this.#files.cached
   }
 
   /** Opens what `name` means for `client`. Rejects with a `TftpError` that says why it cannot be had. */
@@ -83,58 +75,24 @@ export class Files {
       return bufferContent(mode === 'netascii' ? toNetascii(bytes) : bytes)
     }
     const file = await this.#openFile(path)
-    if (mode === 'octet') return this.#content(file)
+    if (mode === 'octet') return this.#files.use(file)
     try {
       if (file.size > MOST_NETASCII) throw new TftpError(ERROR.other, 'too long for netascii, use octet')
       const bytes = Buffer.alloc(file.size)
       const { bytesRead } = await file.handle.read(bytes, 0, file.size, 0)
       return bufferContent(toNetascii(bytes.subarray(0, bytesRead)))
     } finally {
-      this.#leave(file)
-    }
-  }
-
-  #content(file: OpenFile): Content {
-    let released = false
-    const chunk = (blockSize: number, index: number): Buffer | Promise<Buffer> =>
-      this.#chunks.get(file.id, file.handle, file.size, blockSize, index)
-    return {
-      size: file.size,
-      chunk,
-      readAhead(blockSize, index) {
-        const next = chunk(blockSize, index)
-        // When it fails, the transfer will see it on its own turn.
-        if (next instanceof Promise) next.catch(() => {})
-      },
-      release: () => {
-        if (!released) this.#leave(file)
-        released = true
-      },
+      await file.handle.close()
     }
   }
 
   async #openFile(path: string): Promise<OpenFile> {
     if (this.#root === undefined) throw new TftpError(ERROR.notFound, 'file not found')
     try {
-      const { handle, size, id } = await openBelow(this.#root, path)
-      const known = this.#open.get(id)
-      if (known !== undefined) {
-        known.users++
-        await handle.close()
-        return known
-      }
-      const file: OpenFile = { id, handle, size, users: 1 }
-      this.#open.set(id, file)
-      return file
+      return await openBelow(this.#root, path)
     } catch (error) {
       throw asTftpError(error)
     }
-  }
-
-  #leave(file: OpenFile): void {
-    if (--file.users > 0) return
-    this.#open.delete(file.id)
-    file.handle.close().catch(() => {})
   }
 }
 

@@ -3,12 +3,18 @@
  * (RFC 1350 section 4), so a socket can serve many clients, and ten thousand half-open transfers cost no descriptors.
  */
 import type { RemoteInfo } from 'node:dgram'
+import { availableParallelism } from 'node:os'
 import type { Content } from './content.ts'
-import { Files, type FilesOptions, TftpError } from './files.ts'
+import { shown, type TftpEvent } from './event.ts'
+import { DEFAULT_CACHE, Files, type FilesOptions, TftpError } from './files.ts'
 import { DEFAULT_LIMITS, type Limits, negotiate } from './options.ts'
-import { ERROR, encodeError, OPCODE, parseRequest, type Request, readError } from './packet.ts'
-import { openSocket, type Socket } from './socket.ts'
+import { ERROR, encodeError, OPCODE, parseRequest, readError } from './packet.ts'
+import { Senders } from './senders.ts'
+import { keyOf, type Session, Sessions } from './sessions.ts'
+import { openShared, openSocket, type Socket } from './socket.ts'
 import { Transfer } from './transfer.ts'
+
+export type { TftpEvent }
 
 export interface TftpServerOptions extends FilesOptions {
   /**
@@ -23,58 +29,47 @@ export interface TftpServerOptions extends FilesOptions {
   /** Transfers at once, of all clients and of one address. When there are as many, one that was never answered gives way. */
   readonly mostTransfers?: number
   readonly mostPerClient?: number
+  /**
+   * Threads that long transfers go on in; 0: all stay in this one, as with the port `single`. Without it, as many as
+   * there are processors, up to four, and none where there is but one.
+   */
+  readonly threads?: number
   readonly onEvent?: (event: TftpEvent) => void
-}
-
-/** The beginning or the end of a transfer. */
-export interface TftpEvent {
-  /** Milliseconds since the epoch. */
-  readonly time: number
-  /** IPv4 address. */
-  readonly client: string
-  /** As it was asked for, made fit for logs and terminals. */
-  readonly file: string
-  /** `refused`: never began. `stopped`: the client said so, as firmware does that only asks for the size. */
-  readonly outcome: 'started' | 'done' | 'refused' | 'stopped' | 'failed'
-  /** Bytes acknowledged. */
-  readonly bytes: number
-  readonly size?: number
-  /** Milliseconds since the request. */
-  readonly took: number
-  readonly reason?: string
-}
-
-interface Session {
-  readonly key: string
-  readonly client: RemoteInfo
-  readonly request: Request
-  readonly socket: Socket
-  readonly begun: number
-  /** Undefined while the file is being opened. */
-  transfer?: Transfer
 }
 
 /** How many sockets transfers share, where nothing else is said. */
 const SHARED_PORTS = 8
 /** Milliseconds between looks at the clock: the coarseness of retransmission. */
 const TICK = 100
+const MOST_THREADS = 4
+/**
+ * Bytes acknowledged and bytes left from which on a thread goes on with a transfer: a stranger who invents his address
+ * never gets so far, and a loader or a script is not worth a socket of its own.
+ */
+const UNDER_WAY = 64 << 10
+const LONG = 256 << 10
 
 export class TftpServer {
   readonly #options: TftpServerOptions
   readonly #files: Files
-  readonly #sessions = new Map<string, Session>()
-  /** Those whose client has acknowledged nothing yet, the oldest first: whoever asks may have invented his address. */
-  readonly #halfOpen = new Set<Session>()
-  readonly #perClient = new Map<string, number>()
+  readonly #sessions: Sessions
   readonly #sockets: Socket[] = []
+  readonly #senders: Senders | undefined
   #ticking: NodeJS.Timeout | undefined
   #turn = 0
-  /** By what happened: `started`, `done`, `refused`, `stopped`, `failed`, `malformed`, `busy`, `bytes`. */
+  /** By what happened: `started`, `done`, `refused`, `stopped`, `failed`, `malformed`, `busy`, `handed`, `bytes`. */
   readonly counters: Record<string, number> = {}
 
   constructor(options: TftpServerOptions) {
     this.#options = options
-    this.#files = new Files(options)
+    const { mostTransfers = 10_000, mostPerClient = 64 } = options
+    this.#sessions = new Sessions(mostTransfers, mostPerClient)
+    const processors = availableParallelism()
+    const { threads = processors > 1 ? Math.min(processors, MOST_THREADS) : 0, cache = DEFAULT_CACHE } = options
+    const wanted = options.transferPorts === 'single' ? 0 : threads
+    const share = cache / (wanted + 1)
+    this.#files = new Files({ ...options, cache: share })
+    if (wanted > 0) this.#senders = new Senders({ threads: wanted, cache: share })
   }
 
   async start(): Promise<void> {
@@ -97,9 +92,14 @@ export class TftpServer {
       })
       for (const transferPort of this.#transferPorts()) {
         transferSockets.push(
-          await this.#open(address, transferPort, (socket, bytes, client) => {
-            if (!this.#reply(socket, bytes, client)) this.#unknown(socket, bytes, client)
-          }),
+          await this.#open(
+            address,
+            transferPort,
+            (socket, bytes, client) => {
+              if (!this.#reply(socket, bytes, client)) this.#unknown(socket, bytes, client)
+            },
+            this.#senders ? openShared : openSocket,
+          ),
         )
       }
       if (transferSockets.length === 0) transferSockets.push(main)
@@ -121,8 +121,9 @@ export class TftpServer {
     address: string,
     port: number,
     receive: (socket: Socket, bytes: Buffer, client: RemoteInfo) => void,
+    bound: typeof openShared = openSocket,
   ): Promise<Socket> {
-    const socket = await openSocket(address, port)
+    const socket = await bound(address, port)
     socket.on('message', (bytes, client) => {
       // Nothing can be sent to port 0, and nobody asks from there by mistake.
       if (client.port === 0) this.#count('malformed')
@@ -139,9 +140,9 @@ export class TftpServer {
 
   /** What is being sent now. */
   *transfers(): Iterable<{ client: string; file: string; bytes: number; size: number }> {
-    for (const { client, request, transfer } of this.#sessions.values()) {
+    for (const { client, request, transfer, bytes = transfer?.acknowledged } of this.#sessions.values()) {
       if (transfer === undefined) continue
-      yield { client: client.address, file: request.file, bytes: transfer.acknowledged, size: transfer.content.size }
+      yield { client: client.address, file: request.file, bytes: bytes!, size: transfer.content.size }
     }
   }
 
@@ -152,17 +153,59 @@ export class TftpServer {
 
   /** Handles what belongs to a transfer; false when it belongs to none. */
   #reply(socket: Socket, bytes: Buffer, client: RemoteInfo): boolean {
-    const session = this.#sessions.get(`${client.address} ${client.port}`)
+    const session = this.#sessions.get(client)
     const { transfer } = session ?? {}
     if (session === undefined || transfer === undefined || session.socket !== socket || bytes.length < 4) return false
     if (bytes[1] === OPCODE.ack) {
-      transfer.acknowledge(bytes.readUInt16BE(2), performance.now())
-      if (transfer.begun) this.#halfOpen.delete(session)
+      const block = bytes.readUInt16BE(2)
+      if (session.handed !== undefined || this.#handOver(session, transfer, block)) return true
+      transfer.acknowledge(block, performance.now())
+      if (transfer.begun) this.#sessions.answered(session)
       if (transfer.done) this.#end(session, 'done')
       return true
     }
     if (bytes[1] !== OPCODE.error) return false
     this.#end(session, 'stopped', readError(bytes))
+    return true
+  }
+
+  /** Has a thread go on with a transfer that is long and under way, instead of sending what follows `block`. */
+  #handOver(session: Session, transfer: Transfer, block: number): boolean {
+    const { content, terms, acknowledged } = transfer
+    if (acknowledged < UNDER_WAY || content.size - acknowledged < LONG || session.stays) return false
+    const next = content.file && transfer.settledBy(block)
+    if (next === undefined) return false
+    const { client, socket } = session
+    const id = this.#senders?.take(
+      {
+        local: { address: socket.address().address, port: socket.address().port },
+        client: { address: client.address, port: client.port },
+        file: { ...content.file!, size: content.size },
+        terms,
+        block: next,
+      },
+      {
+        declined: () => {
+          session.handed = undefined
+          session.stays = true
+          if (transfer.done) content.release()
+          else transfer.acknowledge(block, performance.now())
+        },
+        progress: (bytes) => {
+          session.bytes = bytes
+        },
+        ended: (outcome, bytes, reason) => {
+          session.handed = undefined
+          session.bytes = Math.max(bytes, session.bytes ?? 0)
+          this.#end(session, outcome, reason)
+          content.release()
+        },
+      },
+    )
+    if (id === undefined) return false
+    session.handed = id
+    session.bytes = acknowledged
+    this.#count('handed')
     return true
   }
 
@@ -179,32 +222,26 @@ export class TftpServer {
       this.#count('malformed')
       return
     }
-    const key = `${client.address} ${client.port}`
-    const before = this.#sessions.get(key)
+    const before = this.#sessions.get(client)
     if (before !== undefined) {
       // A request that was sent again because our answer was slow or lost; the timer sends that again.
       if (before.request.file === request.file && !before.transfer?.begun) return
       this.#end(before, 'stopped', 'the client asked anew')
     }
-    const socket = sockets[this.#turn++ % sockets.length]!
-    const session: Session = { key, client, request, socket, begun: performance.now() }
-    const { mostTransfers = 10_000, mostPerClient = 64 } = this.#options
-    const mine = this.#perClient.get(client.address) ?? 0
-    const isFull = this.#sessions.size >= mostTransfers
-    const [oldest] = this.#halfOpen
-    if (mine >= mostPerClient || (isFull && oldest === undefined)) {
+    const room = this.#sessions.room(client)
+    if (room === false) {
       // No answer: the client asks again in a while, where an error would end its boot.
       this.#count('busy')
       return
     }
-    if (isFull && oldest) this.#end(oldest, 'failed', 'the client does not answer, and others ask')
+    if (room !== true) this.#end(room, 'failed', 'the client does not answer, and others ask')
+    const socket = sockets[this.#turn++ % sockets.length]!
+    const session: Session = { key: keyOf(client), client, request, socket, begun: performance.now() }
     if (request.write) this.#refuse(session, new TftpError(ERROR.access, 'this server is read-only'))
     else if (request.mode !== 'octet' && request.mode !== 'netascii') {
       this.#refuse(session, new TftpError(ERROR.illegal, 'mode must be octet or netascii'))
     } else {
-      this.#sessions.set(key, session)
-      this.#halfOpen.add(session)
-      this.#perClient.set(client.address, mine + 1)
+      this.#sessions.add(session)
       this.#ticking ??= setInterval(() => this.#tick(), TICK)
       void this.#begin(session, request.mode)
     }
@@ -216,10 +253,10 @@ export class TftpServer {
     try {
       content = await this.#files.open(request.file, mode, client.address)
     } catch (error) {
-      if (this.#remove(session)) this.#refuse(session, error as Error)
+      if (this.#sessions.remove(session)) this.#refuse(session, error as Error)
       return
     }
-    if (this.#sessions.get(session.key) !== session) {
+    if (!this.#sessions.has(session)) {
       content.release()
       return
     }
@@ -251,7 +288,8 @@ export class TftpServer {
   #tick(): void {
     const now = performance.now()
     for (const session of this.#sessions.values()) {
-      if (session.transfer?.tick(now) === false) this.#end(session, 'failed', 'the client does not answer')
+      if (session.handed === undefined && session.transfer?.tick(now) === false)
+        this.#end(session, 'failed', 'the client does not answer')
     }
     if (this.#sessions.size === 0) {
       clearInterval(this.#ticking)
@@ -260,29 +298,20 @@ export class TftpServer {
   }
 
   #end(session: Session, outcome: TftpEvent['outcome'], reason?: string): void {
-    if (!this.#remove(session)) return
+    if (!this.#sessions.remove(session)) return
     if (session.transfer) session.transfer.done = true
-    session.transfer?.content.release()
+    // What a thread reads stays open here until it says that it has ended: it opens the file by our descriptor.
+    if (session.handed === undefined) session.transfer?.content.release()
+    else this.#senders?.stop(session.handed)
     this.#event(session, outcome, reason)
-  }
-
-  #remove(session: Session): boolean {
-    if (this.#sessions.get(session.key) !== session) return false
-    this.#sessions.delete(session.key)
-    this.#halfOpen.delete(session)
-    const { address } = session.client
-    const left = (this.#perClient.get(address) ?? 1) - 1
-    if (left > 0) this.#perClient.set(address, left)
-    else this.#perClient.delete(address)
-    return true
   }
 
   #count(what: string, by = 1): void {
     this.counters[what] = (this.counters[what] ?? 0) + by
   }
 
-  #event({ client, request, transfer, begun }: Session, outcome: TftpEvent['outcome'], reason?: string): void {
-    const bytes = transfer?.acknowledged ?? 0
+  #event(session: Session, outcome: TftpEvent['outcome'], reason?: string): void {
+    const { client, request, transfer, begun, bytes = transfer?.acknowledged ?? 0 } = session
     this.#count(outcome)
     this.#count('bytes', bytes)
     this.#options.onEvent?.({
@@ -302,15 +331,11 @@ export class TftpServer {
     clearInterval(this.#ticking)
     for (const session of [...this.#sessions.values()]) this.#end(session, 'failed', 'the server stops')
     const sockets = this.#sockets.splice(0)
+    await this.#senders?.close()
     await Promise.all(sockets.map((socket) => new Promise<void>((done) => socket.close(() => done()))))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
-}
-
-/** Strangers choose names: no control characters, no novels. */
-function shown(file: string): string {
-  return file.slice(0, 200).replace(/[^\x20-\x7e]/g, '?')
 }

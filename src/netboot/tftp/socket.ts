@@ -1,4 +1,5 @@
 import { createSocket, type Socket } from 'node:dgram'
+import { readSync } from 'node:fs'
 import { UserError } from '../../shared/errors.ts'
 
 export type { Socket }
@@ -8,10 +9,14 @@ const RECEIVE_BUFFER = 4 << 20
 /** Windows of many transfers leave at once. */
 const SEND_BUFFER = 4 << 20
 
-/** A bound UDP socket; UserError when the port cannot be had. */
-export async function openSocket(address: string, port: number): Promise<Socket> {
+/** A bound UDP socket; UserError when the port cannot be had. `shared`: others of ours may be bound to the port too. */
+export async function openSocket(address: string, port: number, shared = false): Promise<Socket> {
   // Addresses are always numeric; Node's default would put each send through dns.lookup.
-  const socket = createSocket({ type: 'udp4', lookup: (host, _options, callback) => callback(null, host, 4) })
+  const socket = createSocket({
+    type: 'udp4',
+    reusePort: shared,
+    lookup: (host, _options, callback) => callback(null, host, 4),
+  })
   await new Promise<void>((done, fail) => {
     const failed = (error: NodeJS.ErrnoException): void => {
       socket.close()
@@ -28,6 +33,71 @@ export async function openSocket(address: string, port: number): Promise<Socket>
   socket.setRecvBufferSize(RECEIVE_BUFFER)
   socket.setSendBufferSize(SEND_BUFFER)
   return socket
+}
+
+/**
+ * A socket on a port that `openConnected` can be used with. SO_REUSEPORT would give us a port that another process of
+ * ours has, so the port is first had alone.
+ */
+export async function openShared(address: string, port: number): Promise<Socket> {
+  const alone = await openSocket(address, port)
+  const had = alone.address().port
+  await new Promise<void>((done) => alone.close(done))
+  return openSocket(address, had, true)
+}
+
+export interface Connected {
+  readonly socket: Socket
+  /** For reading and writing without Node's machinery, which costs more than the kernel's work for a small packet. */
+  readonly fd: number
+}
+
+/** A socket on one of our shared ports that hears one client alone; the kernel gives it what that client sends. */
+export async function openConnected(
+  local: { address: string; port: number },
+  client: { address: string; port: number },
+): Promise<Connected> {
+  const socket = await openSocket(local.address, local.port, true)
+  try {
+    await new Promise<void>((done, fail) => {
+      socket.connect(client.port, client.address, ((error?: Error) => (error ? fail(error) : done())) as () => void)
+    })
+    const fd = descriptor(socket)
+    if (fd === undefined) throw new Error('this Node tells no descriptors of UDP sockets')
+    // Before it was connected it may have been given what was for others on the port.
+    while (readNow(fd, IGNORED) >= 0);
+    return { socket, fd }
+  } catch (error) {
+    socket.close()
+    throw error
+  }
+}
+
+const IGNORED = Buffer.alloc(1)
+
+/** Bytes read; -1 when nothing is there. Throws ECONNREFUSED when the client said that it does not listen. */
+export function readNow(fd: number, into: Buffer): number {
+  try {
+    return readSync(fd, into, 0, into.length, null)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return -1
+    throw error
+  }
+}
+
+/**
+ * Node has no public way to a socket's descriptor and warns of this one (DEP0112). Where it is gone, nothing breaks:
+ * transfers stay in the main thread. `sender.test.ts` notices.
+ */
+function descriptor(socket: Socket): number | undefined {
+  const { noDeprecation } = process
+  process.noDeprecation = true
+  try {
+    const fd = (socket as { _handle?: { fd?: number } })._handle?.fd
+    return fd !== undefined && fd >= 0 ? fd : undefined
+  } finally {
+    process.noDeprecation = noDeprecation ?? false
+  }
 }
 
 function explain(error: NodeJS.ErrnoException, address: string, port: number): Error {

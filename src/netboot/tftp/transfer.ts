@@ -17,6 +17,7 @@ const RETRIES = 6
 
 export class Transfer {
   readonly content: Content
+  readonly terms: Terms
   readonly #send: Send
   readonly #failed: (error: Error) => void
   readonly #blockSize: number
@@ -40,8 +41,10 @@ export class Transfer {
   #deadline = 0
   done = false
 
-  constructor(content: Content, terms: Terms, send: Send, failed: (error: Error) => void) {
+  /** `first`: the block to go on with, where another thread began. */
+  constructor(content: Content, terms: Terms, send: Send, failed: (error: Error) => void, first?: number) {
     this.content = content
+    this.terms = terms
     this.#send = send
     this.#failed = failed
     this.#blockSize = terms.blockSize
@@ -50,7 +53,8 @@ export class Transfer {
     this.#blocks = countBlocks(content.size, terms.blockSize)
     this.#perChunk = blocksPerChunk(terms.blockSize)
     this.#oack = terms.accepted.length > 0 ? encodeOptions(terms.accepted) : undefined
-    this.#base = this.#oack ? 0 : 1
+    this.#base = first ?? (this.#oack ? 0 : 1)
+    this.#sent = Math.max(0, this.#base - 1)
   }
 
   /** Bytes that the client has acknowledged. */
@@ -61,6 +65,15 @@ export class Transfer {
   /** Whether the client has acknowledged anything yet. */
   get begun(): boolean {
     return this.#base > (this.#oack ? 0 : 1)
+  }
+
+  /**
+   * The block that comes next, should the client acknowledge `block` and with it all that was sent: so with nothing in
+   * flight and none of the file on its way here, somebody else can go on. Otherwise undefined.
+   */
+  settledBy(block: number): number | undefined {
+    const isLast = this.#base > 0 && this.#sent >= this.#base && block === (this.#sent & 0xffff)
+    return isLast && this.#awaited === -1 && this.#sent < this.#blocks ? this.#sent + 1 : undefined
   }
 
   /** Sends the option acknowledgement or the first window. `now` in milliseconds of any clock that does not jump. */
