@@ -52,19 +52,25 @@ export interface Connected {
   readonly fd: number
 }
 
-/** A socket on one of our shared ports that hears one client alone; the kernel gives it what that client sends. */
+/**
+ * A socket on one of our shared ports that hears one client alone; the kernel gives it what that client sends. Until it
+ * is connected it is bound to no address, so that the shared socket, which is, goes on to get what others send. Rejects
+ * where the client is then not written to from the address it knows.
+ */
 export async function openConnected(
   local: { address: string; port: number },
   client: { address: string; port: number },
 ): Promise<Connected> {
-  const socket = await openSocket(local.address, local.port, true)
+  const socket = await openSocket('0.0.0.0', local.port, true)
   try {
     await new Promise<void>((done, fail) => {
       socket.connect(client.port, client.address, ((error?: Error) => (error ? fail(error) : done())) as () => void)
     })
+    const { address } = socket.address()
+    if (local.address !== address && local.address !== '0.0.0.0') throw new Error(`the way there is from ${address}`)
     const fd = descriptor(socket)
     if (fd === undefined) throw new Error('this Node tells no descriptors of UDP sockets')
-    // Before it was connected it may have been given what was for others on the port.
+    // A shared socket without an address shares with this one what comes before it is connected.
     while (readNow(fd, IGNORED) >= 0);
     return { socket, fd }
   } catch (error) {

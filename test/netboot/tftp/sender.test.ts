@@ -119,6 +119,45 @@ t.test('what others send to the port is not taken for the client', async (t) => 
   t.match(ended(order.id), { outcome: 'done' })
 })
 
+/** Sends a byte, waits for it to come back, sends the next: on many sockets, until all have had so many. */
+const ECHOES = `
+const { createSocket } = require('node:dgram')
+const { parentPort, workerData: { port, sockets, times } } = require('node:worker_threads')
+let left = sockets
+for (let i = 0; i < sockets; i++) {
+  const socket = createSocket('udp4')
+  let count = 0
+  socket.on('message', () => {
+    if (++count < times) return socket.send('x', port, '127.0.0.1')
+    socket.close()
+    if (--left === 0) parentPort.postMessage('all came back')
+  })
+  socket.send('x', port, '127.0.0.1')
+}`
+
+t.test('while sockets are opened on a port, what others send to it is not lost', async (t) => {
+  const { sender, handover, shared, said } = await setUp(t)
+  shared.on('message', (bytes, { address, port }) => shared.send(bytes, port, address))
+  const workerData = { port: shared.address().port, sockets: 20, times: 1000 }
+  const echoes = new Worker(ECHOES, { eval: true, workerData, execArgv: [] })
+  let isDone = false
+  echoes.once('message', () => {
+    isDone = true
+  })
+  const client = await socketOn(t)
+  await until('all came back', async () => {
+    for (let i = 0; i < 20; i++) {
+      const order = handover(client)
+      await sender.take(order)
+      sender.stop(order.id)
+    }
+    return isDone
+  })
+  t.ok(said.length >= 2, `${said.length} transfers`)
+  t.notOk(said.some(({ what }) => what === 'declined'))
+  await echoes.terminate()
+})
+
 t.test('a client that says stop, and one whose port is closed', async (t) => {
   const { sender, handover, ended, shared, path } = await setUp(t)
   const stopping = await socketOn(t)
@@ -164,6 +203,10 @@ t.test('a slow client is waited for, is told of, and blocks go out again', async
   const isTold = (word: Said): boolean =>
     word.what === 'progress' && word.acknowledged.some(([which, bytes]) => which === id && bytes === 1468)
   await until('its progress is told', () => said.some(isTold))
+  t.notOk(
+    said.some(({ what }) => what === 'ended'),
+    'and it goes on',
+  )
 })
 
 t.test('stopped while its socket is being opened, and afterwards', async (t) => {
