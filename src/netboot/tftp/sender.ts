@@ -48,7 +48,7 @@ type Block = readonly [lane: Lane, bytes: Buffer, offset: number, length: number
 /** Milliseconds between looks at the clock, and how many of them are between two words on progress. */
 const TICK = 100
 const TICKS_PER_PROGRESS = 5
-/** Blocks sent in one go from which on it looks for the answers to the first of them. */
+/** Clients written to in one go from which on it looks for the answers of the first of them. */
 const MANY = 8
 /** Looks that find nothing (each throws, which costs as much as a packet) before it waits to be told again. */
 const MOST_MISSES = 4
@@ -109,7 +109,7 @@ export class Sender {
     lane.socket.on('message', (bytes, { address, port }) => {
       if (address !== client.address || port !== client.port) return
       this.counters.told++
-      this.#received(lane, bytes)
+      this.#received(lane, bytes, bytes.length, performance.now())
     })
     this.#lanes.set(id, lane)
     this.#ticking ??= setInterval(() => this.#tick(), TICK)
@@ -130,13 +130,13 @@ export class Sender {
     if (lane) this.#end(lane, 'stopped')
   }
 
-  #received(lane: Lane, bytes: Buffer): void {
+  #received(lane: Lane, bytes: Buffer, length: number, now: number): void {
     const { transfer } = lane
-    if (transfer.done || bytes.length < 4) return
+    if (transfer.done || length < 4) return
     if (bytes[1] === OPCODE.ack) {
-      transfer.acknowledge(bytes.readUInt16BE(2), performance.now())
+      transfer.acknowledge((bytes[2]! << 8) | bytes[3]!, now)
       if (transfer.done) this.#end(lane, 'done')
-    } else if (bytes[1] === OPCODE.error) this.#end(lane, 'stopped', readError(bytes))
+    } else if (bytes[1] === OPCODE.error) this.#end(lane, 'stopped', readError(bytes.subarray(0, length)))
   }
 
   #queue(block: Block): void {
@@ -148,40 +148,50 @@ export class Sender {
 
   /** Sends what is due, all at once: a client, woken by the first packet, then finds its others there. */
   #flush(): void {
+    let awaited: Lane[] = []
     for (let round = 0; round < MOST_ROUNDS && this.#due.length > 0; round++) {
       const blocks = this.#due
       this.#due = []
-      for (const [lane, bytes, offset, length] of blocks) this.#write(lane, bytes, offset, length)
-      if (blocks.length >= MANY) this.#look(blocks)
+      for (const [lane, bytes, offset, length] of blocks) {
+        this.#write(lane, bytes, offset, length)
+        if (awaited.at(-1) !== lane) awaited.push(lane)
+      }
+      if (awaited.length < MANY) break
+      awaited = this.#look(awaited)
     }
     this.#armed = this.#due.length > 0
     if (this.#armed) setImmediate(() => this.#flush())
   }
 
-  #look(sent: readonly Block[]): void {
+  /** Hears those whose answer is there, those that were written to first before the others; returns the rest. */
+  #look(lanes: readonly Lane[]): Lane[] {
     const { stackTraceLimit } = Error
     // Nobody reads where "nothing is there yet" came from.
     Error.stackTraceLimit = 0
-    let misses = 0
-    let before: Lane | undefined
-    for (const [lane] of sent) {
-      if (lane === before || lane.transfer.done) continue
-      before = lane
+    const now = performance.now()
+    const missed: Lane[] = []
+    let i = 0
+    for (; i < lanes.length && missed.length < MOST_MISSES; i++) {
+      const lane = lanes[i]!
+      if (lane.transfer.done) continue
       try {
         const length = readNow(lane.fd, message)
-        if (length < 0 && ++misses === MOST_MISSES) break
-        if (length < 0) continue
-        this.counters.found++
-        this.#received(lane, message.subarray(0, length))
+        if (length < 0) missed.push(lane)
+        else {
+          this.counters.found++
+          this.#received(lane, message, length, now)
+        }
       } catch (error) {
         this.#broken(lane, error as NodeJS.ErrnoException)
       }
     }
     Error.stackTraceLimit = stackTraceLimit
+    return [...lanes.slice(i), ...missed]
   }
 
   #write(lane: Lane, bytes: Buffer, offset: number, length: number): void {
-    if (!this.#lanes.has(lane.id)) return
+    // Its descriptor may be another file's by now.
+    if (lane.transfer.done) return
     try {
       writeSync(lane.fd, bytes, offset, length)
     } catch (error) {
@@ -212,7 +222,7 @@ export class Sender {
     if (!this.#lanes.delete(lane.id)) return
     const { id, socket, transfer } = lane
     transfer.done = true
-    // From here on the descriptor may be another file's: nothing is read or written of a lane that is not in the map.
+    // From here on the descriptor may be another file's: nothing is read or written of a transfer that is done.
     socket.close()
     transfer.content.release()
     this.#say({ what: 'ended', id, outcome, bytes: transfer.acknowledged, ...(reason !== undefined && { reason }) })
