@@ -1,6 +1,4 @@
 import { userInfo } from 'node:os'
-import type { Channel } from './channel.ts'
-import { spawnChannel } from './local.ts'
 import { SessionError, type Target } from './session.ts'
 import { expandHome } from './ssh-config.ts'
 
@@ -31,21 +29,6 @@ export function sshOptions(target: Target): string[] {
     ...option('ServerAliveInterval', keepalive),
     ...option('ServerAliveCountMax', 3),
   ]
-}
-
-/** A command on the connection behind a control socket, and on no other: without its master, ssh would make one itself. */
-export function openChannel(socket: string, target: Target, command: string): Channel {
-  const alone = ['ControlMaster=no', 'BatchMode=yes', 'ProxyCommand=false'].flatMap((option) => ['-o', option])
-  return spawnChannel('ssh', [
-    '-F',
-    'none',
-    ...['-S', socket.replaceAll('%', '%%')],
-    ...alone,
-    '-T',
-    '--',
-    target.address,
-    command,
-  ])
 }
 
 /** Who ssh logs in as, when nothing else says so. */
@@ -84,4 +67,12 @@ export function explain(target: Target, stderr: string): SessionError {
 export function tooLate(target: Target): SessionError {
   const words = `ssh made no connection to ${target.address} within ${connectTimeout(target) / 1000} s`
   return new SessionError('unreachable', target.name, words)
+}
+
+/** ssh has a connection and does not let us use it; `said` is its reason, if it gave one. */
+export function noProxy(target: Target, said: Error | undefined): SessionError {
+  const words = `ssh does not share its connection to ${target.address}: ${said?.message ?? 'its control socket does not answer'}`
+  return new SessionError('unreachable', target.name, words, {
+    hint: 'OpenSSH 7.4 or newer is needed here ("ssh -V"), or connection "ssh2"',
+  })
 }

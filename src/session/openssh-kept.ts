@@ -1,152 +1,152 @@
 import { execFile } from 'node:child_process'
-import { lstat, stat } from 'node:fs/promises'
-import { connect, type Socket } from 'node:net'
-import { basename, dirname, isAbsolute } from 'node:path'
-import type { Channel, Transport } from './channel.ts'
-import { ChannelSlots } from './channel-slots.ts'
+import { createHash } from 'node:crypto'
+import { mkdir, rm, stat } from 'node:fs/promises'
+import { homedir, hostname } from 'node:os'
+import { join } from 'node:path'
+import type { Transport } from './channel.ts'
 import { spawnChannel } from './local.ts'
-import { connectTimeout, explain, localUser, openChannel, sshOptions, tooLate } from './openssh-command.ts'
-import type { ConnectOptions, Target } from './session.ts'
+import { enterProxy, type MuxProxy } from './mux-proxy.ts'
+import { connectTimeout, explain, localUser, noProxy, sshOptions, tooLate } from './openssh-command.ts'
+import { openAsGuest } from './openssh-guest.ts'
+import { openProxied, sharedOut } from './openssh-proxied.ts'
+import { type ConnectOptions, SessionError, type Target } from './session.ts'
 
 /** How long a master may take to answer: it is a process of this machine. */
 const STOP_MS = 2000
 
-/** A connection that the user's ssh configuration keeps, for this host and user. */
+/** What ssh's configuration says of a host whose connections are to be kept. */
 export interface Kept {
-  /** ControlPath, with its tokens filled in. */
+  /** ControlPath, with its tokens filled in: where the user's own connection is. */
   readonly path: string
   readonly user: string
+  readonly port: string
+  /** HostName and HostKeyAlias. */
+  readonly names: readonly string[]
+  /** All of it, as `ssh -G` prints it. */
+  readonly configuration: string
 }
 
 /**
  * Asks ssh what its configuration says of the host. `ControlMaster auto`, a ControlPath and ControlPersist mean that
- * connections are to outlive the commands that made them. Undefined when they are not, or when it would not be safe, which
- * is noted.
+ * connections are to outlive the commands that made them. Undefined when they are not.
  */
-export async function keptConnection(target: Target, { note }: ConnectOptions): Promise<Kept | undefined> {
-  const said = await new Promise<string>((resolve) => {
+export async function keptConnection(target: Target): Promise<Kept | undefined> {
+  const configuration = await new Promise<string>((resolve) => {
     const argv = ['-G', ...sshOptions(target), '--', target.address]
     execFile('ssh', argv, { timeout: connectTimeout(target) }, (error, stdout) => resolve(error ? '' : stdout))
   })
-  const of = (name: string): string | undefined => new RegExp(`^${name} (.+)$`, 'm').exec(said)?.[1]
+  const of = (name: string): string | undefined => new RegExp(`^${name} (.+)$`, 'm').exec(configuration)?.[1]
   const path = of('controlpath') ?? 'none'
   if (path === 'none' || of('controlmaster') !== 'auto') return undefined
   if (/^(no|false)$/.test(of('controlpersist') ?? 'no')) return undefined
-  const user = of('user') ?? localUser()
-  const names = [of('hostname'), of('hostkeyalias'), target.address].filter((name) => name !== undefined)
-  const why = tellsApart(path, names, of('port') ?? '22', user)
-    ? await whyUnsafe(path)
-    : 'it lacks %C (or %r, %h and %p)'
-  if (why === undefined) return { path, user }
-  note?.(`the ControlPath ${path} is not used: ${why}`)
-  return undefined
+  const names = [of('hostname'), of('hostkeyalias')].filter((name) => name !== undefined)
+  return { path, user: of('user') ?? localUser(), port: of('port') ?? '22', names, configuration }
 }
 
-/** Whether no other host, port or user has the same path: a fleet's commands must not reach the wrong one. */
-export function tellsApart(path: string, names: readonly string[], port: string, user: string): boolean {
-  const name = basename(path)
-  // %C: a SHA-1 of all of them.
-  if (/[0-9a-f]{40}/.test(name)) return true
-  const host = names.toSorted((a, b) => b.length - a.length).find((one) => name.includes(one))
-  if (host === undefined) return false
-  const rest = name.replace(host, '\0')
-  return rest.includes(user) && rest.replace(user, '\0').includes(port)
-}
-
-/** Who can put a socket there can read all that is sent. ssh itself looks at neither folder nor owner when it uses one. */
-async function whyUnsafe(path: string): Promise<string | undefined> {
-  if (!isAbsolute(path) || path.includes('%')) return 'it is no absolute path'
-  const me = process.getuid!()
-  const folder = await stat(dirname(path)).catch(() => undefined)
-  if (!folder?.isDirectory()) return `there is no folder ${dirname(path)}`
-  if (![me, 0].includes(folder.uid) || (folder.mode & 0o022) !== 0) return 'others may write to its folder'
-  const socket = await lstat(path).catch(() => undefined)
-  if (socket && (!socket.isSocket() || socket.uid !== me)) return 'what is there is no socket of this user'
+/**
+ * Where our connection to the host is: no other has it, for its name tells all that the connection is made with. (Home
+ * folders may be shared by machines, sockets are not.) Undefined, with a note, where none can be.
+ */
+async function ownSocket(
+  target: Target,
+  { configuration }: Kept,
+  { note }: ConnectOptions,
+): Promise<string | undefined> {
+  const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runbook/ssh')
+  const made = [hostname(), target.address, configuration.replace(/^connecttimeout .*$/m, '')]
+  const name = createHash('sha256').update(JSON.stringify(made)).digest('hex').slice(0, 32)
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const { uid, mode } = await stat(folder)
+    if (uid === process.getuid!() && (mode & 0o077) === 0) return join(folder, name)
+    note?.(`no connection is kept: others may enter ${folder}`)
+  } catch (error) {
+    note?.(`no connection is kept: ${(error as Error).message}`)
+  }
   return undefined
 }
 
 /**
  * Channels on a connection that stays when we go, opened when there is none. Whether it is still good only an answer from
  * the host tells: one that was found has to give a sign of life in the time that a new one may take, else it is given up
- * for a new one.
+ * for a new one. It is used by runs alone: a refused channel ends it (see MuxProxy), which must not hit what people do in
+ * a connection of theirs. Undefined where none can be kept.
  */
-export async function openKept(target: Target, { path, user }: Kept, options: ConnectOptions): Promise<Transport> {
-  const { signal } = options
-  const slots = new ChannelSlots()
-  const channels = new Set<Channel>()
-  const closed = Promise.withResolvers<Error | undefined>()
-  let watched: Socket | undefined
-  let isProven = false
-  let renewing: Promise<void> | undefined
+export async function openKept(target: Target, kept: Kept, options: ConnectOptions): Promise<Transport | undefined> {
+  const { signal, anew } = options
+  const path = await ownSocket(target, kept, options)
+  if (path !== undefined && anew) await retire(path)
+  const found = path === undefined || anew ? undefined : await findMaster(target, path)
+  if (!found && !anew) {
+    const guest = await openAsGuest(target, kept, options)
+    if (guest) return guest
+  }
+  if (path === undefined) return undefined
 
-  const watch = (socket: Socket): void => {
-    watched = socket
-    socket.resume()
-    socket.on('close', () => {
-      if (socket !== watched) return
-      for (const channel of channels) channel.close()
-      closed.resolve(new Error('the connection that ssh kept has ended'))
+  let proxy = found ?? (await openMaster(target, path, signal))
+  let isProven = found === undefined
+  let renewing: Promise<void> | undefined
+  const closed = Promise.withResolvers<Error | undefined>()
+  const watch = (one: MuxProxy): void => {
+    one.closed.then((error) => {
+      if (one === proxy) closed.resolve(error)
     })
   }
   const renew = async (): Promise<void> => {
-    const old = watched
-    watched = undefined
+    const old = proxy
     await retire(path)
-    old?.destroy()
-    watch(await openMaster(target, path, signal))
-  }
-
-  if (options.anew) await retire(path)
-  const found = await knock(path)
-  if (found) watch(found)
-  else {
-    watch(await openMaster(target, path, signal))
+    proxy = await openMaster(target, path, signal)
     isProven = true
+    watch(proxy)
+    old.end()
   }
+  watch(proxy)
   return {
     host: target.name,
-    user,
+    user: kept.user,
     closed: closed.promise,
-    open: async (command, kind, wanted) => {
-      const release = await slots.take(kind, wanted)
-      let channel = openChannel(path, target, command)
-      if (!isProven && !((await livesWithin(channel, connectTimeout(target))) && renewing === undefined)) {
-        channel.close()
-        renewing ??= renew()
-        try {
-          await renewing
-        } catch (error) {
-          release()
-          throw error
+    open: sharedOut(async (command, wanted) => {
+      const used = proxy
+      try {
+        const channel = await openProxied(used, target, command, wanted)
+        if (used === proxy) {
+          isProven = true
+          return channel
         }
-        channel = openChannel(path, target, command)
+        channel.close()
+      } catch (error) {
+        if (used === proxy) {
+          if (isProven || !(error instanceof SessionError && error.kind === 'timeout')) throw error
+          renewing ??= renew()
+        }
       }
-      isProven = true
-      channels.add(channel)
-      channel.exit.then(() => {
-        channels.delete(channel)
-        release()
-      })
-      return channel
-    },
-    close: async () => {
-      const socket = watched
-      watched = undefined
-      for (const channel of channels) channel.close()
-      socket?.destroy()
-      closed.resolve(undefined)
-    },
+      await renewing
+      return openProxied(proxy, target, command, wanted)
+    }),
+    close: () => proxy.end(),
   }
 }
 
-/** The master takes no more commands and ends with those that it has: they may be other people's. */
-function retire(path: string): Promise<void> {
+/** Enters the connection that stands there. One that does not answer is given up. */
+async function findMaster(target: Target, path: string): Promise<MuxProxy | undefined> {
+  try {
+    return await enterProxy(path, connectTimeout(target))
+  } catch {
+    await retire(path)
+    return undefined
+  }
+}
+
+/** The master takes no more commands and ends with those that it has: they may be other runs'. */
+async function retire(path: string): Promise<void> {
   const stop = ['-F', 'none', '-S', path, '-O', 'stop', 'any']
-  return new Promise((done) => execFile('ssh', stop, { timeout: STOP_MS }, () => done()))
+  await new Promise<void>((done) => execFile('ssh', stop, { timeout: STOP_MS }, () => done()))
+  // What a dead one left behind, or one that hangs.
+  await rm(path, { force: true })
 }
 
 /** Opens a connection that outlives us; the user's ControlPersist says for how long. */
-async function openMaster(target: Target, path: string, signal: AbortSignal | undefined): Promise<Socket> {
+async function openMaster(target: Target, path: string, signal: AbortSignal | undefined): Promise<MuxProxy> {
   // With ControlPersist, ssh goes to the background when it is in, and what was started ends with 0.
   const options = [...sshOptions(target), '-o', 'ControlMaster=auto', '-S', path.replaceAll('%', '%%'), '-N']
   const master = spawnChannel('ssh', [...options, '--', target.address])
@@ -166,40 +166,15 @@ async function openMaster(target: Target, path: string, signal: AbortSignal | un
   try {
     const rc = await Promise.race([master.exit, beaten.promise, gaveUp.promise])
     await new Promise(setImmediate)
-    const socket = rc === 0 ? await knock(path) : undefined
-    if (!socket) throw explain(target, stderr)
-    return socket
+    const entering = rc === 0 ? enterProxy(path, connectTimeout(target)) : undefined
+    const proxy = await entering?.catch((error) => {
+      throw noProxy(target, error)
+    })
+    if (!proxy) throw explain(target, stderr)
+    return proxy
   } finally {
     clearTimeout(timer)
     signal?.removeEventListener('abort', abort)
     master.close()
   }
-}
-
-/** A line to the master that is held as long as we are: it neither expires meanwhile nor ends without our seeing it. */
-function knock(path: string): Promise<Socket | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(path)
-    socket.once('error', () => resolve(undefined))
-    socket.once('connect', () => {
-      socket.on('error', () => {})
-      resolve(socket)
-    })
-  })
-}
-
-/** Whether anything comes of a channel, be it its end. Leaves its output to be read. */
-function livesWithin(channel: Channel, ms: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const end = (isAlive: boolean) => {
-      clearTimeout(timer)
-      // One that stays would keep the stream from flowing.
-      for (const stream of [channel.stdout, channel.stderr]) stream.off('readable', alive)
-      resolve(isAlive)
-    }
-    const alive = () => end(true)
-    const timer = setTimeout(end, ms, false)
-    for (const stream of [channel.stdout, channel.stderr]) stream.on('readable', alive)
-    channel.exit.then(alive)
-  })
 }

@@ -2,22 +2,23 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Channel, Transport } from './channel.ts'
-import { ChannelSlots } from './channel-slots.ts'
+import type { Transport } from './channel.ts'
 import { spawnChannel } from './local.ts'
-import { connectTimeout, explain, lastWords, localUser, openChannel, sshOptions, tooLate } from './openssh-command.ts'
+import { enterProxy, MuxProxy } from './mux-proxy.ts'
+import { connectTimeout, explain, lastWords, localUser, noProxy, sshOptions, tooLate } from './openssh-command.ts'
 import { keptConnection, openKept } from './openssh-kept.ts'
+import { openProxied, sharedOut } from './openssh-proxied.ts'
 import type { ConnectOptions, Target } from './session.ts'
 
 /**
- * The system's ssh program: a control socket a host, and a small client process a channel. It knows what ssh2 does not:
+ * The system's ssh program makes the connection, and we speak to it over its control socket. It knows what ssh2 does not:
  * FIDO keys, certificates, GSSAPI, ProxyCommand. Where the user's ssh configuration keeps connections (ControlPersist),
- * they are used and left for the next run; otherwise the connection is ours and ends with us.
+ * ours is left for the next run; otherwise it ends with us.
  */
 export async function openOpenssh(target: Target, options: ConnectOptions = {}): Promise<Transport> {
-  const kept = await keptConnection(target, options)
+  const kept = await keptConnection(target)
   options.signal?.throwIfAborted()
-  return kept ? openKept(target, kept, options) : openOwn(target, options)
+  return (kept && (await openKept(target, kept, options))) ?? openOwn(target, options)
 }
 
 /** A master process of our own, with its control socket in a private folder. */
@@ -62,11 +63,15 @@ async function openOwn(target: Target, options: ConnectOptions): Promise<Transpo
     await clean()
     throw error
   }
-  const slots = new ChannelSlots()
-  const channels = new Set<Channel>()
+  const proxy = await enterProxy(socket, connectTimeout(target)).catch((error: Error) => error)
+  if (!(proxy instanceof MuxProxy)) {
+    master.close()
+    await clean()
+    throw noProxy(target, proxy)
+  }
   let ours = false
   const closed = master.exit.then(async () => {
-    for (const channel of channels) channel.close()
+    await proxy.end()
     await clean()
     return ours ? undefined : new Error(lastWords(stderr) || 'ssh ended')
   })
@@ -74,18 +79,10 @@ async function openOwn(target: Target, options: ConnectOptions): Promise<Transpo
     host,
     user: target.user ?? /Authenticating to .* as '(.*)'/.exec(stderr)?.[1] ?? localUser(),
     closed,
-    open: async (command, kind, signal) => {
-      const release = await slots.take(kind, signal)
-      const channel = openChannel(socket, target, command)
-      channels.add(channel)
-      channel.exit.then(() => {
-        channels.delete(channel)
-        release()
-      })
-      return channel
-    },
+    open: sharedOut((command, signal) => openProxied(proxy, target, command, signal)),
     close: async () => {
       ours = true
+      await proxy.end()
       master.close()
       await closed
     },

@@ -1,11 +1,11 @@
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientChannel, ServerHostKeyAlgorithm, Client as SshClient } from 'ssh2'
 import { type Authenticator, authenticator, type Login } from './auth.ts'
 import type { Channel, Transport } from './channel.ts'
 import { ChannelSlots } from './channel-slots.ts'
 import { checkHostKey, type HostKeys, keyAlgorithms } from './host-key.ts'
+import { retryRefused } from './retry-refused.ts'
 import { SessionError } from './session.ts'
 import { Client } from './ssh2-parts.ts'
 
@@ -175,7 +175,8 @@ export function ssh2Transport(hop: Hop, { client, closed, close }: Ssh2Client): 
     open: async (command, kind, signal) => {
       const release = await slots.take(kind, signal)
       try {
-        const channel = wrap(await openRetrying(client, host, command, timeoutMs, signal))
+        const open = () => openOnce(client, host, command, timeoutMs, signal)
+        const channel = wrap(await retryRefused(host, timeoutMs, signal, open))
         channel.exit.then(release)
         return channel
       } catch (error) {
@@ -183,31 +184,6 @@ export function ssh2Transport(hop: Hop, { client, closed, close }: Ssh2Client): 
         throw error
       }
     },
-  }
-}
-
-/**
- * SSH_MSG_CHANNEL_OPEN_FAILURE reasons that may pass (RFC 4254 section 5.1): prohibited, connect failed (so OpenSSH calls
- * it when MaxSessions are open), resource shortage.
- */
-const PASSING_REASONS = new Set<unknown>([1, 2, 4])
-const MAX_WAIT_MS = 300
-
-/** A channel that sshd has closed still counts against MaxSessions for a moment, so `open failed` is tried again. */
-async function openRetrying(client: SshClient, host: string, command: string, timeoutMs: number, signal?: AbortSignal) {
-  const end = performance.now() + timeoutMs
-  for (let wait = 20; ; wait = Math.min(2 * wait, MAX_WAIT_MS)) {
-    try {
-      return await openOnce(client, host, command, timeoutMs, signal)
-    } catch (error) {
-      if (!PASSING_REASONS.has((error as { reason?: unknown }).reason)) throw error
-      if (performance.now() + wait > end) {
-        throw new SessionError('timeout', host, `the host opens no more channels: ${(error as Error).message}`, {
-          hint: 'is MaxSessions in its sshd_config below 5?',
-        })
-      }
-      await sleep(wait, undefined, signal ? { signal } : {})
-    }
   }
 }
 

@@ -1,20 +1,22 @@
 /** Connections that the user's ssh configuration keeps between runs (ControlPersist). */
-import { spawnSync } from 'node:child_process'
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFile, chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { connect } from '../../src/session/connect.ts'
-import { tellsApart } from '../../src/session/openssh-kept.ts'
+import { tellsApart } from '../../src/session/openssh-guest.ts'
 import type { Connection, Target } from '../../src/session/session.ts'
-import { sessionError } from './match.ts'
+import { patiently, sessionError } from './match.ts'
 import { keepsConnections, noSshd, startSshd } from './sshd.ts'
 
 t.setTimeout(120_000)
 
-async function site(t: Test, name?: string) {
-  const sshd = await startSshd()
-  const kept = await keepsConnections(sshd, name)
+async function site(t: Test, name?: string, seconds?: number, config: readonly string[] = []) {
+  const sshd = await startSshd(config)
+  const kept = await keepsConnections(sshd, name, seconds)
   t.teardown(async () => {
     await kept.end()
     await sshd[Symbol.asyncDispose]()
@@ -34,12 +36,12 @@ async function site(t: Test, name?: string) {
   const notes: string[] = []
   const open = (more: Partial<Target> = {}, anew = false) =>
     connect({ ...target, ...more }, { note: (msg) => notes.push(msg), anew })
-  const socket = async () => join(kept.sockets, (await readdir(kept.sockets))[0] ?? 'none')
+  const socket = async () => join(kept.ours, (await readdir(kept.ours))[0] ?? 'none')
   const master = async () => {
     const said = spawnSync('ssh', ['-F', 'none', '-S', await socket(), '-O', 'check', 'any'], { encoding: 'utf8' })
     return Number(/pid=(\d+)/.exec(said.stderr)?.[1])
   }
-  return { sshd, kept, open, notes, socket, master }
+  return { sshd, kept, open, notes, socket, master, target }
 }
 
 /** Address and port of the client as the host sees it: the same for what goes over one connection. */
@@ -134,21 +136,127 @@ t.test('a host that is away, and one that refuses', { skip: noSshd }, async (t) 
   await t.rejects(open({ knownHostsFile: '/dev/null' }), sessionError('host_key'))
 })
 
+t.test('a master that hangs is given up', { skip: noSshd }, async (t) => {
+  const { open, master } = await site(t)
+  const first = await open()
+  const seen = await peer(first)
+  await first.close()
+  const pid = await master()
+  process.kill(pid, 'SIGSTOP')
+  t.teardown(() => process.kill(pid, 'SIGKILL'))
+  await using second = await open({ connectTimeoutMs: 5000 })
+  t.not(await peer(second), seen)
+  t.not(await master(), pid)
+})
+
+t.test('a connection does not expire while it is used, and does afterwards', { skip: noSshd }, async (t) => {
+  const { open, master } = await site(t, '%C', 1)
+  const first = await open()
+  const seen = await peer(first)
+  await sleep(3000)
+  t.equal(await peer(first), seen)
+  await first.close()
+  while ((await master()) > 0) await sleep(100)
+  await using second = await open()
+  t.not(await peer(second), seen)
+})
+
+t.test('a run that is killed lets go of the host, and the connection stays', { skip: noSshd }, async (t) => {
+  const { open, target, master } = await site(t)
+  const code = `
+    const { connect } = await import(${JSON.stringify(import.meta.resolve('../../src/session/connect.ts'))})
+    const connection = await connect(${JSON.stringify(target)})
+    const shell = await connection.shell()
+    await connection.lock('run 1')
+    console.log((await shell.run('echo "$SSH_CONNECTION"')).stdout.toString())`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [seen] = (await once(child.stdout, 'data')) as [Buffer]
+  const pid = await master()
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await using second = await open()
+  t.equal((await peer(second)).trim(), seen.toString().trim())
+  t.equal(await master(), pid)
+  await t.resolves(patiently(() => second.lock('run 2')))
+})
+
+t.test('whoever finds no room for a channel is told so', { skip: noSshd }, async (t) => {
+  const { open } = await site(t, '%C', 60, ['MaxSessions 2'])
+  await using first = await open({ connectTimeoutMs: 1000 })
+  const shell = await first.shell()
+  await patiently(() => first.lock('run 1'))
+  await t.rejects(
+    shell.upload(Buffer.from('x'), '/tmp/never'),
+    sessionError('timeout', /opens no more channels/, /MaxSessions/),
+  )
+  t.equal((await shell.run('echo still')).stdout.toString(), 'still\n')
+})
+
+t.test("a connection of the user's own is used as it stands, and left alone", { skip: noSshd }, async (t) => {
+  const { open, kept, sshd, target, notes } = await site(t)
+  const login = ['-F', target.sshConfigFile!, '-i', sshd.key, '-p', String(sshd.port), '-T']
+  const trust = ['-o', `UserKnownHostsFile=${sshd.knownHosts}`]
+  const mine = spawnSync('ssh', [...login, ...trust, '127.0.0.1', 'echo "$SSH_CONNECTION"'], {
+    encoding: 'utf8',
+    // What keeps the connection keeps this open too.
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  t.equal((await readdir(kept.sockets)).length, 1)
+  const guest = await open()
+  t.equal(await peer(guest), mine.stdout)
+  const shell = await guest.shell()
+  t.equal((await shell.run('dd if=/dev/zero bs=1048576 count=3 2>/dev/null')).stdout.length, 3 * 1048576)
+  await shell.upload(Buffer.from('x'), join(sshd.folder, 'uploaded'))
+  await guest.close()
+  t.strictSame(await readdir(kept.ours), [], 'none of ours beside it')
+  const anew = await open({}, true)
+  t.not(await peer(anew), mine.stdout)
+  await anew.close()
+  await using later = await open()
+  t.not(await peer(later), mine.stdout, 'ours, once it is there')
+  const path = join(kept.sockets, (await readdir(kept.sockets))[0]!)
+  t.match(spawnSync('ssh', ['-F', 'none', '-S', path, '-O', 'check', 'any'], { encoding: 'utf8' }).stderr, /running/)
+  t.same(notes, [])
+})
+
 t.test('what would not be safe is not used, and said', { skip: noSshd }, async (t) => {
-  const own = async (t: Test, where: Awaited<ReturnType<typeof site>>, says: RegExp) => {
-    const [a, b] = [await where.open(), await where.open()]
-    t.not(await peer(a), await peer(b), 'connections of their own')
-    await Promise.all([a.close(), b.close()])
-    t.match(where.notes[0], says)
+  const planted = async (t: Test, name: string, says: RegExp, spoil: (sockets: string) => Promise<unknown>) => {
+    const { open, notes, kept, sshd } = await site(t, name)
+    const taken = createServer((socket) => socket.on('data', () => t.fail('it was used')))
+    taken.listen(join(kept.sockets, name.replace('%p', String(sshd.port))))
+    t.teardown(() => taken.close())
+    await spoil(kept.sockets)
+    await using connection = await open()
+    t.ok(await peer(connection))
+    t.match(notes[0], says)
   }
-  const open = await site(t)
-  await chmod(open.kept.sockets, 0o777)
-  await own(t, open, /is not used: others may write to its folder/)
-  const alike = await site(t, 'master')
-  await own(t, alike, /is not used: it lacks %C/)
-  const planted = await site(t, '%r@%h-%p')
-  await mkdir(join(planted.kept.sockets, `root@127.0.0.1-${planted.sshd.port}`))
-  if (process.getuid?.() === 0) await own(t, planted, /is not used: what is there is no socket/)
+  await planted(t, 'master', /is not used: it lacks %C/, async () => {})
+  await planted(t, 'root@127.0.0.1-%p', /is not used: others may write to its folder/, (sockets) =>
+    chmod(sockets, 0o777),
+  )
+})
+
+t.test('a folder of ours that others may enter keeps no connection', { skip: noSshd }, async (t) => {
+  const { open, notes, kept } = await site(t)
+  await mkdir(kept.ours, { recursive: true, mode: 0o755 })
+  await chmod(kept.ours, 0o755)
+  const [a, b] = [await open(), await open()]
+  t.not(await peer(a), await peer(b), 'connections of their own')
+  await Promise.all([a.close(), b.close()])
+  t.match(notes[0], /no connection is kept: others may enter/)
+})
+
+t.test('no other host, user, key or check shares a connection', { skip: noSshd }, async (t) => {
+  const { open, kept, sshd } = await site(t)
+  const ways: Partial<Target>[] = [{}, { hostKeys: 'accept-new' }, { address: 'localhost', hostKeys: 'accept-new' }]
+  for (const way of ways) await (await open(way)).close()
+  t.equal((await readdir(kept.ours)).length, ways.length)
+  const first = await open()
+  const seen = await peer(first)
+  await first.close()
+  await appendFile(join(sshd.folder, 'ssh_config'), 'Host 127.0.0.1\n  Compression yes\n')
+  await using second = await open()
+  t.not(await peer(second), seen, 'another configuration')
 })
 
 t.test('which names tell hosts, ports and users apart', async (t) => {

@@ -77,17 +77,24 @@ export async function startSshd(
   }
 }
 
-/** An ssh_config that keeps connections, and what ends those that it keeps. */
-export async function keepsConnections({ folder }: TestSshd, name = '%C') {
-  const sockets = join(folder, 'kept')
+/**
+ * An ssh_config that keeps connections, the folder of the user's own (ControlPath) and that of ours, and what ends them all.
+ * Sets XDG_CACHE_HOME.
+ */
+export async function keepsConnections({ folder }: TestSshd, name = '%C', seconds = 60) {
+  const sockets = join(folder, 'users')
+  const ours = join(folder, 'runbook/ssh')
+  process.env.XDG_CACHE_HOME = folder
   await mkdir(sockets, { recursive: true, mode: 0o700 })
-  const lines = ['ControlMaster auto', `ControlPath ${sockets}/${name}`, 'ControlPersist 60s']
+  const lines = ['ControlMaster auto', `ControlPath ${sockets}/${name}`, `ControlPersist ${seconds}s`]
   return {
     config: lines.map((line) => `${line}\n`).join(''),
     sockets,
+    ours,
     end: async () => {
-      for (const socket of await readdir(sockets))
-        spawnSync('ssh', ['-F', 'none', '-S', join(sockets, socket), '-O', 'exit', 'any'], { stdio: 'ignore' })
+      for (const place of [sockets, ours])
+        for (const socket of await readdir(place).catch(() => []))
+          spawnSync('ssh', ['-F', 'none', '-S', join(place, socket), '-O', 'exit', 'any'], { stdio: 'ignore' })
     },
   }
 }
