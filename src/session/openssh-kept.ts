@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { mkdirSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Transport } from './channel.ts'
@@ -8,6 +9,7 @@ import { spawnChannel } from './local.ts'
 import { enterProxy, type MuxProxy } from './mux-proxy.ts'
 import { connectTimeout, explain, localUser, noProxy, sshOptions, tooLate } from './openssh-command.ts'
 import { openAsGuest } from './openssh-guest.ts'
+import { configurationInputs } from './openssh-inputs.ts'
 import { openProxied, sharedOut } from './openssh-proxied.ts'
 import { type ConnectOptions, SessionError, type Target } from './session.ts'
 
@@ -22,15 +24,15 @@ export interface Kept {
   readonly port: string
   /** HostName and HostKeyAlias. */
   readonly names: readonly string[]
-  /** All of it, as `ssh -G` prints it. */
-  readonly configuration: string
+  /** What a connection is made with: the machine, for home folders may be shared and sockets are not, the host, and all of its configuration. */
+  readonly inputs: string
 }
 
 /**
  * Asks ssh what its configuration says of the host. `ControlMaster auto`, a ControlPath and ControlPersist mean that
  * connections are to outlive the commands that made them. Undefined when they are not.
  */
-export async function keptConnection(target: Target): Promise<Kept | undefined> {
+async function keptConnection(target: Target): Promise<Kept | undefined> {
   const configuration = await new Promise<string>((resolve) => {
     const argv = ['-G', ...sshOptions(target), '--', target.address]
     execFile('ssh', argv, { timeout: connectTimeout(target) }, (error, stdout) => resolve(error ? '' : stdout))
@@ -40,49 +42,71 @@ export async function keptConnection(target: Target): Promise<Kept | undefined> 
   if (path === 'none' || of('controlmaster') !== 'auto') return undefined
   if (/^(no|false)$/.test(of('controlpersist') ?? 'no')) return undefined
   const names = [of('hostname'), of('hostkeyalias')].filter((name) => name !== undefined)
-  return { path, user: of('user') ?? localUser(), port: of('port') ?? '22', names, configuration }
+  const inputs = JSON.stringify([hostname(), target.address, configuration.replace(/^connecttimeout .*$/m, '')])
+  return { path, user: of('user') ?? localUser(), port: of('port') ?? '22', names, inputs }
 }
 
-/**
- * Where our connection to the host is: no other has it, for its name tells all that the connection is made with. (Home
- * folders may be shared by machines, sockets are not.) Undefined, with a note, where none can be.
- */
-async function ownSocket(
-  target: Target,
-  { configuration }: Kept,
-  { note }: ConnectOptions,
-): Promise<string | undefined> {
-  const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runbook/ssh')
-  const made = [hostname(), target.address, configuration.replace(/^connecttimeout .*$/m, '')]
-  const name = createHash('sha256').update(JSON.stringify(made)).digest('hex').slice(0, 32)
+/** Sockets of our connections are in a folder that only we may enter. */
+const folder = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runbook/ssh')
+
+/** No other connection has the same: its name tells all that this one is made with. */
+function ownSocket(madeWith: string): string {
+  return join(folder(), createHash('sha256').update(madeWith).digest('hex').slice(0, 32))
+}
+
+/** Why no socket can be in our folder, which is made where it is missing. */
+function whyNoFolder(): string | undefined {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
-    const { uid, mode } = await stat(folder)
-    if (uid === process.getuid!() && (mode & 0o077) === 0) return join(folder, name)
-    note?.(`no connection is kept: others may enter ${folder}`)
+    mkdirSync(folder(), { recursive: true, mode: 0o700 })
+    const { uid, mode } = statSync(folder())
+    return uid === process.getuid!() && (mode & 0o077) === 0 ? undefined : `others may enter ${folder()}`
   } catch (error) {
-    note?.(`no connection is kept: ${(error as Error).message}`)
+    return (error as Error).message
   }
-  return undefined
 }
 
 /**
- * Channels on a connection that stays when we go, opened when there is none. Whether it is still good only an answer from
- * the host tells: one that was found has to give a sign of life in the time that a new one may take, else it is given up
- * for a new one. It is used by runs alone: a refused channel ends it (see MuxProxy), which must not hit what people do in
- * a connection of theirs. Undefined where none can be kept.
+ * Channels on a connection that stays when we go, opened when there is none; undefined where none is to be kept. It is used
+ * by runs alone: a refused channel ends it (see MuxProxy), which must not hit what people do in a connection of theirs.
  */
-export async function openKept(target: Target, kept: Kept, options: ConnectOptions): Promise<Transport | undefined> {
-  const { signal, anew } = options
-  const path = await ownSocket(target, kept, options)
-  if (path !== undefined && anew) await retire(path)
-  const found = path === undefined || anew ? undefined : await findMaster(target, path)
-  if (!found && !anew) {
+export async function openKept(target: Target, options: ConnectOptions): Promise<Transport | undefined> {
+  const { signal, anew, note } = options
+  const inputs = configurationInputs(target)
+  if (inputs !== undefined && !anew && whyNoFolder() === undefined) {
+    const path = ownSocket(inputs)
+    const found = await findMaster(target, path)
+    if (found) return overMaster(target, { path, user: target.user ?? localUser(), found }, options)
+  }
+  const kept = await keptConnection(target)
+  signal?.throwIfAborted()
+  if (!kept) return undefined
+  const why = whyNoFolder()
+  if (why !== undefined) note?.(`no connection is kept: ${why}`)
+  const path = ownSocket(inputs ?? kept.inputs)
+  const { user } = kept
+  if (anew) await retire(path)
+  else {
+    const found = inputs === undefined && why === undefined ? await findMaster(target, path) : undefined
+    if (found) return overMaster(target, { path, user, found }, options)
     const guest = await openAsGuest(target, kept, options)
     if (guest) return guest
   }
-  if (path === undefined) return undefined
+  return why === undefined ? overMaster(target, { path, user }, options) : undefined
+}
 
+interface Master {
+  readonly path: string
+  readonly user: string
+  /** A connection that stands already. */
+  readonly found?: MuxProxy
+}
+
+/**
+ * Whether a connection that was found is still good only an answer from the host tells: it has to give a sign of life in the
+ * time that a new one may take, else it is given up for a new one.
+ */
+async function overMaster(target: Target, { path, user, found }: Master, options: ConnectOptions): Promise<Transport> {
+  const { signal } = options
   let proxy = found ?? (await openMaster(target, path, signal))
   let isProven = found === undefined
   let renewing: Promise<void> | undefined
@@ -103,7 +127,7 @@ export async function openKept(target: Target, kept: Kept, options: ConnectOptio
   watch(proxy)
   return {
     host: target.name,
-    user: kept.user,
+    user,
     closed: closed.promise,
     open: sharedOut(async (command, wanted) => {
       const used = proxy

@@ -6,7 +6,7 @@ import type { Transport } from './channel.ts'
 import { spawnChannel } from './local.ts'
 import { enterProxy, MuxProxy } from './mux-proxy.ts'
 import { connectTimeout, explain, lastWords, localUser, noProxy, sshOptions, tooLate } from './openssh-command.ts'
-import { keptConnection, openKept } from './openssh-kept.ts'
+import { openKept } from './openssh-kept.ts'
 import { openProxied, sharedOut } from './openssh-proxied.ts'
 import type { ConnectOptions, Target } from './session.ts'
 
@@ -16,9 +16,7 @@ import type { ConnectOptions, Target } from './session.ts'
  * ours is left for the next run; otherwise it ends with us.
  */
 export async function openOpenssh(target: Target, options: ConnectOptions = {}): Promise<Transport> {
-  const kept = await keptConnection(target)
-  options.signal?.throwIfAborted()
-  return (kept && (await openKept(target, kept, options))) ?? openOwn(target, options)
+  return (await openKept(target, options)) ?? openOwn(target, options)
 }
 
 /** A master process of our own, with its control socket in a private folder. */

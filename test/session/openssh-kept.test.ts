@@ -182,7 +182,7 @@ t.test('a run that is killed lets go of the host, and the connection stays', { s
 
 t.test('whoever finds no room for a channel is told so', { skip: noSshd }, async (t) => {
   const { open } = await site(t, '%C', 60, ['MaxSessions 2'])
-  await using first = await open({ connectTimeoutMs: 1000 })
+  await using first = await open({ connectTimeoutMs: 5000 })
   const shell = await first.shell()
   await patiently(() => first.lock('run 1'))
   await t.rejects(
