@@ -21,7 +21,7 @@ export {
   withoutBookkeeping,
 } from '../shared/kubernetes.ts'
 export { quote, quoteAll } from '../shared/quote.ts'
-export { withinTime } from '../shared/time-limit.ts'
+export { isSwift, withinTime } from '../shared/time-limit.ts'
 export type { Action, ActionContext, ActionResult, OtherHost } from './action.ts'
 export * as args from './args.ts'
 export type { Change, ChangeOutput, Diff } from './change.ts'

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Action } from './action.ts'
 import type { Module } from './define.ts'
@@ -11,16 +11,14 @@ const FOLDER = join(import.meta.dirname, '../../modules')
 const EXTENSION = import.meta.filename.endsWith('.ts') ? '.ts' : '.js'
 
 const loaded = new Map<string, Promise<Module | Action>>()
-let names: Promise<readonly string[]> | undefined
+let names: readonly string[] | undefined
 
 /** The names of all modules, sorted. */
-export function moduleNames(): Promise<readonly string[]> {
-  names ??= readdir(FOLDER).then((files) =>
-    files
-      .filter((f) => f.endsWith(EXTENSION) && !f.endsWith('.d.ts'))
-      .map((f) => f.slice(0, -EXTENSION.length))
-      .sort(),
-  )
+export async function moduleNames(): Promise<readonly string[]> {
+  names ??= readdirSync(FOLDER)
+    .filter((f) => f.endsWith(EXTENSION) && !f.endsWith('.d.ts'))
+    .map((f) => f.slice(0, -EXTENSION.length))
+    .sort()
   return names
 }
 

@@ -1,6 +1,7 @@
-import { globSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
+import { included } from './included.ts'
 import { sshOptions } from './openssh-command.ts'
 import type { Target } from './session.ts'
 
@@ -36,9 +37,7 @@ export function configurationInputs(target: Target): string | undefined {
           if (/%|\$|^~[^/]/.test(word)) return false
           const folder = path.startsWith('/etc/ssh/') ? '/etc/ssh' : join(homedir, '.ssh')
           const pattern = expand(word, homedir)
-          return globSync(isAbsolute(pattern) ? pattern : join(folder, pattern))
-            .sort()
-            .every((file) => read(file, depth + 1))
+          return included(isAbsolute(pattern) ? pattern : join(folder, pattern)).every((file) => read(file, depth + 1))
         })
       case 'match':
         return criteriaOf(words).every((one) => PLAIN_CRITERIA.test(one.toLowerCase()))

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { homedir, hostname, userInfo } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 import SSHConfig, { type Line } from 'ssh-config'
 import { UserError } from '../shared/errors.ts'
+import { included } from './included.ts'
 import { matchPatterns } from './patterns.ts'
 import type { Target } from './session.ts'
 
@@ -213,17 +214,6 @@ function wordsOf(value: string | readonly { val: string }[]): string[] {
 
 /** Parsed once a process. */
 const parsed = new Map<string, SSHConfig>()
-const inclusions = new Map<string, readonly string[]>()
-
-/** The files that an Include means; like their text, looked for once a process. */
-function included(pattern: string): readonly string[] {
-  let files = inclusions.get(pattern)
-  if (!files) {
-    files = globSync(pattern).sort()
-    inclusions.set(pattern, files)
-  }
-  return files
-}
 
 function load(path: string, mustExist: boolean): SSHConfig {
   const known = parsed.get(path)

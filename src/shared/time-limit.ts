@@ -1,4 +1,4 @@
-import { createContext, Script } from 'node:vm'
+import { type Context, createContext, Script } from 'node:vm'
 import { UserError } from './errors.ts'
 
 /**
@@ -8,7 +8,7 @@ import { UserError } from './errors.ts'
  */
 const LIMIT_MS = 5000
 
-const context = createContext({ work: undefined as (() => unknown) | undefined })
+let made: Context | undefined
 const script = new Script('work()')
 /** What is at work, where something is. */
 let running: { what: string } | undefined
@@ -31,6 +31,8 @@ export function withinTime<T>(what: string, work: () => T, { hint, ms = limit.ms
     return work()
   }
   running = { what }
+  made ??= createContext()
+  const context = made
   context.work = work
   try {
     return script.runInContext(context, { timeout: ms }) as T
@@ -54,9 +56,19 @@ function tooSlow(what: string, ms: number, hint = REPETITION): UserError {
   })
 }
 
+/**
+ * Whether a pattern takes time in proportion to its text: without repetition, choice and groups nothing is tried in several
+ * ways. A time limit costs more than to look for such a one in a whole file.
+ */
+export function isSwift({ source }: RegExp): boolean {
+  return !/[*+?{(|]/.test(source)
+}
+
 /** A pattern of the user's: whoever matches a text with it cannot block the process. */
 export class Pattern extends RegExp {
   override exec(text: string): RegExpExecArray | null {
-    return withinTime(`the regular expression ${this.source}`, () => super.exec(text))
+    return isSwift(this)
+      ? super.exec(text)
+      : withinTime(`the regular expression ${this.source}`, () => super.exec(text))
   }
 }

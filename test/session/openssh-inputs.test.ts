@@ -1,7 +1,8 @@
 /** When the answer of `ssh -G` need not be asked for again. */
-import { appendFile, mkdir, writeFile } from 'node:fs/promises'
+import { appendFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { included } from '../../src/session/included.ts'
 import { configurationInputs } from '../../src/session/openssh-inputs.ts'
 import type { Target } from '../../src/session/session.ts'
 
@@ -65,12 +66,9 @@ t.test('another input is another connection', async (t) => {
   isNew('an option', configurationInputs(target(file, { sshOptions: [['hostkeyalias', 'x']] })))
   await appendFile(join(folder, 'b/x.conf'), 'Host h1*\n  HostName other\n')
   isNew('a file that is included', configurationInputs(target(file)))
-  await mkdir(join(folder, 'c'))
-  await writeFile(join(folder, 'c.conf'), '')
-  isNew('a new one', configurationInputs(target(file)))
   process.env.RUNBOOK_TEST_SOCKETS = '/other'
   isNew('a variable', configurationInputs(target(file)))
-  await appendFile(join(folder, 'c.conf'), 'Match exec "true"\n  HostName other\n')
+  await appendFile(join(folder, 'a.conf'), 'Match exec "true"\n  HostName other\n')
   t.equal(configurationInputs(target(file)), undefined, 'a program in a file that is included')
 })
 
@@ -88,4 +86,22 @@ t.test('a file that includes itself', async (t) => {
   const file = join(folder, 'config')
   await writeFile(file, `Include ${file}\n`)
   t.equal(configurationInputs(target(file)), undefined)
+})
+
+t.test('which files an Include means', async (t) => {
+  const folder = t.testdir({ 'b.conf': '', 'a.conf': '', 'c.txt': '', '.hidden.conf': '', d: { 'x.conf': '' } })
+  const rows: readonly (readonly [pattern: string, files: readonly string[]])[] = [
+    ['*.conf', ['a.conf', 'b.conf']],
+    ['[!b].conf', ['a.conf']],
+    ['?.txt', ['c.txt']],
+    ['.*.conf', ['.hidden.conf']],
+    ['a.conf', ['a.conf']],
+    ['none', []],
+    ['none/*', []],
+    ['*/x.conf', ['d/x.conf']],
+  ]
+  for (const [pattern, files] of rows) {
+    const paths = files.map((file) => join(folder, file))
+    t.strictSame(included(join(folder, pattern)), paths, pattern)
+  }
 })
