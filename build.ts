@@ -11,6 +11,8 @@ rmSync(join(root, 'dist'), { recursive: true, force: true })
 await build({
   absWorkingDir: root,
   entryPoints: ['src/cli/main.ts', 'src/netboot/tftp/sender-thread.ts', ...globSync('modules/*.ts', { cwd: root })],
+  // Every command has these, so they are one file.
+  inject: ['src/cli/bundled-together.ts'],
   outdir: 'dist',
   outbase: '.',
   bundle: true,

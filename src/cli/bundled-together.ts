@@ -1,0 +1,27 @@
+/**
+ * Small files that many commands need. Each command needs others of them beside them, so that a bundler would make a file of
+ * nearly each, and to find and link a file takes longer than to run it: build.ts puts these into one.
+ */
+import '../journal/process.ts'
+import '../maintenance/windows/time.ts'
+import '../playbook/argument-names.ts'
+import '../power/errors.ts'
+import '../report/duration.ts'
+import '../report/output.ts'
+import '../report/text.ts'
+import '../session/channel-slots.ts'
+import '../session/retry-refused.ts'
+import '../session/session.ts'
+import '../shared/drain.ts'
+import '../shared/errors.ts'
+import '../shared/glob.ts'
+import '../shared/html.ts'
+import '../shared/kubernetes.ts'
+import '../shared/planted.ts'
+import '../shared/quote.ts'
+import '../shared/redact.ts'
+import '../shared/source.ts'
+import '../shared/time-limit.ts'
+import './exit.ts'
+import './interrupt.ts'
+import './secrets.ts'
