@@ -246,7 +246,7 @@ function ancestors(path: string): string[] {
  * busybox, and start as few programs as they can: two for a new file, five for one that is replaced.
  */
 export const FILE_PRELUDE = `
-RB_U=$(id -u)
+if [ -O / ]; then RB_U=0; else RB_U=$(id -u); fi
 rb_trust() (
   at= to=$1 n=0 e=
   while [ -n "$to" ]; do
