@@ -49,14 +49,22 @@ async function keptConnection(target: Target): Promise<Kept | undefined> {
 /** Sockets of our connections are in a folder that only we may enter. */
 const folder = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runbook/ssh')
 
+/** Characters of a socket's name: 80 bits, as there is little room for a path. */
+const NAME_LENGTH = 20
+/** Bytes that a socket's path has at the most (sun_path in unix(7), less its NUL), and those that ssh puts behind it while it binds. */
+const LONGEST_PATH = 107
+const SSH_SUFFIX = 17
+
 /** No other connection has the same: its name tells all that this one is made with. */
 function ownSocket(madeWith: string): string {
-  return join(folder(), createHash('sha256').update(madeWith).digest('hex').slice(0, 32))
+  return join(folder(), createHash('sha256').update(madeWith).digest('hex').slice(0, NAME_LENGTH))
 }
 
 /** Why no socket can be in our folder, which is made where it is missing. */
 function whyNoFolder(): string | undefined {
   try {
+    if (Buffer.byteLength(folder()) + 1 + NAME_LENGTH + SSH_SUFFIX > LONGEST_PATH)
+      return `${folder()} is too long for the path of a socket`
     mkdirSync(folder(), { recursive: true, mode: 0o700 })
     const { uid, mode } = statSync(folder())
     return uid === process.getuid!() && (mode & 0o077) === 0 ? undefined : `others may enter ${folder()}`

@@ -246,6 +246,30 @@ t.test('a folder of ours that others may enter keeps no connection', { skip: noS
   t.match(notes[0], /no connection is kept: others may enter/)
 })
 
+t.test('a folder too deep for sockets keeps no connection', { skip: noSshd }, async (t) => {
+  const { open, notes, kept } = await site(t)
+  const before = process.env.XDG_CACHE_HOME!
+  const longest = 107 - '/runbook/ssh/'.length - 20 - 17
+  for (const [length, isKept] of [
+    [longest, true],
+    [longest + 1, false],
+  ] as const) {
+    const folder = `${before}/`.padEnd(length, 'x')
+    process.env.XDG_CACHE_HOME = folder
+    await using connection = await open()
+    t.ok(await peer(connection))
+    const sockets = await readdir(join(folder, 'runbook/ssh')).catch(() => [])
+    t.equal(sockets.length, isKept ? 1 : 0, `${length} bytes`)
+    for (const name of sockets)
+      spawnSync('ssh', ['-F', 'none', '-S', join(folder, 'runbook/ssh', name), '-O', 'exit', 'any'], {
+        stdio: 'ignore',
+      })
+  }
+  process.env.XDG_CACHE_HOME = before
+  t.match(notes, [/no connection is kept: .* is too long for the path of a socket/])
+  t.strictSame(await readdir(kept.ours).catch(() => []), [])
+})
+
 t.test('no other host, user, key or check shares a connection', { skip: noSshd }, async (t) => {
   const { open, kept, sshd } = await site(t)
   const ways: Partial<Target>[] = [{}, { hostKeys: 'accept-new' }, { address: 'localhost', hostKeys: 'accept-new' }]
