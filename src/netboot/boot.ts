@@ -186,7 +186,7 @@ export class Desk {
     return profile.uki
   }
 
-  /** A seed file, once for each token. */
+  /** A seed file, once for each token; `seedSent` has to be told what becomes of it. */
   seed(token: string, report: string, file: string, base: string): Answer<string> {
     const { tokens, directory, machines } = this.#options
     const grant = tokens.check(token, 'seed', this.#now())
@@ -219,6 +219,14 @@ export class Desk {
     if (!forInstaller) return makeSeed(file as SeedName, context)
     const image = `${base}/files/${encodePath(profile.image!.file)}`
     return makeInstallerSeed(file as InstallerSeedName, context, profile.image!, image)
+  }
+
+  /** Whether a seed file went out whole. One that did not may be asked for again. */
+  seedSent(token: string, file: string, isSent: boolean): void {
+    const { tokens } = this.#options
+    if (!tokens.settle(token, file, isSent) || isSent) return
+    const grant = tokens.check(token, 'seed', this.#now())
+    if (grant) this.#event(grant.machine, `did not get ${file}, and may ask for it again`)
   }
 
   /** Throws UserError with all that cannot be filled in for a machine's profile. */

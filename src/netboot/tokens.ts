@@ -24,6 +24,8 @@ const LIFETIME: Readonly<Record<Purpose, number>> = { seed: 3600_000, report: 24
 export class Tokens {
   readonly #db: DatabaseSync
   readonly #key: Buffer
+  /** What is being sent. */
+  readonly #underWay = new Set<string>()
 
   constructor(db: DatabaseSync) {
     this.#db = db
@@ -63,14 +65,31 @@ export class Tokens {
     return { machine: String(row.machine), repave: String(row.repave) }
   }
 
-  /** Takes `resource` for a token: true once, and false ever after, also after a restart. */
+  /**
+   * Takes `resource` for a token, until `settle` says what became of it: true once, and false ever after, also after a
+   * restart. A server that dies on the way has given nothing: what was only taken may then be asked for again.
+   */
   take(token: string, resource: string): boolean {
-    const [id = ''] = token.split('.')
-    return (
-      Number(this.#db.prepare('INSERT INTO uses VALUES (?, ?) ON CONFLICT DO NOTHING').run(id, resource).changes) === 1
-    )
+    const use = useOf(token, resource)
+    const isUsed = this.#db.prepare('SELECT 1 FROM uses WHERE id = ? AND resource = ?').get(...use) !== undefined
+    if (isUsed || this.#underWay.has(use.join(' '))) return false
+    this.#underWay.add(use.join(' '))
+    return true
+  }
+
+  /** What was taken was sent, or was not, and may be asked for again. Only the first word on it counts: false for others. */
+  settle(token: string, resource: string, isSent: boolean): boolean {
+    const use = useOf(token, resource)
+    if (!this.#underWay.has(use.join(' '))) return false
+    // The token may have expired meanwhile. Where the disk is full, it stays taken as long as we live.
+    if (isSent)
+      this.#db.prepare('INSERT INTO uses SELECT id, ?2 FROM tokens WHERE id = ?1 ON CONFLICT DO NOTHING').run(...use)
+    this.#underWay.delete(use.join(' '))
+    return true
   }
 }
+
+const useOf = (token: string, resource: string): [id: string, resource: string] => [token.split('.')[0]!, resource]
 
 function hash(secret: string): Buffer {
   return createHash('sha256').update(secret).digest()

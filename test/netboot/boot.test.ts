@@ -134,6 +134,11 @@ t.test('the installer: its orders, once, and what a system without cloud-init ne
     `image=${BASE}/files/images/a%20b.raw.zst\nsha256=${'b'.repeat(64)}\ndisk=size:1000000000-2000000000\nwipe=yes\ninject=yes\ngrow=yes\nname=d\n`,
   )
   t.equal(await read('install'), 'gone')
+  desk.seedSent(seed, 'install', false)
+  t.match(await read('install'), /^image=/, 'once more, as it did not arrive')
+  desk.seedSent(seed, 'install', true)
+  desk.seedSent(seed, 'install', false)
+  t.equal(await read('install'), 'gone')
   t.equal(await read('networkd'), '[Match]\nMACAddress=52:54:00:77:00:05\n\n[Network]\nAddress=10.77.0.14/24\n\n')
   t.equal(await read('ssh-keys'), 'ssh-ed25519 AAAA me\n')
   t.equal(await read('phone-home'), `${BASE}/phone-home/${report}\n`)

@@ -222,6 +222,14 @@ export class HttpServer {
         if (more.length > 0) return text(response, 404, 'not found')
         const answer = desk.seed(second, third, fourth, base())
         if (isRefusal(answer)) return text(response, REFUSALS[answer], answer)
+        const settle = (isSent: boolean) => (): void => {
+          try {
+            desk.seedSent(second, fourth, isSent)
+          } catch (error) {
+            this.#options.onTrouble?.(`cannot remember that ${fourth} was sent: ${(error as Error).message}`)
+          }
+        }
+        response.once('finish', settle(true)).once('close', settle(false))
         return text(response, 200, answer, { 'cache-control': 'no-store', 'content-type': seedType(fourth) })
       }
       case 'discover': {
