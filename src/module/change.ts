@@ -1,11 +1,12 @@
 import type { Diff } from '../shared/diff.ts'
 import { quote, quoteAll } from '../shared/quote.ts'
 import { FETCH_PRELUDE } from './changes/download.ts'
-import { FILE_PRELUDE } from './changes/files.ts'
+import { FILE_PRELUDE } from './changes/file-prelude.ts'
 import { MANIFEST_PRELUDE } from './reads/archive.ts'
 import { EVERYTHING } from './resources.ts'
 
 export * from './changes/download.ts'
+export { STALE } from './changes/file-prelude.ts'
 export * from './changes/files.ts'
 export * from './changes/packages.ts'
 export * from './changes/units.ts'

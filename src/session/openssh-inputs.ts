@@ -24,6 +24,8 @@ export function configurationInputs(target: Target): string | undefined {
   const own = target.sshConfigFile
   const files = own === undefined ? [join(homedir, '.ssh/config'), SYSTEM] : own === 'none' ? [] : [own]
   const texts: string[] = []
+  const isPlainOption = (name: string, value = ''): boolean =>
+    name === 'user' ? target.user !== undefined : name !== 'canonicalizehostname' || value.toLowerCase() === 'no'
   const read = (path: string, depth: number): boolean => {
     const text = textOf(expand(path, homedir))
     texts.push(path, text)
@@ -41,15 +43,11 @@ export function configurationInputs(target: Target): string | undefined {
         })
       case 'match':
         return criteriaOf(words).every((one) => PLAIN_CRITERIA.test(one.toLowerCase()))
-      case 'user':
-        return target.user !== undefined
-      case 'canonicalizehostname':
-        return words[0]?.toLowerCase() === 'no'
       default:
-        return true
+        return isPlainOption(keyword.toLowerCase(), words[0])
     }
   }
-  if (target.user === undefined && target.sshOptions?.some(([name]) => name === 'user')) return undefined
+  if (!(target.sshOptions ?? []).every(([name, value]) => isPlainOption(name, value))) return undefined
   if (!files.every((file) => read(file, 0))) return undefined
   // How long we wait makes no other connection.
   const options = sshOptions({ ...target, connectTimeoutMs: undefined })

@@ -81,6 +81,14 @@ t.test('a login name that is not given is for ssh to read', async (t) => {
   t.equal(nobody('none', { sshOptions: [['user', 'bob']] }), undefined)
 })
 
+t.test('options of the command line are asked as those of files are', async (t) => {
+  const folder = t.testdir({ none: '' })
+  const given = (value: string) =>
+    configurationInputs(target(join(folder, 'none'), { sshOptions: [['canonicalizehostname', value]] }))
+  t.equal(given('yes'), undefined)
+  t.not(given('no'), undefined)
+})
+
 t.test('a file that includes itself', async (t) => {
   const folder = t.testdir()
   const file = join(folder, 'config')
