@@ -8,8 +8,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { stagePackage } from '../test/stage.ts'
 import { type Cost, costOf } from './cost.ts'
-import { stagePackage } from './stage.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const { values: flags } = parseArgs({

@@ -8,8 +8,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { stagePackage } from '../test/stage.ts'
 import { type Cost, costOf } from './cost.ts'
-import { stagePackage } from './stage.ts'
 
 const { values: flags } = parseArgs({
   options: {

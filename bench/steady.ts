@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util'
 import { parse, stringify } from 'yaml'
 import { type DelayProxy, delayProxy } from '../test/lab/delay-proxy.ts'
 import { bootLab, type Lab } from '../test/lab/index.ts'
-import { stagePackage } from './stage.ts'
+import { stagePackage } from '../test/stage.ts'
 import { ansibleFolder } from './steady/ansible.ts'
 import { benchPlay } from './steady/play.ts'
 

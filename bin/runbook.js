@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that every Node can read it far enough to say that it is too old.
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import module from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { runCompiled } from './compiled.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const source = join(root, 'src/cli/main.ts')
@@ -21,9 +22,11 @@ if (Number(process.versions.node.split('.')[0]) < 24) {
     process.exitCode = 3
   }
 } else {
-  keepCompiled()
+  const kept = keptFolder()
+  if (kept) module.enableCompileCache(join(kept, 'compiled'))
   // A checkout runs its sources; the published package has dist/ alone (Node strips no types below node_modules).
-  await import(pathToFileURL(existsSync(source) ? source : join(root, 'dist/src/cli/main.js')).href)
+  if (existsSync(source)) await import(pathToFileURL(source).href)
+  else runCompiled(join(root, 'dist/src/cli/main.js'), kept && join(kept, 'code'))
 }
 
 /** The same with another Node. Ctrl-C reaches both of us from the terminal; other signals are handed on. */
@@ -38,13 +41,18 @@ function runWith(node) {
   })
 }
 
-/** Node keeps what it compiled. Not in /tmp, where others could put code there for us. */
-function keepCompiled() {
+/**
+ * Where compiled code is kept. Not in /tmp, and in nobody else's folder (`sudo` may leave HOME as it was): others could put
+ * code there for us.
+ */
+function keptFolder() {
   try {
     const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runbook')
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    module.enableCompileCache(join(folder, 'compiled'))
+    const { uid, mode } = statSync(folder)
+    return uid === process.geteuid?.() && (mode & 0o022) === 0 ? folder : undefined
   } catch {
     // Only slower: a home that cannot be written.
+    return undefined
   }
 }

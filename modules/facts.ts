@@ -51,7 +51,9 @@ export default defineModule({
 const SCRIPT = `
 put() { [ -z "$2" ] || printf '%s %s\\n' "$1" "$2"; }
 one() { if [ -r "$2" ] && IFS= read -r v < "$2" && [ -n "$v" ]; then printf '%s %s\\n' "$1" "$v"; fi; } 2>/dev/null
-set -- $(uname -s -r -m); put kernel "$2"; put machine "$3"
+one kernel /proc/sys/kernel/osrelease
+# From Linux 6.1 on.
+if [ -r /proc/sys/kernel/arch ]; then one machine /proc/sys/kernel/arch; else put machine "$(uname -m)"; fi
 one hostname /proc/sys/kernel/hostname
 one machine_id /etc/machine-id
 one boot_id /proc/sys/kernel/random/boot_id
@@ -74,11 +76,18 @@ for n in /sys/class/net/*; do
   printf 'interface %s %s %s %s\\n' "$i" "\${a:--}" "\${m:-0}" "\${s:-unknown}"
 done 2>/dev/null
 if command -v ip >/dev/null; then
-  l=$(ip -o addr show 2>/dev/null)
-  while read -r x i f a r; do case $i in lo|veth*|cali*|lxc*) ;; *) printf 'address %s %s %s\\n' "$i" "$f" "$a" ;; esac; done <<end
+  # One program for both; busybox has no -batch.
+  l=$(ip -o -batch - 2>/dev/null <<end
+addr show
+route show default
+end
+) || l=$(ip -o addr show 2>/dev/null; ip -4 route show default 2>/dev/null)
+  while read -r x i f a r; do
+    case $x in default) put route4 "$x $i $f $a $r"; continue ;; esac
+    case $i in lo|veth*|cali*|lxc*) ;; *) printf 'address %s %s %s\\n' "$i" "$f" "$a" ;; esac
+  done <<end
 $l
 end
-  put route4 "$(ip -4 route show default 2>/dev/null)"
   case $l in *' inet6 '[23]*|*' inet6 f'[cd]*) put route6 "$(ip -6 route show default 2>/dev/null)" ;; esac
 fi
 if [ -d /run/systemd/system ]; then put init systemd; else one init /proc/1/comm; fi
@@ -101,14 +110,19 @@ done 2>/dev/null
 one selinux /sys/fs/selinux/enforce
 one apparmor /sys/module/apparmor/parameters/enabled
 if command -v systemd-detect-virt >/dev/null; then
-  # Without an option it says the innermost; on bare metal that is all there is to ask.
-  i=$(systemd-detect-virt 2>/dev/null); v=none c=none
-  [ "$i" = none ] || { v=$(systemd-detect-virt --vm 2>/dev/null); [ "$i" = "$v" ] || c=$i; }
-  put virt "$v"; put container "$c"
+  # Each is seven milliseconds. Without an option it says the innermost, and which containers there are it knows by name;
+  # systemd as process 1 of one writes its name down.
+  c=none i=
+  if [ -r /run/systemd/container ]; then IFS= read -r c < /run/systemd/container
+  else i=$(systemd-detect-virt 2>/dev/null); fi
+  case $i in openvz|lxc*|systemd-nspawn|docker|podman|rkt|wsl|proot|pouch|container-other) c=$i i= ;; esac
+  put virt "\${i:-$(systemd-detect-virt --vm 2>/dev/null)}"; put container "$c"
 fi
 for k in sys_vendor product_name product_serial product_uuid; do one dmi_$k /sys/class/dmi/id/$k; done
 { while read -r k x u r && [ "$k" != Uid: ]; do :; done; read -r k x g r; } </proc/$$/status
-put user "$u $(id -un) $HOME"
+# Root's name is at the top of the file, others' may be in a directory far away.
+n=; [ "$u" != 0 ] || while IFS=: read -r n x i r && [ "$i" != 0 ]; do n=; done 2>/dev/null </etc/passwd
+put user "$u \${n:-$(id -un)} $HOME"
 put gid "$g"
 # Addresses of a program of 64 bits have more than eight digits.
 if [ -r /proc/$$/maps ]; then b=32; while read -r m r; do case $m in [!-][!-][!-][!-][!-][!-][!-][!-][!-]*) b=64; break ;; esac; done </proc/$$/maps; put bits "$b"; fi

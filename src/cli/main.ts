@@ -46,4 +46,7 @@ function version(): string {
   return 'unknown'
 }
 
-process.exitCode = await main(process.argv.slice(2))
+// Not awaited: the package's bundle is a script (build.ts), which knows no `await` at its top.
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code
+})

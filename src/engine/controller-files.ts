@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { lstat, readdir, readFile, stat } from 'node:fs/promises'
+import { createReadStream, readFileSync, type Stats } from 'node:fs'
+import { lstat, readdir, stat } from 'node:fs/promises'
 import { basename, isAbsolute, join, relative, resolve } from 'node:path'
 import type { ControllerFile, LoadedFile } from '../module/define.ts'
 import { TaskFailure } from '../module/define.ts'
@@ -29,28 +29,15 @@ export class ControllerFiles {
   }
 
   async #load(wanted: ControllerFile, searchPath: readonly string[], scope: Scope): Promise<LoadedFile[]> {
-    const path = await this.find(wanted.path, wanted.kind, searchPath)
-    const found = await stat(path)
-    if (found.isDirectory()) {
+    const { path, stats } = await find(wanted.path, wanted.kind, searchPath)
+    if (stats.isDirectory()) {
       if (!wanted.folder) throw new TaskFailure(`${path} is a folder, not a file`)
       return this.#folder(path)
     }
     // Reading a pipe could wait for ever. /dev/null is an empty file.
-    if (!found.isFile() && path !== '/dev/null') throw new TaskFailure(`${path} is no regular file`)
-    const file = await this.#file(path, basename(path))
+    if (!stats.isFile() && path !== '/dev/null') throw new TaskFailure(`${path} is no regular file`)
+    const file = await this.#file(path, basename(path), stats)
     return [wanted.kind === 'template' ? this.#render(file, scope) : file]
-  }
-
-  /** The absolute path of a file named in a task: beside the task's file, its role or playbook. */
-  async find(path: string, kind: ControllerFile['kind'], searchPath: readonly string[]): Promise<string> {
-    const candidates = isAbsolute(path)
-      ? [path]
-      : searchPath.flatMap((folder) => [join(folder, FOLDERS[kind], path), join(folder, path)])
-    for (const candidate of candidates) {
-      if (await stat(candidate).catch(() => undefined)) return resolve(candidate)
-    }
-    const looked = candidates.map((c) => `\n  ${c}`).join('')
-    throw new TaskFailure(`there is no ${kind} "${path}" on the controller; looked for${looked}`)
   }
 
   /** The folder itself and all that is in it, folders before what is in them; links to files count as these. */
@@ -66,14 +53,13 @@ export class ControllerFiles {
           throw new TaskFailure(`${path} is a link to a folder; folders are copied without what links lead to`)
         if (stats.isDirectory())
           return [{ path, relative: name, mode: stats.mode & 0o7777, size: 0, sha256: '', directory: true }]
-        return stats.isFile() ? [await this.#file(path, name)] : []
+        return stats.isFile() ? [await this.#file(path, name, stats)] : []
       }),
     )
     return found.flat()
   }
 
-  async #file(path: string, name: string): Promise<LoadedFile> {
-    const { mtimeMs, size, mode } = await stat(path)
+  async #file(path: string, name: string, { mtimeMs, size, mode }: Stats): Promise<LoadedFile> {
     const known = this.#files.get(path)
     const loaded = known?.mtimeMs === mtimeMs && known.size === size ? known.loaded : readOne(path, mode & 0o7777, size)
     this.#files.set(path, { mtimeMs, size, loaded })
@@ -98,9 +84,27 @@ export class ControllerFiles {
   }
 }
 
+/** A file named in a task: beside the task's file, its role or playbook. Throws TaskFailure. */
+async function find(
+  path: string,
+  kind: ControllerFile['kind'],
+  searchPath: readonly string[],
+): Promise<{ path: string; stats: Stats }> {
+  const candidates = isAbsolute(path)
+    ? [path]
+    : searchPath.flatMap((folder) => [join(folder, FOLDERS[kind], path), join(folder, path)])
+  for (const candidate of candidates) {
+    const stats = await stat(candidate).catch(() => undefined)
+    if (stats) return { path: resolve(candidate), stats }
+  }
+  const looked = candidates.map((c) => `\n  ${c}`).join('')
+  throw new TaskFailure(`there is no ${kind} "${path}" on the controller; looked for${looked}`)
+}
+
 async function readOne(path: string, mode: number, size: number): Promise<LoadedFile> {
   if (size <= KEEP_LIMIT) {
-    const content = await readFile(path)
+    // At once: a promise of it is five trips to another thread.
+    const content = readFileSync(path)
     const sha256 = createHash('sha256').update(content).digest('hex')
     return { path, relative: basename(path), mode, size: content.length, sha256, content }
   }

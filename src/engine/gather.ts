@@ -7,7 +7,7 @@ import { ownTask } from './own-task.ts'
 export async function gatherTask(play: Play, cached: boolean): Promise<Task> {
   const module = await loadModule('facts')
   if (!module) throw new Error('there is no module facts')
-  const { place, environment, become, defaultVars, searchPath } = play
+  const { place, environment, become, ignoreErrors, ignoreUnreachable, defaultVars, searchPath } = play
   return ownTask({
     id: `${play.id}.facts`,
     name: constant('Gather facts'),
@@ -17,6 +17,8 @@ export async function gatherTask(play: Play, cached: boolean): Promise<Task> {
     module,
     environment,
     become,
+    ignoreErrors,
+    ignoreUnreachable,
     defaultVars,
     searchPath,
     tags: ['always'],

@@ -1,6 +1,7 @@
 import type { Include, Section, Task } from '../playbook/index.ts'
 import { UserError } from '../shared/errors.ts'
 import { PendingError, type Scope } from '../values/index.ts'
+import { logInAhead } from './ahead.ts'
 import { truth } from './become.ts'
 import { concludeBug, endByBug } from './bug.ts'
 import { concludeTask } from './conclude.ts'
@@ -62,6 +63,7 @@ export class HostRun {
     try {
       if (this.halted) return
       this.#begin()
+      logInAhead(this.play, this.state, section)
       await this.#walk(new Cursor(section.steps))
       for (;;) {
         this.#forcing = this.#forcesHandlers

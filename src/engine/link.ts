@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import {
   type Become,
   type Connect,
@@ -41,6 +42,7 @@ export class Link implements AsyncDisposable {
   readonly #options: LinkOptions
   #connection: Promise<Connection> | undefined
   #wasUp = false
+  #ahead: { readonly become: Become | undefined; readonly shell: Promise<Shell> } | undefined
   /** The next connection has to be a new login. */
   #anew = false
   /** When waiting for another run's lock is over; while one waits. */
@@ -64,8 +66,22 @@ export class Link implements AsyncDisposable {
     return this.#connection !== undefined
   }
 
+  /** Logs in ahead of the first task that needs a shell: what comes of it, that task is told. */
+  begin(become: Become | undefined): void {
+    if (this.connected) return
+    const shell = this.#make(become)
+    shell.catch(() => {})
+    this.#ahead = { become, shell }
+  }
+
   /** The shell of the login user, or of `become`'s; connects when needed. Throws SessionError. */
   async shell(become?: Become): Promise<Shell> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    return ahead && isDeepStrictEqual(ahead.become, become) ? ahead.shell : this.#make(become)
+  }
+
+  async #make(become: Become | undefined): Promise<Shell> {
     const attempt = this.#connect()
     const connection = await attempt
     const locked = this.#lock(connection, become)
@@ -84,7 +100,7 @@ export class Link implements AsyncDisposable {
       if (!waits && !isLeftBehind(reason)) throw reason
       if (!waits) this.#wasUp = true
       if (this.#connection === attempt) this.#forget()
-      return this.shell(become)
+      return this.#make(become)
     }
   }
 
@@ -102,6 +118,7 @@ export class Link implements AsyncDisposable {
 
   /** Ends the connection; the next use makes a new one. */
   async drop(): Promise<void> {
+    this.#ahead = undefined
     const connection = await this.#connection?.catch(() => undefined)
     this.#forget()
     await connection?.close()

@@ -4,6 +4,7 @@ import { resourcesOf } from '../module/read.ts'
 import { parseArgs, writtenName } from '../playbook/index.ts'
 import type { Task } from '../playbook/playbook.ts'
 import { PowerError } from '../power/errors.ts'
+import type { Become } from '../session/session.ts'
 import { UserError } from '../shared/errors.ts'
 import { PendingError, type Scope } from '../values/index.ts'
 import { becomeOf, truth } from './become.ts'
@@ -57,14 +58,12 @@ async function ready(
   // 0 takes the limit off that a block or play has set.
   const timeout = task.timeout === undefined ? undefined : seconds(task.timeout.evaluate(scope), 'timeout') || undefined
   const actor = task.delegateTo === undefined ? state : play.run.delegate(String(task.delegateTo.evaluate(scope)), task)
-  // Another host's own variables say how to become somebody there.
-  const become = becomeOf(task.become, scope, actor === state ? scope : hostScope(play, actor))
   const base = {
     ...common,
     actor,
     check,
     timeout,
-    become: become && { ...become, password: become.password ?? play.run.input.becomePassword },
+    become: becomeFor(play, task, scope, actor === state ? scope : hostScope(play, actor)),
     environment: environment(task, scope),
     args: parseArgs(task, scope),
   }
@@ -83,6 +82,12 @@ async function ready(
     harmless: isLiterallyFalse(task.changedWhen, scope) && task.checkMode !== undefined && !check,
   }
   return entry
+}
+
+/** Whom a task runs as. `ofActor`: the variables of the host that does the work say how to become somebody there. */
+export function becomeFor(play: PlayRun, task: Task, scope: Scope, ofActor: Scope): Become | undefined {
+  const become = becomeOf(task.become, scope, ofActor)
+  return become && { ...become, password: become.password ?? play.run.input.becomePassword }
 }
 
 /** Milliseconds between looks at a detached command, where the task does not say. */

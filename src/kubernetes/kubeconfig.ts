@@ -148,7 +148,15 @@ async function libraryCredentials(
   const proxied = config.getCurrentCluster()?.proxyUrl !== undefined
   return async () => {
     const options: RequestOptions = {}
-    await config.applyToHTTPSOptions(options)
+    try {
+      await config.applyToHTTPSOptions(options)
+    } catch (error) {
+      // A program that gives credentials is missing or refuses, a token file cannot be read.
+      throw new UserError({
+        message: `${name} gives no credentials: ${(error as Error).message.trim()}`,
+        hint: 'does `kubectl auth whoami` work with it?',
+      })
+    }
     // Its agent makes a connection a request.
     if (!proxied) delete options.agent
     return options

@@ -85,6 +85,8 @@ export async function readPlay(map: YamlMap, id: string, loader: Loader, outer: 
     searchPath: [resolve(folder)],
     become: inherited.become,
     environment: inherited.environment,
+    ignoreErrors: inherited.ignoreErrors,
+    ignoreUnreachable: inherited.ignoreUnreachable,
   }
 }
 

@@ -53,9 +53,11 @@ export interface Play {
   readonly forceHandlers: boolean
   /** Where a relative `src` is looked for, nearest first (absolute folders). */
   readonly searchPath: readonly string[]
-  /** become for fact gathering. */
+  /** For fact gathering, as the three below. */
   readonly become: Become
   readonly environment: readonly Value[]
+  readonly ignoreErrors: Value | undefined
+  readonly ignoreUnreachable: Value | undefined
 }
 
 export interface Remote {

@@ -1,5 +1,6 @@
 import { connect as netConnect, type Socket } from 'node:net'
 import { userInfo } from 'node:os'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { UserError } from '../shared/errors.ts'
 import { makeConnection } from './connection.ts'
 import { hostKeysFor } from './host-key.ts'
@@ -25,7 +26,8 @@ export const connect: Connect = async (target, options = {}) => {
       return makeConnection(await openOpenssh(target, options), options)
     case 'ssh2': {
       const hops = planHops(target, options)
-      const [client, { ssh2Transport }] = await Promise.all([connectThrough(hops, options.signal), ssh2()])
+      const client = await connectThrough(hops, options.signal)
+      const { ssh2Transport } = await ssh2()
       return makeConnection(ssh2Transport(hops.at(-1)!, client), options)
     }
   }
@@ -38,6 +40,8 @@ const ssh2 = () => import('./ssh2.ts')
 async function connectThrough(hops: readonly Hop[], signal?: AbortSignal): Promise<Ssh2Client> {
   if (hops.length === 1) {
     const sock = dial(hops[0]!)
+    // Node connects in a turn of its own, and loading is one long one.
+    await nextTurn()
     const { connectHop } = await ssh2()
     return connectHop(hops[0]!, sock, signal)
   }

@@ -341,6 +341,11 @@ t.test('credentials', { skip }, async (t) => {
   const asked = await loadKubeconfig(of({}, { exec }), 'x')
   t.match(await asked.credentials(), { headers: { Authorization: 'Bearer of exec' }, agent: undefined })
   t.equal(loads, 1, 'the library for a plugin')
+  const missing = await loadKubeconfig(of({}, { exec: { ...exec, command: 'no-such-helper' } }), 'site.kubeconfig')
+  await t.rejects(missing.credentials(), {
+    name: 'UserError',
+    message: 'site.kubeconfig gives no credentials: spawn no-such-helper ENOENT',
+  })
   hooks.deregister()
   const proxied = await loadKubeconfig(of({ 'proxy-url': 'http://127.0.0.1:1' }, { token: 't' }), 'x')
   t.ok((await proxied.credentials()).agent, 'the agent of a proxy')

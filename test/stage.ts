@@ -6,9 +6,9 @@ const ROOT = resolve(import.meta.dirname, '..')
 
 /** Builds the package and lays it out as an installation has it; gives the path of the program. */
 export function stagePackage(folder: string): string {
-  execFileSync(process.execPath, [join(ROOT, 'build.ts')], { stdio: 'inherit' })
   mkdirSync(folder, { recursive: true })
-  for (const name of ['bin', 'dist', 'playbooks', 'package.json'])
+  execFileSync(process.execPath, [join(ROOT, 'build.ts'), folder], { stdio: 'inherit' })
+  for (const name of ['bin', 'playbooks', 'package.json'])
     cpSync(join(ROOT, name), join(folder, name), { recursive: true })
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   return join(folder, 'bin/runbook.js')
