@@ -17,6 +17,8 @@ const common = {
   platform: 'node',
   target: 'node24',
   minifyWhitespace: true,
+  // Node shows the line of an error that nobody caught.
+  lineLimit: 200,
   logLevel: 'warning',
 } satisfies BuildOptions
 
@@ -65,7 +67,7 @@ const { outputFiles } = await build({
     'import.meta.url': '__url',
   },
   alias: { '#module': join(root, 'src/module/index.ts') },
-  // The Kubernetes client is large and seldom needed; ssh2 does without cpu-features.
+  // The Kubernetes client is large and seldom needed; cpu-features is compiled, and ssh2 does without.
   external: ['@kubernetes/client-node', 'cpu-features'],
   // A script has no loader of modules; `require` loads the one that is not in it.
   supported: { 'dynamic-import': false },

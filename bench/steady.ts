@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- steady`: thirty tasks that prepare a node, with nothing to change, on lab hosts: runbook beside
- * ansible-core with pipelining, Ansible with Mitogen, and the floor (bench/steady/floor.ts); and runbook with connections that
+ * ansible-core with pipelining, Ansible with Mitogen, and the floor (bench/steady/floor.js); and runbook with connections that
  * ssh keeps between runs (ControlPersist), as Ansible's are. Whole processes, in turn,
  * medians of RUNS as ratios. `--hosts 2,10`, `--runs 5`, `--without ansible,mitogen`, `--delay 50` (ms each way; only
  * runbook and the floor).
@@ -8,7 +8,7 @@
 import { type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { parse, stringify } from 'yaml'
 import { type DelayProxy, delayProxy } from '../test/lab/delay-proxy.ts'
@@ -74,7 +74,9 @@ const { values: flags } = parseArgs({
   },
 })
 const folder = mkdtempSync(join(tmpdir(), 'runbook-bench-'))
+/** Started as its users do: sh finds Node and the options that it gets. */
 const PROGRAM = stagePackage(join(folder, 'package'))
+const ENV = { ...process.env, NO_COLOR: '1', PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
 const runs = Number(flags.runs)
 const without = flags.without.split(',')
 
@@ -139,9 +141,8 @@ function keptInventory(lab: Lab): string {
 }
 
 function contendersOf(lab: Lab, ours: string, ansible: string | undefined): Contender[] {
-  const env = { ...process.env, NO_COLOR: '1' }
-  const apply = (inventory: string) =>
-    timed([process.execPath, PROGRAM, 'apply', ours, '-i', inventory, '--output', 'json'], { env })
+  const env = ENV
+  const apply = (inventory: string) => timed([PROGRAM, 'apply', ours, '-i', inventory, '--output', 'json'], { env })
   const kept = keptInventory(lab)
   const all: Contender[] = [
     { name: 'runbook', run: () => apply(lab.inventoryFile) },
@@ -152,7 +153,7 @@ function contendersOf(lab: Lab, ours: string, ansible: string | undefined): Cont
         timed(
           [
             process.execPath,
-            join(ROOT, 'bench/steady/floor.ts'),
+            join(ROOT, 'bench/steady/floor.js'),
             lab.privateKeyFile,
             ...lab.hosts.map((h) => `${h.address}:22`),
           ],
@@ -202,27 +203,17 @@ async function benchDelayed(lab: Lab, ours: string, delay: number): Promise<void
       ['runbook', []],
       ['floor', []],
     ])
-    const argv = [
-      process.execPath,
-      PROGRAM,
-      'apply',
-      ours,
-      '-i',
-      inventory,
-      '--output',
-      'json',
-      '--accept-new-host-keys',
-    ]
+    const argv = [PROGRAM, 'apply', ours, '-i', inventory, '--output', 'json', '--accept-new-host-keys']
     const floor = [
       process.execPath,
-      join(ROOT, 'bench/steady/floor.ts'),
+      join(ROOT, 'bench/steady/floor.js'),
       lab.privateKeyFile,
       ...proxies.map((p) => `${p.address}:${p.port}`),
     ]
-    const trips = roundTrips(await timed(argv))
+    const trips = roundTrips(await timed(argv, { env: ENV }))
     for (let i = 0; i < runs; i++) {
-      times.get('runbook')!.push((await timed(argv)).ms)
-      times.get('floor')!.push((await timed(floor)).ms)
+      times.get('runbook')!.push((await timed(argv, { env: ENV })).ms)
+      times.get('floor')!.push((await timed(floor, { env: ENV })).ms)
     }
     process.stdout.write(`  with ${delay} ms each way (${trips.most} scripts a host):\n`)
     report(times)

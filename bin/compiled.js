@@ -1,12 +1,11 @@
 // The package's program is one script (build.ts). Node's own cache (module.enableCompileCache) holds what V8 compiles while it
 // loads a file; functions that are called later are compiled anew in each run. Here all is kept that a run has compiled.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import vm from 'node:vm'
-// Whole, for an old Node has no crc32, and runbook.js has to say so.
-import zlib from 'node:zlib'
+const { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } = require('node:fs')
+const { createRequire } = require('node:module')
+const { dirname, join } = require('node:path')
+const { pathToFileURL } = require('node:url')
+const vm = require('node:vm')
+const { crc32 } = require('node:zlib')
 
 /** Bytes of the checksum in front of what is kept: V8 looks at the length alone. */
 const SUM = 4
@@ -17,7 +16,7 @@ const STALE_MS = 30 * 24 * 3600 * 1000
  * Runs the script at `path`, a function of what modules get. `folder` is ours alone, or undefined: then nothing is kept. Each command
  * has a file of its own, for each calls other functions.
  */
-export function runCompiled(path, folder) {
+function runCompiled(path, folder) {
   const source = readFileSync(path, 'latin1')
   const command = /^[a-z]+$/.test(process.argv[2] ?? '') ? process.argv[2] : 'other'
   // build.ts writes a hash of it at the top.
@@ -29,9 +28,9 @@ export function runCompiled(path, folder) {
     // A command that does not exist ends with another status.
     process.on('exit', (status) => status === 0 && keep(kept, script))
   }
-  const module = { exports: {} }
+  const own = { exports: {} }
   const run = script.runInThisContext()
-  run(module.exports, createRequire(path), module, path, dirname(path), pathToFileURL(path).href)
+  run(own.exports, createRequire(path), own, path, dirname(path), pathToFileURL(path).href)
 }
 
 /** Undefined when there is none, or not what was written. */
@@ -39,7 +38,7 @@ function read(file) {
   try {
     const bytes = readFileSync(file)
     const data = bytes.subarray(SUM)
-    return bytes.length > SUM && bytes.readUInt32LE() === zlib.crc32(data) ? data : undefined
+    return bytes.length > SUM && bytes.readUInt32LE() === crc32(data) ? data : undefined
   } catch {
     return undefined
   }
@@ -49,7 +48,7 @@ function keep(file, script) {
   try {
     const data = script.createCachedData()
     const sum = Buffer.alloc(SUM)
-    sum.writeUInt32LE(zlib.crc32(data))
+    sum.writeUInt32LE(crc32(data))
     const folder = dirname(file)
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     const aside = `${file}.${process.pid}`
@@ -63,3 +62,5 @@ function keep(file, script) {
     // Only slower: a full disk, a home that cannot be written.
   }
 }
+
+module.exports = { runCompiled }

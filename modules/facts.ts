@@ -56,19 +56,25 @@ one kernel /proc/sys/kernel/osrelease
 if [ -r /proc/sys/kernel/arch ]; then one machine /proc/sys/kernel/arch; else put machine "$(uname -m)"; fi
 one hostname /proc/sys/kernel/hostname
 one machine_id /etc/machine-id
-one boot_id /proc/sys/kernel/random/boot_id
+one boot_id /proc/sys/kernel/random/boot_id; boot=$v
 one uptime /proc/uptime
 one cmdline /proc/cmdline
-for f in /etc/os-release /usr/lib/os-release; do
-  [ -r "$f" ] || continue
-  while IFS= read -r l; do printf 'os %s\\n' "$l"; done < "$f"; break
-done
 one debian_version /etc/debian_version
 one centos_release /etc/centos-release
-awk '/^processor/{n++} /^model name/&&!m{m=$0;sub(/^[^:]*: /,"",m)} /^physical id/{p=$4;s[p]=1} /^cpu cores/{c[p]=$4}
-  /^MemTotal/{print "memory",$2} /^SwapTotal/{print "swap_total",$2}
-  END{if(m!="")print "cpu_model",m; print "cpu_count",n; k=0; for(i in s)k++; print "cpu_sockets",k; t=0; for(i in c)t+=c[i]; print "cpu_cores",t}' /proc/cpuinfo /proc/meminfo
-{ read -r l; while read -r d t z r; do printf 'swap %s %s %s\\n' "$d" "$t" "$z"; done; } < /proc/swaps 2>/dev/null
+# sh reads byte by byte, and a node with pods has hundreds of mounts.
+set -- /proc/cpuinfo /proc/meminfo /proc/self/mounts
+[ ! -r /proc/swaps ] || set -- "$@" /proc/swaps
+for f in /etc/os-release /usr/lib/os-release; do if [ -r "$f" ]; then set -- "$@" "$f"; break; fi; done
+awk '
+  FILENAME=="/proc/cpuinfo"{if(/^processor/)n++; if(/^model name/&&!m){m=$0;sub(/^[^:]*: /,"",m)} if(/^physical id/){p=$4;s[p]=1} if(/^cpu cores/)c[p]=$4; next}
+  FILENAME=="/proc/meminfo"{if(/^MemTotal/)print "memory",$2; if(/^SwapTotal/)print "swap_total",$2; next}
+  FILENAME=="/proc/swaps"{if(FNR>1)print "swap",$1,$2,$3; next}
+  FILENAME!="/proc/self/mounts"{print "os",$0; next}
+  $3~/^(proc|sysfs|cgroup.*|devpts|devtmpfs|tmpfs|nsfs|mqueue|debugfs|tracefs|securityfs|pstore|bpf|autofs|configfs|fusectl|hugetlbfs|binfmt_misc|efivarfs|rpc_pipefs|ramfs|squashfs)$/{next}
+  $3=="overlay"&&$2!="/"{next}
+  index($2,"/var/lib/kubelet/")==1||index($2,"/run/containerd/")==1||index($2,"/var/lib/docker/")==1{next}
+  {print "mount",$1,$2,$3,$4}
+  END{if(m!="")print "cpu_model",m; print "cpu_count",n; k=0; for(i in s)k++; print "cpu_sockets",k; t=0; for(i in c)t+=c[i]; print "cpu_cores",t}' "$@"
 for n in /sys/class/net/*; do
   i=\${n##*/}; case $i in lo|veth*|cali*|lxc*|cni-*) continue ;; esac
   a=; m=; s=
@@ -94,12 +100,6 @@ if [ -d /run/systemd/system ]; then put init systemd; else one init /proc/1/comm
 for p in apt-get dnf yum zypper apk pacman; do if command -v $p >/dev/null; then put package_manager "\${p%-get}"; break; fi; done
 if [ -f /sys/fs/cgroup/cgroup.controllers ]; then put cgroup v2
 elif [ -d /sys/fs/cgroup/unified ]; then put cgroup hybrid; else put cgroup v1; fi
-while read -r d m t o r; do
-  case $t in proc|sysfs|cgroup*|devpts|devtmpfs|tmpfs|nsfs|mqueue|debugfs|tracefs|securityfs|pstore|bpf|autofs|configfs|fusectl|hugetlbfs|binfmt_misc|efivarfs|rpc_pipefs|ramfs|squashfs) continue ;;
-    overlay) [ "$m" = / ] || continue ;; esac
-  case $m in /var/lib/kubelet/*|/run/containerd/*|/var/lib/docker/*) continue ;; esac
-  printf 'mount %s %s %s %s\\n' "$d" "$m" "$t" "$o"
-done < /proc/self/mounts
 for b in /sys/block/*; do
   case \${b##*/} in loop*|ram*|zram*|dm-*|md*|sr*|fd*|nbd*) continue ;; esac
   z=0; r=; m=; s=
@@ -110,13 +110,21 @@ done 2>/dev/null
 one selinux /sys/fs/selinux/enforce
 one apparmor /sys/module/apparmor/parameters/enabled
 if command -v systemd-detect-virt >/dev/null; then
-  # Each is seven milliseconds. Without an option it says the innermost, and which containers there are it knows by name;
-  # systemd as process 1 of one writes its name down.
-  c=none i=
-  if [ -r /run/systemd/container ]; then IFS= read -r c < /run/systemd/container
-  else i=$(systemd-detect-virt 2>/dev/null); fi
-  case $i in openvz|lxc*|systemd-nspawn|docker|podman|rkt|wsl|proot|pouch|container-other) c=$i i= ;; esac
-  put virt "\${i:-$(systemd-detect-virt --vm 2>/dev/null)}"; put container "$c"
+  # Seven milliseconds each time for what lasts until the next boot: root keeps it where its lock lies, in a folder that only root
+  # can have made.
+  k=/run/runbook/virt b= i= c=
+  [ ! -r $k ] || read -r b i c < $k
+  if [ "$b" != "$boot" ] || [ -z "$c" ]; then
+    # Without an option it says the innermost, and which containers there are it knows by name; systemd as process 1 of one
+    # writes its name down.
+    i= c=none
+    if [ -r /run/systemd/container ]; then IFS= read -r c < /run/systemd/container
+    else i=$(systemd-detect-virt 2>/dev/null); fi
+    case $i in openvz|lxc*|systemd-nspawn|docker|podman|rkt|wsl|proot|pouch|container-other) c=$i i= ;; esac
+    [ -n "$i" ] || i=$(systemd-detect-virt --vm 2>/dev/null)
+    if [ -w /run/runbook ]; then printf '%s %s %s\\n' "$boot" "$i" "$c" > $k.$$ && mv -f $k.$$ $k; fi
+  fi 2>/dev/null
+  put virt "$i"; put container "$c"
 fi
 for k in sys_vendor product_name product_serial product_uuid; do one dmi_$k /sys/class/dmi/id/$k; done
 { while read -r k x u r && [ "$k" != Uid: ]; do :; done; read -r k x g r; } </proc/$$/status

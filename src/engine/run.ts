@@ -132,7 +132,6 @@ export class Run {
   }
 
   async execute(plays: readonly { play: Play; hosts: readonly HostState[] }[]): Promise<void> {
-    const { journal } = this.input
     try {
       this.emit({
         type: 'run_started',
@@ -151,7 +150,6 @@ export class Run {
     } catch (error) {
       this.events.end(error)
     } finally {
-      journal.flush()
       this.clusters[Symbol.dispose]()
       await Promise.all([...this.#states.values()].map((s) => s.link.drop()))
     }

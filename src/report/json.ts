@@ -7,17 +7,29 @@ import type { Reporter, ReportOptions } from './reporter.ts'
  * --diff, registered results with -vv and from one-off runs.
  */
 export function jsonReporter({ stdout, stderr, diff, verbosity, answers }: ReportOptions): Reporter {
-  const write = (object: object): void => stdout.write(`${JSON.stringify(object)}\n`)
+  // What a request told of many tasks goes out at once, after the next request: a host shall not wait for our reader.
+  let lines = ''
+  const flush = (): void => {
+    if (lines !== '') stdout.write(lines)
+    lines = ''
+  }
+  const write = (object: object): void => {
+    if (lines === '') setImmediate(flush)
+    lines += `${JSON.stringify(object)}\n`
+  }
+  const warn = (text: string): void => {
+    flush()
+    stderr.write(`warning: ${text}\n`)
+  }
   return {
     event(event: RunEvent) {
       if (event.type === 'task_result') write(taskResult(event, event.diff ?? diff, answers === true || verbosity >= 2))
       else if (event.type === 'task_started' && verbosity >= 1) write(taskStarted(event))
       else if (event.type === 'recap') write(recap(event))
-      else if (event.type === 'host_note' && event.level === 'warning')
-        stderr.write(`warning: ${event.host}: ${event.msg}\n`)
+      else if (event.type === 'host_note' && event.level === 'warning') warn(`${event.host}: ${event.msg}`)
     },
-    warn: (text) => stderr.write(`warning: ${text}\n`),
-    close: async () => {},
+    warn,
+    close: async () => flush(),
     suspend: (fn) => fn(),
   }
 }

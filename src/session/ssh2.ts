@@ -34,6 +34,7 @@ const GOODBYE_MS = 500
 /** Logs in over `sock`: a TCP connection, which may still be under way, or a channel of the hop before. */
 export async function connectHop(hop: Hop, sock: Duplex, signal?: AbortSignal): Promise<Ssh2Client> {
   const { name, address, port, login } = hop
+  writeTogether(sock)
   const client = new Client()
   const closed = Promise.withResolvers<Error | undefined>()
   const ready = Promise.withResolvers<void>()
@@ -107,6 +108,18 @@ export async function connectHop(hop: Hop, sock: Duplex, signal?: AbortSignal): 
     clock.stop()
     signal?.removeEventListener('abort', abort)
   }
+}
+
+/** ssh2 writes a packet in three pieces: to the host they are one segment, which wakes its sshd once. */
+function writeTogether(sock: Duplex): void {
+  const write = sock.write
+  sock.write = ((...args: Parameters<typeof write>) => {
+    if (sock.writableCorked === 0) {
+      sock.cork()
+      process.nextTick(() => sock.uncork())
+    }
+    return write.apply(sock, args)
+  }) as typeof write
 }
 
 /** A time limit that does not run while somebody is asked for a password: `during` waits for that. */

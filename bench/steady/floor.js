@@ -1,7 +1,7 @@
 /**
  * The floor of the steady bench: opens the connections with a bare ssh2 and reads the state that the thirty tasks look at
  * in one `sh` script. No inventory, no templates, no host keys, no comparison: nothing that prepares nodes can be quicker.
- * Arguments: private key, then `address:port` of each host.
+ * Arguments: private key, then `address:port` of each host. JavaScript: Node needs 45 ms to read TypeScript.
  */
 import { readFileSync } from 'node:fs'
 import { Client } from 'ssh2'
@@ -28,7 +28,7 @@ ip route show default
 const [key = '', ...hosts] = process.argv.slice(2)
 const privateKey = readFileSync(key)
 
-function read(host: string): Promise<number> {
+function read(host) {
   const [address, port] = host.split(':')
   return new Promise((resolve, reject) => {
     const client = new Client()
@@ -37,7 +37,7 @@ function read(host: string): Promise<number> {
       client.exec('exec /bin/sh', (error, channel) => {
         if (error) return reject(error)
         let bytes = 0
-        channel.on('data', (chunk: Buffer) => {
+        channel.on('data', (chunk) => {
           bytes += chunk.length
         })
         channel.stderr.resume()
@@ -48,7 +48,7 @@ function read(host: string): Promise<number> {
         channel.end(SCRIPT)
       })
     })
-    client.connect({ host: address!, port: Number(port ?? 22), username: 'root', privateKey })
+    client.connect({ host: address, port: Number(port ?? 22), username: 'root', privateKey })
   })
 }
 
