@@ -2,13 +2,14 @@
  * `npm run bench -- steady`: thirty tasks that prepare a node, with nothing to change, on lab hosts: runbook beside
  * ansible-core with pipelining, Ansible with Mitogen, and the floor (bench/steady/floor.js); and runbook with connections that
  * ssh keeps between runs (ControlPersist), as Ansible's are. Whole processes, in turn,
- * medians of RUNS as ratios. `--hosts 2,10`, `--runs 5`, `--without ansible,mitogen`, `--delay 50` (ms each way; only
+ * medians of RUNS as ratios, each run on a quiet machine. `--hosts 2,10`, `--runs 5`, `--without ansible,mitogen`, `--delay 50` (ms each way; only
  * runbook and the floor).
  */
 import { type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { parse, stringify } from 'yaml'
 import { type DelayProxy, delayProxy } from '../test/lab/delay-proxy.ts'
@@ -24,8 +25,12 @@ interface Ran {
   readonly stdout: string
 }
 
+/** What a run leaves behind (sessions that end, processes on the hosts) is over by then, and not the next one's to bear. */
+const QUIET_MS = 1000
+
 /** Runs a process to its end; throws when it fails. */
 async function timed(argv: readonly string[], options: SpawnOptions = {}): Promise<Ran> {
+  await sleep(QUIET_MS)
   const started = performance.now()
   const child = spawn(argv[0]!, argv.slice(1), { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
   let stdout = ''
