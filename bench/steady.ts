@@ -138,7 +138,7 @@ async function prepareHost(lab: Lab, host: string): Promise<void> {
 function keptInventory(lab: Lab): string {
   const { lab: group } = parse(readFileSync(lab.inventoryFile, 'utf8')) as { lab: { vars: Record<string, string> } }
   const sockets = mkdtempSync(join(folder, 's'))
-  const keep = `-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=${sockets}/%C`
+  const keep = `-o ControlMaster=auto -o ControlPersist=10m -o ControlPath=${sockets}/%C`
   const vars = { ...group.vars, ansible_connection: 'openssh', ansible_ssh_extra_args: keep }
   const file = join(folder, 'kept.yml')
   writeFileSync(file, stringify({ lab: { ...group, vars } }, { lineWidth: 0 }))
