@@ -69,7 +69,7 @@ export class Report {
       'A null counts as not defined, for default and defined as in templates.',
       'Variables have the types of their values here. One that an inventory gives another type is printed as what it then is ' +
         '(true, not True), and an empty map counts as true in a condition of a template.',
-      'Inventories are read as YAML 1.2: in what was not imported yes, no, on and off are texts. Write true and false there.',
+      'Inventories and vars files are read as YAML 1.2, and yes, no, on and off without quotes refused: write true and false there.',
     )
     if (this.#notes.has('versions'))
       remarks.push('Versions: 1.30 and 1.30.0 are equal here, and a release candidate comes before its release.')

@@ -34,11 +34,34 @@ export function varsOf(node: YamlNode): ReadonlyMap<string, Value> {
   const problems = new Problems()
   const vars = new Map<string, Value>()
   for (const { key, value } of node.entries.values()) {
+    refuseOldBooleans(value, problems)
     const compiled = problems.catch(() => compileNode(value))
     if (compiled) vars.set(key, compiled)
   }
   problems.throwIfAny()
   return vars
+}
+
+/** Booleans of YAML 1.1, which Ansible reads, and texts of YAML 1.2: as a text, `no` is true to a template. */
+const OLD_BOOLEANS = new Map([
+  ['yes', true],
+  ['on', true],
+  ['no', false],
+  ['off', false],
+])
+
+function refuseOldBooleans(node: YamlNode, problems: Problems): void {
+  if (node.kind === 'list') for (const item of node.items) refuseOldBooleans(item, problems)
+  if (node.kind === 'map') for (const { value } of node.entries.values()) refuseOldBooleans(value, problems)
+  // Not in quotes: then the source is the text.
+  if (node.kind !== 'scalar' || typeof node.value !== 'string' || node.source !== node.value) return
+  const meant = OLD_BOOLEANS.get(node.value.toLowerCase())
+  if (meant === undefined || node.tag !== undefined) return
+  problems.add(
+    `${node.value} without quotes is a text in YAML 1.2, and ${meant} to Ansible`,
+    node.place,
+    `write ${meant}, or "${node.value}" for the text`,
+  )
 }
 
 const EXTENSIONS = ['', '.yml', '.yaml', '.json']

@@ -355,3 +355,21 @@ t.test('3,000 hosts load quickly and share their groups', async (t) => {
   t.equal(inventory.match('rack:!n0001').length, 2999)
   t.ok(performance.now() - start < 3000, `${Math.round(performance.now() - start)} ms`)
 })
+
+t.test('what YAML 1.1 takes for a boolean is refused, wherever variables stand', async (t) => {
+  const root = folder(t, {
+    'i.yml':
+      'all:\n  vars: {a: [x, {deep: no}], quoted: "no", word: nobody, map: {no: 1}}\n  hosts: {h: {ansible_become: Yes}}\n',
+    'group_vars/all.yml': 'tls: on\n',
+    'host_vars/h/main.yml': 'text: |\n  no\nnever: OFF\nold: !unsafe no\n',
+  })
+  const said = await problem([join(root, 'i.yml')])
+  for (const words of [
+    /i\.yml:2:24: no without quotes is a text in YAML 1\.2, and false to Ansible\n.*\n.*\n {2}write false, or "no" for the text/,
+    /i\.yml:3:31: Yes without quotes .* true to Ansible/,
+    /group_vars\/all\.yml:1:6: on without/,
+    /main\.yml:3:8: OFF without/,
+  ])
+    t.match(said, words)
+  t.equal(said.match(/without quotes/g)?.length, 4, 'and nothing else')
+})
