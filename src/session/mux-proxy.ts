@@ -32,13 +32,17 @@ const GOODBYE_MS = 1000
  * the channels' numbers.
  *
  * A master that is left while it waits for the answer to an opening, or after one was refused, ends with all that goes over
- * it (chan_send_close2 in nchan.c, up to OpenSSH 10): so `end` waits for answers, and a master that other people use, too,
- * is not for us.
+ * it (chan_send_close2 in nchan.c, up to OpenSSH 10). One that is left with channels that the host has not closed yet reads
+ * freed memory when the host says something of them, and mostly dies of it (channel_free in channels.c lets go of them only
+ * where the client's own channel is no zombie by then; seen with 9.2). So `end` waits for the host, and a master that other
+ * people use, too, is not for us.
  */
 export class MuxProxy implements Carrier {
   readonly #socket: Socket
   readonly #channels = new Map<number, SessionChannel>()
   readonly #entered = Promise.withResolvers<void>()
+  /** Settles when the last channel is gone behind `end`. */
+  readonly #left = Promise.withResolvers<void>()
   #next = 0
   #isEnding = false
   /** Takes the next packet. */
@@ -106,13 +110,15 @@ export class MuxProxy implements Carrier {
     }
   }
 
-  /** Gives up all channels, and the socket; the master's connection stays. */
+  /**
+   * Gives up all channels, and the socket; the master's connection stays. Not before the host has closed the channels, too: see
+   * above.
+   */
   async end(): Promise<void> {
     this.#isEnding = true
     for (const channel of this.#channels.values()) channel.close()
-    const opening = [...this.#channels.values()].filter((channel) => channel.isOpening)
-    const answered = Promise.allSettled(opening.map((channel) => channel.opened))
-    if (opening.length > 0) await Promise.race([answered, sleep(GOODBYE_MS, undefined, { ref: false }), this.closed])
+    if (this.#channels.size > 0)
+      await Promise.race([this.#left.promise, sleep(GOODBYE_MS, undefined, { ref: false }), this.closed])
     this.#socket.end(() => this.#socket.destroy())
     await this.closed
   }
@@ -129,6 +135,7 @@ export class MuxProxy implements Carrier {
 
   forget(channel: SessionChannel): void {
     this.#channels.delete(channel.id)
+    if (this.#channels.size === 0 && this.#isEnding) this.#left.resolve()
   }
 
   #greeting(bytes: Buffer): void {
