@@ -2,13 +2,13 @@
  * The daemon as a service under a real systemd: installed from what is published, ready, ended in the middle of a window,
  * killed, hanging.
  */
-import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { bootLab } from '../../lab/index.ts'
 import { skipWithoutLab } from '../../lab/skip.ts'
+import { stagePackage } from '../../stage.ts'
 import { inside } from '../cycle/site.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -60,13 +60,7 @@ t.test('a service of systemd', { skip: skipWithoutLab() }, async (t) => {
 
   // What `npm install -g` puts there: the built files, and the libraries that it depends on.
   const { rootfs } = lab.hosts[0]!
-  const installed = join(rootfs, PACKAGE)
-  mkdirSync(installed, { recursive: true })
-  const built = spawnSync(process.execPath, [join(ROOT, 'build.ts')], { encoding: 'utf8' })
-  t.equal(built.status, 0, built.stderr)
-  for (const name of [...JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).files, 'package.json'])
-    cpSync(join(ROOT, name), join(installed, name), { recursive: true, filter: (path) => !path.endsWith('.runbook') })
-  symlinkSync(modules, join(installed, 'node_modules'))
+  stagePackage(join(rootfs, PACKAGE), modules)
   symlinkSync(join(modules, 'node/bin/node'), join(rootfs, 'usr/local/bin/node'))
   symlinkSync(`${PACKAGE}/bin/runbook.js`, join(rootfs, 'usr/local/bin/runbook'))
   for (const [name, text] of Object.entries(FILES)) {
